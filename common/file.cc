@@ -1,0 +1,128 @@
+#include "common/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "common/error.h"
+#include "common/id.h"
+#include "common/status_macros.h"
+
+namespace promptd {
+namespace {
+
+// A file descriptor that closes itself.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+absl::Status WriteError(const std::string& path, int error) {
+  if (error == ENOSPC || error == EDQUOT) {
+    return MakeError(absl::StatusCode::kResourceExhausted, "DISK_FULL",
+                     absl::StrCat("no space left to write ", path,
+                                  ": free some disk space and try again"));
+  }
+  return MakeError(absl::StatusCode::kUnavailable, "FILE_WRITE_FAILED",
+                   absl::StrCat("cannot write ", path, ": ",
+                                std::strerror(error)));
+}
+
+absl::Status WriteAll(int fd, absl::string_view bytes,
+                      const std::string& path) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      return WriteError(path, errno);
+    }
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+  if (::fsync(fd) != 0) return WriteError(path, errno);
+  return absl::OkStatus();
+}
+
+absl::Status SyncFolder(const std::string& folder) {
+  const Descriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY));
+  if (fd.get() < 0 || ::fsync(fd.get()) != 0) return WriteError(folder, errno);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadFile(const std::string& path,
+                                     int64_t max_bytes) {
+  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (fd.get() < 0) {
+    const int error = errno;
+    return MakeError(error == ENOENT ? absl::StatusCode::kNotFound
+                                     : absl::StatusCode::kUnavailable,
+                     error == ENOENT ? "FILE_NOT_FOUND" : "FILE_READ_FAILED",
+                     absl::StrCat("cannot open ", path, ": ",
+                                  std::strerror(error)));
+  }
+  struct stat info;
+  if (::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "NOT_A_REGULAR_FILE",
+                     absl::StrCat(path, " is not a regular file"));
+  }
+  if (info.st_size > max_bytes) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "FILE_TOO_LARGE",
+                     absl::StrCat(path, " has ", info.st_size,
+                                  " bytes; the limit is ", max_bytes));
+  }
+  std::string bytes(static_cast<size_t>(info.st_size), '\0');
+  size_t filled = 0;
+  while (filled < bytes.size()) {
+    const ssize_t got =
+        ::read(fd.get(), bytes.data() + filled, bytes.size() - filled);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      return MakeError(absl::StatusCode::kUnavailable, "FILE_READ_FAILED",
+                       absl::StrCat("cannot read ", path, ": ",
+                                    std::strerror(errno)));
+    }
+    if (got == 0) break;
+    filled += static_cast<size_t>(got);
+  }
+  bytes.resize(filled);
+  return bytes;
+}
+
+absl::Status WriteFileAtomically(const std::string& path,
+                                 absl::string_view bytes) {
+  const std::string temporary = absl::StrCat(path, ".tmp-", NewUuid());
+  absl::Status status;
+  {
+    const Descriptor fd(::open(temporary.c_str(),
+                               O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    if (fd.get() < 0) return WriteError(path, errno);
+    status = WriteAll(fd.get(), bytes, path);
+  }
+  if (status.ok() && ::rename(temporary.c_str(), path.c_str()) != 0) {
+    status = WriteError(path, errno);
+  }
+  if (!status.ok()) {
+    ::unlink(temporary.c_str());
+    return status;
+  }
+  const std::string folder =
+      std::filesystem::path(path).parent_path().string();
+  return SyncFolder(folder.empty() ? "." : folder);
+}
+
+}  // namespace promptd

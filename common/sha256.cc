@@ -1,0 +1,49 @@
+#include "common/sha256.h"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+
+#include "absl/strings/escaping.h"
+#include "common/check.h"
+
+namespace promptd {
+
+struct Sha256::Context {
+  EVP_MD_CTX* evp = EVP_MD_CTX_new();
+  ~Context() { EVP_MD_CTX_free(evp); }
+};
+
+Sha256::Sha256() : context_(std::make_unique<Context>()) {
+  PROMPTD_CHECK(EVP_DigestInit_ex(context_->evp, EVP_sha256(), nullptr) == 1);
+}
+
+Sha256::~Sha256() = default;
+
+void Sha256::Update(absl::string_view bytes) {
+  PROMPTD_CHECK(
+      EVP_DigestUpdate(context_->evp, bytes.data(), bytes.size()) == 1);
+}
+
+std::string Sha256::HexDigest() {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int size = 0;
+  PROMPTD_CHECK(EVP_DigestFinal_ex(context_->evp, digest, &size) == 1);
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(digest), size));
+}
+
+std::string Sha256Hex(absl::string_view bytes) {
+  Sha256 digest;
+  digest.Update(bytes);
+  return digest.HexDigest();
+}
+
+bool IsSha256Hex(absl::string_view text) {
+  return text.size() == 64 &&
+         std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+         });
+}
+
+}  // namespace promptd

@@ -1,0 +1,33 @@
+// SHA-256, the digest of everything promptd names by content.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace promptd {
+
+// Incremental digest. Thread-compatible.
+class Sha256 {
+ public:
+  Sha256();
+  ~Sha256();
+  Sha256(const Sha256&) = delete;
+  Sha256& operator=(const Sha256&) = delete;
+
+  void Update(absl::string_view bytes);
+  // 64 lower-case hexadecimal digits. Call once; the object is spent after.
+  std::string HexDigest();
+
+ private:
+  struct Context;
+  std::unique_ptr<Context> context_;
+};
+
+std::string Sha256Hex(absl::string_view bytes);
+
+// Whether `text` is 64 lower-case hexadecimal digits.
+bool IsSha256Hex(absl::string_view text);
+
+}  // namespace promptd

@@ -1,0 +1,41 @@
+// The result of scoring a prompt on a split, zero-shot beside it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace promptd::worker {
+
+// Fractions are in 0..1.
+struct Evaluation {
+  struct ClassResult {
+    std::string class_name;
+    int64_t images = 0;
+    double accuracy = 0;
+    double zero_shot_accuracy = 0;
+  };
+  struct TemplateResult {
+    std::string text;
+    double accuracy = 0;
+  };
+  std::string split;  // "test" or "val"
+  int64_t images = 0;
+  double accuracy = 0;
+  double macro_f1 = 0;
+  double ece = 0;  // 15 equal-width confidence bins
+  double zero_shot_accuracy = 0;  // the best template's
+  std::string zero_shot_template;
+  std::vector<ClassResult> classes;
+  std::vector<TemplateResult> templates;
+};
+
+std::string EvaluationToJson(const Evaluation& evaluation);
+
+// INTERNAL (BAD_STORED_EVALUATION) when the JSON is not one that we wrote.
+absl::StatusOr<Evaluation> EvaluationFromJson(absl::string_view json);
+
+}  // namespace promptd::worker

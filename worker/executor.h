@@ -1,0 +1,110 @@
+// The door through which a front end asks a worker to compute: classify now,
+// describe what you hold. In-process or, later, over gRPC; no torch, no
+// protobuf, no SQL here.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace promptd::worker {
+
+// A frozen encoder that a worker holds.
+struct EncoderDescription {
+  std::string name;
+  std::string digest;
+  int embed_dim = 0;       // E
+  int image_size = 0;      // pixels
+  int context_length = 0;  // tokens
+  int text_width = 0;      // W
+  float logit_scale = 0;   // exp of the parameter
+  int64_t parameters = 0;
+  bool demonstration = false;
+};
+
+// The text side of a classify call: the derived features of one version,
+// pinned by the front end, or labels to encode.
+struct TextSide {
+  // Learned: the digest of a safetensors blob with "text_features" [C, E]
+  // float32, rows of unit length. Empty for zero-shot.
+  std::string features_digest;
+  // Zero-shot: texts ready to tokenize, one per class.
+  std::vector<std::string> texts;
+};
+
+struct ClassifyCall {
+  std::string encoder_digest;
+  TextSide text;
+  std::vector<std::string> images;  // encoded
+  int top_k = 5;
+  absl::Time deadline = absl::InfiniteFuture();
+  // Polled at every stage; true once the caller has gone away. May be empty.
+  std::function<bool()> cancelled;
+};
+
+struct Scored {
+  int class_index = 0;
+  float probability = 0;
+  float similarity = 0;  // cosine
+};
+
+struct ImageOutcome {
+  absl::Status status;          // why this image has no scores
+  std::vector<Scored> scores;   // best first
+};
+
+struct StageTimings {
+  absl::Duration decode;
+  absl::Duration queue;
+  absl::Duration encode;
+  absl::Duration head;
+};
+
+struct ClassifyOutcome {
+  std::vector<ImageOutcome> images;  // in call order
+  StageTimings timings;              // of the slowest image, stage by stage
+};
+
+// Facts checked at validation time, before a job or call is accepted.
+struct PromptCheck {
+  // Tokens of "<M placeholders> <name>." with SOT and EOT, one per class.
+  std::vector<int> total_tokens;
+  // Tokens of the initial words; 0 when there are none.
+  int init_tokens = 0;
+};
+
+// Thread-safe. Callbacks run on a worker thread and must not block.
+class Executor {
+ public:
+  using ClassifyCallback =
+      std::function<void(absl::StatusOr<ClassifyOutcome>)>;
+
+  virtual ~Executor() = default;
+
+  // The encoders held, ordered by name.
+  virtual std::vector<EncoderDescription> Encoders() const = 0;
+
+  // Answers through `done`, exactly once, possibly before returning.
+  // RESOURCE_EXHAUSTED (QUEUE_FULL); DEADLINE_EXCEEDED (DEADLINE_EXPIRED);
+  // CANCELLED; FAILED_PRECONDITION (ENCODER_NOT_HELD); DATA_LOSS
+  // (BLOB_CORRUPT); UNAVAILABLE (SHUTTING_DOWN). A bad image is an
+  // ImageOutcome, not an error.
+  virtual void Classify(ClassifyCall call, ClassifyCallback done) = 0;
+
+  // Token counts of a prompt over class names. NOT_FOUND (ENCODER_NOT_HELD).
+  virtual absl::StatusOr<PromptCheck> CheckPrompt(
+      const std::string& encoder_digest, int context_tokens,
+      const std::string& context_init,
+      const std::vector<std::string>& class_names) const = 0;
+
+  // Whether classify calls can be served now.
+  virtual bool Ready() const = 0;
+};
+
+}  // namespace promptd::worker

@@ -1,0 +1,45 @@
+// What to train, with every hyper-parameter resolved. The form in which a job
+// is stored (canonical JSON) and handed to a worker.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace promptd::worker {
+
+// Immutable once a job exists. Field meanings: promptd.v1.TrainingSpec.
+struct TrainingSpec {
+  std::string task;
+  std::string dataset;
+  std::string dataset_digest;
+  std::string encoder;
+  std::string encoder_digest;
+  std::string method = "coop";
+  int shots = 16;
+  int context_tokens = 16;   // M
+  std::string context_init;  // empty: N(0, 0.02^2)
+  int epochs = 200;
+  int batch_size = 32;
+  double learning_rate = 0.002;
+  double momentum = 0.9;
+  double weight_decay = 5e-4;
+  int warmup_epochs = 1;
+  double warmup_learning_rate = 1e-5;
+  int64_t seed = 1;
+  std::vector<std::string> templates;
+
+  friend bool operator==(const TrainingSpec&, const TrainingSpec&) = default;
+};
+
+// Canonical JSON: fixed key order, shortest round-trip numbers. Equal specs
+// give equal bytes.
+std::string TrainingSpecToJson(const TrainingSpec& spec);
+
+// INTERNAL (BAD_STORED_SPEC) when the JSON is not one that we wrote.
+absl::StatusOr<TrainingSpec> TrainingSpecFromJson(absl::string_view json);
+
+}  // namespace promptd::worker
