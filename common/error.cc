@@ -35,14 +35,13 @@ absl::Status InvalidFields(absl::string_view reason,
                       absl::StrAppend(out, violation.field, ": ",
                                       violation.description);
                     }));
-  status.SetPayload(
-      kFieldsUrl,
-      absl::Cord(absl::StrJoin(
-          violations, kRecord,
-          [](std::string* out, const FieldViolation& violation) {
-            absl::StrAppend(out, violation.field, kUnit,
-                            violation.description);
-          })));
+  status.SetPayload(kFieldsUrl,
+                    absl::Cord(absl::StrJoin(
+                        violations, kRecord,
+                        [](std::string* out, const FieldViolation& violation) {
+                          absl::StrAppend(out, violation.field, kUnit,
+                                          violation.description);
+                        })));
   return status;
 }
 

@@ -37,9 +37,9 @@ absl::Status WriteError(const std::string& path, int error) {
                      absl::StrCat("no space left to write ", path,
                                   ": free some disk space and try again"));
   }
-  return MakeError(absl::StatusCode::kUnavailable, "FILE_WRITE_FAILED",
-                   absl::StrCat("cannot write ", path, ": ",
-                                std::strerror(error)));
+  return MakeError(
+      absl::StatusCode::kUnavailable, "FILE_WRITE_FAILED",
+      absl::StrCat("cannot write ", path, ": ", std::strerror(error)));
 }
 
 absl::Status WriteAll(int fd, absl::string_view bytes,
@@ -69,11 +69,11 @@ absl::StatusOr<std::string> ReadFile(const std::string& path,
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd.get() < 0) {
     const int error = errno;
-    return MakeError(error == ENOENT ? absl::StatusCode::kNotFound
-                                     : absl::StatusCode::kUnavailable,
-                     error == ENOENT ? "FILE_NOT_FOUND" : "FILE_READ_FAILED",
-                     absl::StrCat("cannot open ", path, ": ",
-                                  std::strerror(error)));
+    return MakeError(
+        error == ENOENT ? absl::StatusCode::kNotFound
+                        : absl::StatusCode::kUnavailable,
+        error == ENOENT ? "FILE_NOT_FOUND" : "FILE_READ_FAILED",
+        absl::StrCat("cannot open ", path, ": ", std::strerror(error)));
   }
   struct stat info;
   if (::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
@@ -92,9 +92,9 @@ absl::StatusOr<std::string> ReadFile(const std::string& path,
         ::read(fd.get(), bytes.data() + filled, bytes.size() - filled);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) {
-      return MakeError(absl::StatusCode::kUnavailable, "FILE_READ_FAILED",
-                       absl::StrCat("cannot read ", path, ": ",
-                                    std::strerror(errno)));
+      return MakeError(
+          absl::StatusCode::kUnavailable, "FILE_READ_FAILED",
+          absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
     }
     if (got == 0) break;
     filled += static_cast<size_t>(got);
@@ -120,8 +120,7 @@ absl::Status WriteFileAtomically(const std::string& path,
     ::unlink(temporary.c_str());
     return status;
   }
-  const std::string folder =
-      std::filesystem::path(path).parent_path().string();
+  const std::string folder = std::filesystem::path(path).parent_path().string();
   return SyncFolder(folder.empty() ? "." : folder);
 }
 

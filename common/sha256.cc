@@ -21,8 +21,8 @@ Sha256::Sha256() : context_(std::make_unique<Context>()) {
 Sha256::~Sha256() = default;
 
 void Sha256::Update(absl::string_view bytes) {
-  PROMPTD_CHECK(
-      EVP_DigestUpdate(context_->evp, bytes.data(), bytes.size()) == 1);
+  PROMPTD_CHECK(EVP_DigestUpdate(context_->evp, bytes.data(), bytes.size()) ==
+                1);
 }
 
 std::string Sha256::HexDigest() {
@@ -40,8 +40,7 @@ std::string Sha256Hex(absl::string_view bytes) {
 }
 
 bool IsSha256Hex(absl::string_view text) {
-  return text.size() == 64 &&
-         std::all_of(text.begin(), text.end(), [](char c) {
+  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
          });
 }

@@ -9,9 +9,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#define RETURN_IF_ERROR(expr)                       \
-  do {                                              \
-    ::absl::Status promptd_status_ = (expr);        \
+#define RETURN_IF_ERROR(expr)                          \
+  do {                                                 \
+    ::absl::Status promptd_status_ = (expr);           \
     if (!promptd_status_.ok()) return promptd_status_; \
   } while (false)
 

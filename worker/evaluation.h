@@ -26,7 +26,7 @@ struct Evaluation {
   int64_t images = 0;
   double accuracy = 0;
   double macro_f1 = 0;
-  double ece = 0;  // 15 equal-width confidence bins
+  double ece = 0;                 // 15 equal-width confidence bins
   double zero_shot_accuracy = 0;  // the best template's
   std::string zero_shot_template;
   std::vector<ClassResult> classes;

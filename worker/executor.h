@@ -55,8 +55,8 @@ struct Scored {
 };
 
 struct ImageOutcome {
-  absl::Status status;          // why this image has no scores
-  std::vector<Scored> scores;   // best first
+  absl::Status status;         // why this image has no scores
+  std::vector<Scored> scores;  // best first
 };
 
 struct StageTimings {
@@ -82,8 +82,7 @@ struct PromptCheck {
 // Thread-safe. Callbacks run on a worker thread and must not block.
 class Executor {
  public:
-  using ClassifyCallback =
-      std::function<void(absl::StatusOr<ClassifyOutcome>)>;
+  using ClassifyCallback = std::function<void(absl::StatusOr<ClassifyOutcome>)>;
 
   virtual ~Executor() = default;
 

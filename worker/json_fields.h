@@ -1,0 +1,55 @@
+// Reading our own stored JSON: every member must be there, with its type.
+#pragma once
+
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "nlohmann/json.hpp"
+
+namespace promptd::worker {
+
+// Moves members of one JSON object into variables; remembers the first
+// problem. Thread-compatible.
+class JsonFields {
+ public:
+  explicit JsonFields(const nlohmann::json& object) : object_(object) {
+    if (!object.is_object()) problem_ = "not an object";
+  }
+
+  template <typename T>
+  JsonFields& Get(const char* key, T* out) {
+    if (!problem_.empty()) return *this;
+    const auto member = object_.find(key);
+    if (member == object_.end() || !Matches<T>(*member)) {
+      problem_ = std::string("missing or mistyped member ") + key;
+      return *this;
+    }
+    *out = member->template get<T>();
+    return *this;
+  }
+
+  bool ok() const { return problem_.empty(); }
+  const std::string& problem() const { return problem_; }
+
+ private:
+  template <typename T>
+  static bool Matches(const nlohmann::json& value) {
+    if constexpr (std::is_same_v<T, std::string>) return value.is_string();
+    if constexpr (std::is_integral_v<T>) return value.is_number_integer();
+    if constexpr (std::is_floating_point_v<T>) return value.is_number();
+    if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+      if (!value.is_array()) return false;
+      for (const auto& entry : value) {
+        if (!entry.is_string()) return false;
+      }
+      return true;
+    }
+    return value.is_array() || value.is_object();
+  }
+
+  const nlohmann::json& object_;
+  std::string problem_;
+};
+
+}  // namespace promptd::worker
