@@ -1,0 +1,68 @@
+# The daily commands. `make demo` and `make test` do all set-up themselves.
+#
+#   make demo     build promptd and run its main job end to end
+#   make test     build and run every test
+#   make build    build only (build/release)
+#   make bench    build and run the benchmarks
+#   make parity   compare with open_clip, live, on random and real weights
+#   make format   format the C++ sources        make lint   check them
+#   make clean    remove the build folder
+#
+# PROMPTD_TORCH=cuda chooses the CUDA build of LibTorch.
+
+PRESET ?= release
+BUILD := build/$(PRESET)
+JOBS ?= $(shell nproc)
+CTEST_ARGS ?=
+PYTHON := .venv/bin/python
+SOURCES := $(shell git ls-files '*.cc' '*.h' 2>/dev/null)
+
+.DEFAULT_GOAL := build
+.PHONY: setup setup-test build demo test bench parity format lint clean \
+        report-tasks train-embedded-encoder
+
+setup:
+	@scripts/setup build
+
+setup-test:
+	@scripts/setup test
+
+$(BUILD)/build.ninja: | setup
+	cmake --preset $(PRESET)
+
+build: setup $(BUILD)/build.ninja
+	cmake --build $(BUILD) -j $(JOBS)
+
+demo: setup $(BUILD)/build.ninja
+	cmake --build $(BUILD) -j $(JOBS) --target promptd promptctl
+	$(BUILD)/client/promptctl demo
+
+test: setup-test $(BUILD)/build.ninja
+	cmake --build $(BUILD) -j $(JOBS)
+	ctest --test-dir $(BUILD) --output-on-failure $(CTEST_ARGS)
+
+bench: setup $(BUILD)/build.ninja
+	cmake --build $(BUILD) -j $(JOBS)
+	bench/run.sh $(BUILD)/bench
+
+parity: $(BUILD)/build.ninja
+	scripts/setup parity
+	cmake --build $(BUILD) -j $(JOBS) --target clip_test
+	tools/goldens/parity.sh $(BUILD)
+
+format:
+	clang-format-14 -i $(SOURCES)
+
+lint: setup-test $(BUILD)/build.ninja
+	tools/lint.sh $(BUILD)
+
+report-tasks:
+	scripts/setup models
+	$(PYTHON) tools/models/report.py
+
+train-embedded-encoder:
+	scripts/setup models
+	tools/models/train_embedded_encoder.sh
+
+clean:
+	rm -rf build
