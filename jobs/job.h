@@ -1,0 +1,63 @@
+// A training job as it is stored, and its numbered events.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/time/time.h"
+#include "jobs/job_state.h"
+
+namespace promptd::jobs {
+
+// What a caller asks for. The JSON texts are opaque here.
+struct NewJob {
+  std::string tenant;
+  std::string task;
+  std::string spec_json;  // resolved
+  std::string encoder_digest;
+  std::string dataset_digest;
+  std::string request_id;   // empty: not idempotent
+  std::string body_sha256;  // of the request as the client sent it
+};
+
+struct Job {
+  int64_t id = 0;
+  std::string tenant;
+  std::string task;
+  JobState state = JobState::kQueued;
+  std::string spec_json;
+  std::string encoder_digest;
+  std::string dataset_digest;
+  // Claims that count: a lease that was lost or given back does not. 0 before
+  // the first claim, 1 during the first.
+  int attempt = 0;
+  int lost = 0;       // leases lost since the last new checkpoint
+  int64_t fence = 0;  // grows by one with every claim
+  std::string owner;  // the worker, while running
+  std::string checkpoint_digest;
+  std::string progress_json;  // the latest; empty before the first
+  std::string result_json;    // once succeeded
+  int64_t version = 0;        // once succeeded
+  std::string error_reason;   // once failed, or of the last failed attempt
+  std::string error_message;
+  bool cancel_requested = false;
+  bool pause_requested = false;
+  int64_t last_sequence = 0;  // of its events
+  absl::Time create_time;
+  absl::Time run_at;                        // not claimed before
+  std::optional<absl::Time> start_time;     // of the first claim
+  std::optional<absl::Time> end_time;       // once terminal
+  std::optional<absl::Time> lease_expires;  // while running
+};
+
+struct JobEvent {
+  int64_t sequence = 0;  // 1, 2, 3, ... without gaps in a job
+  absl::Time time;
+  JobState state = JobState::kQueued;  // after this event
+  std::string progress_json;           // on progress events
+  std::string message;                 // on state changes
+  int64_t version = 0;                 // on the event that published one
+};
+
+}  // namespace promptd::jobs

@@ -1,0 +1,150 @@
+// The durable queue of training jobs: state machine, leases, fences, events.
+//
+// Every write of a worker names (job, fence) and holds only while the job runs
+// under that fence; otherwise it is refused with ABORTED (LEASE_LOST), so a
+// worker that was given up for dead can never touch its successor's job.
+// Functions that take a Transaction& are halves of a caller's transaction.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "jobs/change_hub.h"
+#include "jobs/job.h"
+#include "jobs/job_state.h"
+#include "store/database.h"
+#include "store/page.h"
+
+namespace promptd::jobs {
+
+struct JobPolicy {
+  int64_t max_unfinished = 1000;  // queued, running and paused, a tenant
+  int max_attempts = 3;
+  int max_lost = 3;  // leases lost in a row without a new checkpoint
+  absl::Duration retry_base = absl::Seconds(2);
+  absl::Duration retry_cap = absl::Minutes(1);
+  int64_t max_progress_events = 10'000;  // a job; later ones update the job
+};
+
+struct Directives {
+  bool cancel = false;
+  bool pause = false;
+};
+
+// Thread-safe. `db` and `clock` are borrowed and must outlive it. All
+// functions also return the store's errors (store/database.h).
+class JobStore {
+ public:
+  JobStore(store::Database* db, const Clock* clock, JobPolicy policy = {});
+
+  // --- for clients. NOT_FOUND (JOB_NOT_FOUND), also for another tenant's. ---
+
+  // A durable queued job. With a request_id that came before: the job made
+  // then if the body is the same, else ALREADY_EXISTS (REQUEST_ID_REUSED).
+  // RESOURCE_EXHAUSTED (TOO_MANY_JOBS).
+  absl::StatusOr<Job> Create(const NewJob& job);
+  absl::StatusOr<Job> Create(store::Transaction& tx, const NewJob& job);
+  // The job that a repeated request made, to answer it before validating it
+  // again. ALREADY_EXISTS (REQUEST_ID_REUSED).
+  absl::StatusOr<std::optional<Job>> FindByRequest(
+      const std::string& tenant, const std::string& request_id,
+      const std::string& body_sha256);
+
+  absl::StatusOr<Job> Get(const std::string& tenant, int64_t id);
+  // Newest first; an empty task means all. INVALID_ARGUMENT
+  // (INVALID_PAGE_TOKEN).
+  absl::StatusOr<store::Page<Job>> List(const std::string& tenant,
+                                        const std::string& task,
+                                        const store::PageRequest& page);
+  // Events from `from_sequence` (0 means 1) on, oldest first, at most `limit`.
+  absl::StatusOr<std::vector<JobEvent>> Events(const std::string& tenant,
+                                               int64_t id,
+                                               int64_t from_sequence,
+                                               int limit);
+  // Queued and paused jobs end at once, a running one gets the flag.
+  // Cancelling again changes nothing. FAILED_PRECONDITION (JOB_FINISHED) once
+  // it succeeded or failed.
+  absl::StatusOr<Job> RequestCancel(const std::string& tenant, int64_t id);
+  // Queued jobs pause at once, a running one gets the flag; pausing again
+  // changes nothing. FAILED_PRECONDITION (JOB_FINISHED).
+  absl::StatusOr<Job> RequestPause(const std::string& tenant, int64_t id);
+  // Back to the queue; takes a pause flag back; else changes nothing.
+  // FAILED_PRECONDITION (JOB_FINISHED).
+  absl::StatusOr<Job> Resume(const std::string& tenant, int64_t id);
+
+  // --- for workers. ABORTED (LEASE_LOST) on a stale fence. ---
+
+  // Claims the oldest due job for one of these encoders: running, attempt and
+  // fence one higher. Nothing when there is none.
+  absl::StatusOr<std::optional<Job>> Lease(
+      const std::string& worker,
+      const std::vector<std::string>& encoder_digests, absl::Duration lease);
+  absl::StatusOr<Directives> Heartbeat(int64_t id, int64_t fence,
+                                       absl::Duration lease);
+  absl::Status ReportProgress(int64_t id, int64_t fence,
+                              const std::string& progress_json);
+  // A digest other than the last one is progress: it clears `lost`.
+  absl::Status SaveCheckpoint(int64_t id, int64_t fence,
+                              const std::string& blob_digest);
+  // Queued again after a growing delay while attempts are left, else failed.
+  // Not retryable: failed at once. A requested cancel wins: cancelled.
+  absl::StatusOr<Job> Fail(int64_t id, int64_t fence, const absl::Status& error,
+                           bool retryable);
+  absl::Status ConfirmCancel(int64_t id, int64_t fence);
+  absl::Status ConfirmPause(int64_t id, int64_t fence);
+  // Queued again, at once and without costing an attempt (drain).
+  absl::Status Release(int64_t id, int64_t fence);
+
+  // The halves of a publication: read the job under its fence, then end it.
+  absl::StatusOr<Job> GetLeased(store::Transaction& tx, int64_t id,
+                                int64_t fence);
+  absl::Status Complete(store::Transaction& tx, int64_t id, int64_t fence,
+                        int64_t version, const std::string& result_json);
+
+  // --- upkeep ---
+
+  // Ends leases that ran out: cancelled if that was asked for, else queued
+  // again, else failed (WORKER_LOST) after max_lost. Returns how many.
+  absl::StatusOr<int> ExpireLeases();
+  // The same for every running job at once: called at start, before any
+  // lease, by a process whose only worker lives in it.
+  absl::StatusOr<int> RequeueRunningInProcess();
+  // Of all tenants, indexed by JobState.
+  absl::StatusOr<std::array<int64_t, kJobStateCount>> CountByState();
+  // Running jobs of all tenants, oldest first (for metrics; at most `limit`).
+  absl::StatusOr<std::vector<Job>> Running(int limit);
+
+  // --- waiting; see jobs/change_hub.h ---
+
+  // True once the job has an event after `after_sequence`; false at the
+  // deadline.
+  absl::StatusOr<bool> WaitForEvents(const std::string& tenant, int64_t id,
+                                     int64_t after_sequence,
+                                     absl::Time deadline);
+  // Calls back after each commit that gave a job an event, until the result
+  // is dropped.
+  std::unique_ptr<ChangeHub::Subscription> Subscribe(
+      std::function<void(int64_t job)> listener);
+  // Returns when a job may be there, after `timeout`, or on WakeWaiters().
+  void WaitForWork(absl::Duration timeout);
+  void WakeWaiters();
+
+ private:
+  absl::StatusOr<int> EndLeases(bool all);
+
+  store::Database* const db_;
+  const Clock* const clock_;
+  const JobPolicy policy_;
+  ChangeHub hub_;
+};
+
+}  // namespace promptd::jobs

@@ -1,0 +1,109 @@
+// Tasks, their immutable prompt versions, and movable aliases.
+//
+// Functions that take a Transaction& are halves of a caller's transaction: a
+// publication is, in ONE Database::Write, JobStore::GetLeased + Publish +
+// JobStore::Complete, after Prepare has stored the manifest's blob.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/clock.h"
+#include "registry/records.h"
+#include "store/blob_store.h"
+#include "store/database.h"
+#include "store/page.h"
+
+namespace promptd::registry {
+
+inline constexpr char kProductionAlias[] = "production";
+inline constexpr char kLatestAlias[] = "latest";  // computed, read-only
+
+// Whether a task's or an alias's name matches [a-z0-9][a-z0-9._-]{0,62}.
+bool IsValidName(absl::string_view name);
+
+// Thread-safe; the pointers are borrowed and must outlive it. All functions
+// also return the store's errors (store/database.h, store/blob_store.h).
+class PromptRegistry {
+ public:
+  PromptRegistry(store::Database* db, store::BlobStore* blobs,
+                 const Clock* clock);
+
+  // The task, made if it is new. INVALID_ARGUMENT (INVALID_TASK_NAME);
+  // FAILED_PRECONDITION (TASK_MISMATCH) when it exists with other classes or
+  // another encoder: the message names both sides.
+  absl::StatusOr<Task> CreateTaskIfMissing(
+      store::Transaction& tx, const std::string& tenant,
+      const std::string& name, const std::string& encoder,
+      const std::string& encoder_digest,
+      const std::vector<std::string>& class_names);
+  // NOT_FOUND (TASK_NOT_FOUND).
+  absl::StatusOr<Task> GetTask(const std::string& tenant,
+                               const std::string& name);
+  // Ordered by name. INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
+  absl::StatusOr<store::Page<Task>> ListTasks(const std::string& tenant,
+                                              const store::PageRequest& page);
+
+  // Stores the manifest (canonical JSON of all that makes the prompt, without
+  // its number) as a blob. INVALID_ARGUMENT (NOT_UTF8).
+  absl::StatusOr<PreparedVersion> Prepare(const NewVersion& version);
+  // The next number of the task, without gaps; its evaluation; `production`
+  // if this is the first. NOT_FOUND (TASK_NOT_FOUND); FAILED_PRECONDITION
+  // (TASK_MISMATCH) when classes or encoder are not the task's;
+  // ALREADY_EXISTS (JOB_PUBLISHED) when the job has published before.
+  absl::StatusOr<PromptVersion> Publish(store::Transaction& tx,
+                                        const PreparedVersion& version);
+
+  // By number. NOT_FOUND (TASK_NOT_FOUND, VERSION_NOT_FOUND).
+  absl::StatusOr<PromptVersion> GetVersion(const std::string& tenant,
+                                           const std::string& task,
+                                           int64_t version);
+  // By alias: empty means production. NOT_FOUND (TASK_NOT_FOUND,
+  // ALIAS_NOT_FOUND, VERSION_NOT_FOUND for "latest" of an empty task).
+  absl::StatusOr<PromptVersion> GetVersionByAlias(const std::string& tenant,
+                                                  const std::string& task,
+                                                  const std::string& alias);
+  // Newest first. NOT_FOUND (TASK_NOT_FOUND); INVALID_ARGUMENT
+  // (INVALID_PAGE_TOKEN).
+  absl::StatusOr<store::Page<PromptVersion>> ListVersions(
+      const std::string& tenant, const std::string& task,
+      const store::PageRequest& page);
+  // The manifest's bytes. DATA_LOSS (BLOB_CORRUPT).
+  absl::StatusOr<std::string> ManifestJson(const PromptVersion& version);
+
+  // By name, "latest" among them once there is a version. NOT_FOUND
+  // (TASK_NOT_FOUND).
+  absl::StatusOr<std::vector<Alias>> ListAliases(const std::string& tenant,
+                                                 const std::string& task);
+  // Points an alias at a version; to where it points already changes nothing.
+  // With `expected_version` it must point there before (0: must not exist).
+  // NOT_FOUND (TASK_NOT_FOUND, VERSION_NOT_FOUND); ABORTED (ALIAS_MOVED) with
+  // the current version; INVALID_ARGUMENT (ALIAS_READ_ONLY,
+  // INVALID_ALIAS_NAME); RESOURCE_EXHAUSTED (TOO_MANY_ALIASES) over 100.
+  absl::StatusOr<Alias> SetAlias(const std::string& tenant,
+                                 const std::string& task,
+                                 const std::string& alias, int64_t version,
+                                 std::optional<int64_t> expected_version);
+  // Oldest first; all of it. NOT_FOUND (TASK_NOT_FOUND, ALIAS_NOT_FOUND).
+  absl::StatusOr<std::vector<AliasMove>> AliasHistory(const std::string& tenant,
+                                                      const std::string& task,
+                                                      const std::string& alias);
+
+  // Remembers an encoder that a worker holds, and lists what was remembered,
+  // by name. For messages about encoders that are gone.
+  absl::Status RecordEncoder(const std::string& digest,
+                             const std::string& name);
+  absl::StatusOr<std::vector<EncoderSeen>> ListEncoders();
+
+ private:
+  store::Database* const db_;
+  store::BlobStore* const blobs_;
+  const Clock* const clock_;
+};
+
+}  // namespace promptd::registry
