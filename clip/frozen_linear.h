@@ -1,19 +1,23 @@
 // A linear layer whose weights never change, packed once for this processor.
 #pragma once
 
-#include <optional>
-
 #include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
 
 namespace promptd::clip {
 
 // y = x W^T + b, and dx = dy W for the backward of a frozen layer; both
-// directions run on weights that are pre-packed at construction. fp32 on the
-// CPU. Immutable and thread-safe; callers hold a no-grad guard.
+// directions run on weights in oneDNN's blocked layout: W's is made at
+// construction, W^T's on the first InputGradient. Where that layout does not
+// apply (another device, a build without oneDNN) the plain operators run. Both
+// functions throw c10::Error on a shape mismatch. float32. Immutable and
+// thread-safe; copies share the weights; callers hold a no-grad guard.
 class FrozenLinear {
  public:
   FrozenLinear() = default;
-  // weight [out, in], bias [out] or undefined; both float32, contiguous.
+  // weight [out, in], bias [out] or undefined; both float32.
   FrozenLinear(const at::Tensor& weight, const at::Tensor& bias);
 
   // x [rows, in] -> [rows, out].
@@ -23,13 +27,18 @@ class FrozenLinear {
 
   int64_t in_features() const { return in_; }
   int64_t out_features() const { return out_; }
+  // Whether the blocked layout is in use.
+  bool packed() const { return forward_packed_.defined(); }
 
  private:
+  struct Backward;
+
   int64_t in_ = 0;
   int64_t out_ = 0;
   at::Tensor bias_;
-  at::Tensor forward_packed_;   // mkldnn layout of W
-  at::Tensor backward_packed_;  // mkldnn layout of W^T; made on first need
+  at::Tensor weight_;          // [out, in], kept only where nothing is packed
+  at::Tensor forward_packed_;  // W, blocked
+  std::shared_ptr<Backward> backward_;  // W^T, blocked on first need
 };
 
 }  // namespace promptd::clip

@@ -1,0 +1,102 @@
+#include "clip/frozen_linear.h"
+
+#include <ATen/core/List.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/matmul.h>
+#include <c10/core/Scalar.h>
+#include <c10/util/Exception.h>
+
+#include <optional>
+#include <string_view>
+
+#include "absl/base/call_once.h"
+
+namespace promptd::clip {
+namespace {
+
+// oneDNN's blocked linear layer. It has no ATen/ops header; the dispatcher
+// knows it wherever the build has oneDNN.
+using ReorderSignature = at::Tensor(const at::Tensor&, std::optional<int64_t>);
+using LinearSignature = at::Tensor(const at::Tensor&, const at::Tensor&,
+                                   const std::optional<at::Tensor>&,
+                                   std::string_view,
+                                   c10::List<std::optional<at::Scalar>>,
+                                   std::optional<std::string_view>);
+
+std::optional<c10::OperatorHandle> Find(const char* name) {
+  return c10::Dispatcher::singleton().findSchema({name, ""});
+}
+
+bool HasBlockedLinear() {
+  static const bool found = Find("mkldnn::_reorder_linear_weight") &&
+                            Find("mkldnn::_linear_pointwise");
+  return found;
+}
+
+at::Tensor Pack(const at::Tensor& weight) {
+  static const auto reorder =
+      Find("mkldnn::_reorder_linear_weight")->typed<ReorderSignature>();
+  return reorder.call(weight, std::nullopt);
+}
+
+at::Tensor BlockedLinear(const at::Tensor& x, const at::Tensor& packed,
+                         const at::Tensor& bias) {
+  static const auto linear =
+      Find("mkldnn::_linear_pointwise")->typed<LinearSignature>();
+  std::optional<at::Tensor> optional_bias;
+  if (bias.defined()) optional_bias = bias;
+  return linear.call(x.contiguous(), packed, optional_bias, "none",
+                     c10::List<std::optional<at::Scalar>>(), "");
+}
+
+bool CanPack(const at::Tensor& weight) {
+  return weight.device().is_cpu() && weight.scalar_type() == at::kFloat &&
+         weight.numel() > 0 && HasBlockedLinear();
+}
+
+}  // namespace
+
+struct FrozenLinear::Backward {
+  absl::once_flag once;
+  at::Tensor weight;  // [out, in] until packed
+  at::Tensor packed;
+};
+
+FrozenLinear::FrozenLinear(const at::Tensor& weight, const at::Tensor& bias)
+    : in_(weight.size(1)), out_(weight.size(0)), bias_(bias) {
+  const at::NoGradGuard no_grad;
+  TORCH_CHECK(weight.dim() == 2, "a linear weight has two dimensions");
+  const at::Tensor contiguous = weight.contiguous();
+  if (!CanPack(contiguous)) {
+    weight_ = contiguous;
+    return;
+  }
+  forward_packed_ = Pack(contiguous);
+  backward_ = std::make_shared<Backward>();
+  backward_->weight = contiguous;
+}
+
+at::Tensor FrozenLinear::Forward(const at::Tensor& x) const {
+  TORCH_CHECK(x.dim() == 2 && x.size(1) == in_, "expected [rows, ", in_,
+              "], got ", x.sizes());
+  if (!packed()) return at::linear(x, weight_, bias_);
+  if (x.size(0) == 0) return x.new_zeros({0, out_});
+  return BlockedLinear(x, forward_packed_, bias_);
+}
+
+at::Tensor FrozenLinear::InputGradient(const at::Tensor& dy) const {
+  TORCH_CHECK(dy.dim() == 2 && dy.size(1) == out_, "expected [rows, ", out_,
+              "], got ", dy.sizes());
+  if (!packed()) return at::matmul(dy, weight_);
+  if (dy.size(0) == 0) return dy.new_zeros({0, in_});
+  absl::call_once(backward_->once, [this] {
+    const at::NoGradGuard no_grad;
+    backward_->packed = Pack(backward_->weight.t().contiguous());
+    backward_->weight.reset();
+  });
+  return BlockedLinear(dy, backward_->packed, at::Tensor());
+}
+
+}  // namespace promptd::clip
