@@ -45,7 +45,7 @@ PRIVATE = {
 # Rooms whose headers stay free of torch, so that others can include them.
 TORCH_FREE_HEADERS = {"worker"}
 
-CODE_CEILING, TEST_CEILING, HEADER_WARNING = 500, 800, 200
+CEILING, HEADER_WARNING = 500, 200
 MEDIAN_CEILING = 150
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"][^>"]+[>"])', re.M)
@@ -87,9 +87,8 @@ def main():
         lines = text.count("\n")
         sizes.append(lines)
         findings += check_includes(path, text)
-        ceiling = TEST_CEILING if path.parts[0] == "tests" else CODE_CEILING
-        if lines > ceiling:
-            findings.append(f"{path}: {lines} lines, the ceiling is {ceiling}")
+        if lines > CEILING:
+            findings.append(f"{path}: {lines} lines, the ceiling is {CEILING}")
         elif path.suffix == ".h" and lines > HEADER_WARNING:
             print(f"warning: {path}: header of {lines} lines")
     if not sizes:

@@ -1,0 +1,343 @@
+#include "worker/classifier.h"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "clip/encoder.h"
+#include "common/error.h"
+#include "common/sha256.h"
+#include "common/status_macros.h"
+#include "datasets/preprocess.h"
+#include "worker/head.h"
+#include "worker/prompt_features.h"
+
+namespace promptd::worker {
+
+struct Classifier::Call {
+  ClassifyCall request;
+  Executor::ClassifyCallback done;
+  std::shared_ptr<const clip::Encoder> encoder;
+  std::atomic<int> remaining{0};
+
+  absl::Mutex mutex;
+  // Why the whole call fails; the first reason stays.
+  absl::Status status ABSL_GUARDED_BY(mutex);
+  ClassifyOutcome outcome ABSL_GUARDED_BY(mutex);
+  TextFeatures text ABSL_GUARDED_BY(mutex);
+
+  void Fail(const absl::Status& why) {
+    absl::MutexLock lock(&mutex);
+    if (status.ok()) status = why;
+  }
+  bool failed() {
+    absl::MutexLock lock(&mutex);
+    return !status.ok();
+  }
+};
+
+struct Classifier::Image {
+  std::shared_ptr<Call> call;
+  size_t index = 0;
+  std::vector<float> pixels;  // [3, S, S] once decoded
+  absl::Time ready;           // when it began to wait for a batch
+};
+
+Classifier::Classifier(const ClassifierOptions& options,
+                       const EncoderSet* encoders, DeviceLoop* loop,
+                       Observer* observer, BlobReader read_blob)
+    : options_(options),
+      encoders_(encoders),
+      loop_(loop),
+      observer_(observer),
+      read_blob_(std::move(read_blob)),
+      text_cache_(options.max_feature_cache_bytes),
+      decode_queue_(static_cast<size_t>(options.max_queued_images)) {
+  for (int i = 0; i < options_.decode_threads; ++i) {
+    decoders_.emplace_back([this] { DecodeLoop(); });
+  }
+}
+
+Classifier::~Classifier() { Stop(absl::InfinitePast()); }
+
+void Classifier::Classify(ClassifyCall request,
+                          Executor::ClassifyCallback done) {
+  auto call = std::make_shared<Call>();
+  call->request = std::move(request);
+  call->done = std::move(done);
+  if (const absl::Status admitted = Admit(call); !admitted.ok()) {
+    call->done(admitted);
+    return;
+  }
+  for (size_t i = 0; i < call->request.images.size(); ++i) {
+    // Never full: the queue holds as many as admission lets in.
+    decode_queue_.TryPush(Image{call, i, {}, {}});
+  }
+}
+
+absl::Status Classifier::Admit(const std::shared_ptr<Call>& call) {
+  const int images = static_cast<int>(call->request.images.size());
+  if (images == 0) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "NO_IMAGES",
+                     "the call has no images: send at least one");
+  }
+  ASSIGN_OR_RETURN(call->encoder,
+                   encoders_->Find(call->request.encoder_digest));
+  {
+    absl::MutexLock lock(&call->mutex);
+    call->outcome.images.resize(call->request.images.size());
+  }
+  call->remaining = images;
+  absl::MutexLock lock(&mutex_);
+  if (stopping_) {
+    return MakeError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN",
+                     "the server is shutting down: try another one");
+  }
+  if (images_in_flight_ + images > options_.max_queued_images) {
+    return MakeError(
+        absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
+        absl::StrCat("the classify queue holds ", images_in_flight_,
+                     " images of at most ", options_.max_queued_images,
+                     ": try again in a moment"));
+  }
+  images_in_flight_ += images;
+  return absl::OkStatus();
+}
+
+void Classifier::DecodeLoop() {
+  while (std::optional<Image> image = decode_queue_.Pop()) {
+    Decode(*std::move(image));
+  }
+}
+
+void Classifier::Decode(Image image) {
+  Call& call = *image.call;
+  if (!StillWanted(&call)) return FinishImage(image, {});
+  if (const absl::Status status = ResolveLearnedText(&call); !status.ok()) {
+    call.Fail(status);
+    return FinishImage(image, {});
+  }
+  const absl::Time start = absl::Now();
+  absl::StatusOr<std::vector<float>> pixels = datasets::PreprocessImage(
+      call.request.images[image.index], PreprocessOptionsOf(*call.encoder));
+  const absl::Duration elapsed = absl::Now() - start;
+  observer_->OnStage(Stage::kDecode, elapsed);
+  {
+    absl::MutexLock lock(&call.mutex);
+    call.outcome.timings.decode =
+        std::max(call.outcome.timings.decode, elapsed);
+  }
+  if (!pixels.ok()) return FinishImage(image, {pixels.status(), {}});
+  image.pixels = *std::move(pixels);
+  PostBatch(std::move(image));
+}
+
+void Classifier::PostBatch(Image image) {
+  const std::string digest = image.call->request.encoder_digest;
+  image.ready = absl::Now();
+  {
+    absl::MutexLock lock(&mutex_);
+    std::deque<Image>& waiting = pending_[digest];
+    waiting.push_back(std::move(image));
+    // Whoever finds the queue empty posts the batch; it takes what gathers.
+    if (waiting.size() > 1) return;
+  }
+  if (loop_->PostServing([this, digest] { RunBatch(digest); })) return;
+  std::deque<Image> dropped;
+  {
+    absl::MutexLock lock(&mutex_);
+    dropped.swap(pending_[digest]);
+  }
+  for (const Image& lost : dropped) {
+    lost.call->Fail(MakeError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN",
+                              "the server is shutting down"));
+    FinishImage(lost, {});
+  }
+}
+
+void Classifier::RunBatch(const std::string& encoder_digest) {
+  std::vector<Image> batch;
+  bool more = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    std::deque<Image>& waiting = pending_[encoder_digest];
+    const size_t taken =
+        std::min(waiting.size(), static_cast<size_t>(options_.max_batch));
+    std::move(waiting.begin(), waiting.begin() + taken,
+              std::back_inserter(batch));
+    waiting.erase(waiting.begin(), waiting.begin() + taken);
+    more = !waiting.empty();
+  }
+  if (more) {
+    loop_->PostServing([this, encoder_digest] { RunBatch(encoder_digest); });
+  }
+  const absl::Time start = absl::Now();
+  std::vector<Image> wanted;
+  for (Image& image : batch) {
+    const absl::Duration waited = start - image.ready;
+    observer_->OnStage(Stage::kQueue, waited);
+    absl::Status text;
+    if (StillWanted(image.call.get())) {
+      text = ResolveZeroShotText(image.call.get());
+    }
+    if (!text.ok()) image.call->Fail(text);
+    if (image.call->failed()) {
+      FinishImage(image, {});
+      continue;
+    }
+    absl::MutexLock lock(&image.call->mutex);
+    StageTimings& timings = image.call->outcome.timings;
+    timings.queue = std::max(timings.queue, waited);
+    wanted.push_back(std::move(image));
+  }
+  if (wanted.empty()) return;
+  const absl::Time encode_start = absl::Now();
+  const clip::Encoder& encoder = *wanted.front().call->encoder;
+  std::vector<absl::Span<const float>> pixels;
+  for (const Image& image : wanted) pixels.push_back(image.pixels);
+  const absl::StatusOr<std::vector<float>> features =
+      EncodeImageBatch(encoder, pixels, static_cast<int>(pixels.size()));
+  observer_->OnBatch(static_cast<int>(wanted.size()));
+  RunHead(&wanted, features, absl::Now() - encode_start);
+}
+
+void Classifier::RunHead(std::vector<Image>* images,
+                         const absl::StatusOr<std::vector<float>>& features,
+                         absl::Duration encode_time) {
+  for (size_t i = 0; i < images->size(); ++i) {
+    const Image& image = (*images)[i];
+    Call& call = *image.call;
+    observer_->OnStage(Stage::kEncode, encode_time);
+    if (!features.ok()) {
+      call.Fail(features.status());
+      FinishImage(image, {});
+      continue;
+    }
+    if (!StillWanted(&call)) {
+      FinishImage(image, {});
+      continue;
+    }
+    TextFeatures text;
+    {
+      absl::MutexLock lock(&call.mutex);
+      text = call.text;
+      call.outcome.timings.encode =
+          std::max(call.outcome.timings.encode, encode_time);
+    }
+    const absl::Time start = absl::Now();
+    const size_t width = static_cast<size_t>(text->shape[1]);
+    ImageOutcome outcome;
+    outcome.scores =
+        RankClasses(absl::MakeConstSpan(*features).subspan(i * width, width),
+                    *text, call.encoder->logit_scale(), call.request.top_k);
+    const absl::Duration elapsed = absl::Now() - start;
+    observer_->OnStage(Stage::kHead, elapsed);
+    {
+      absl::MutexLock lock(&call.mutex);
+      call.outcome.timings.head = std::max(call.outcome.timings.head, elapsed);
+    }
+    FinishImage(image, std::move(outcome));
+  }
+}
+
+absl::Status Classifier::ResolveLearnedText(Call* call) {
+  const std::string& digest = call->request.text.features_digest;
+  if (digest.empty()) return absl::OkStatus();
+  {
+    absl::MutexLock lock(&call->mutex);
+    if (call->text != nullptr) return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(
+      TextFeatures text,
+      text_cache_.FindOrLoad(digest, [&]() -> absl::StatusOr<FloatTensor> {
+        ASSIGN_OR_RETURN(const std::string bytes, read_blob_(digest));
+        return ParseTextFeatures(bytes, call->encoder->embed_dim());
+      }));
+  absl::MutexLock lock(&call->mutex);
+  call->text = std::move(text);
+  return absl::OkStatus();
+}
+
+absl::Status Classifier::ResolveZeroShotText(Call* call) {
+  {
+    absl::MutexLock lock(&call->mutex);
+    if (call->text != nullptr) return absl::OkStatus();
+  }
+  const std::vector<std::string>& texts = call->request.text.texts;
+  const std::string key =
+      Sha256Hex(absl::StrCat("zero-shot\n", call->encoder->digest(), "\n",
+                             absl::StrJoin(texts, absl::string_view("\0", 1))));
+  ASSIGN_OR_RETURN(TextFeatures text, text_cache_.FindOrLoad(key, [&] {
+    return EncodeTexts(*call->encoder, texts);
+  }));
+  absl::MutexLock lock(&call->mutex);
+  call->text = std::move(text);
+  return absl::OkStatus();
+}
+
+bool Classifier::StillWanted(Call* call) {
+  if (call->failed()) return false;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (abandoned_) {
+      call->Fail(MakeError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN",
+                           "the server shut down before this call's turn"));
+      return false;
+    }
+  }
+  if (absl::Now() >= call->request.deadline) {
+    call->Fail(MakeError(absl::StatusCode::kDeadlineExceeded,
+                         "DEADLINE_EXPIRED",
+                         "the deadline passed before the call was answered"));
+    return false;
+  }
+  if (call->request.cancelled && call->request.cancelled()) {
+    call->Fail(MakeError(absl::StatusCode::kCancelled, "CANCELLED",
+                         "the caller cancelled"));
+    return false;
+  }
+  return true;
+}
+
+void Classifier::FinishImage(const Image& image, ImageOutcome outcome) {
+  Call& call = *image.call;
+  observer_->OnImage(outcome.status.ok() && !call.failed());
+  {
+    absl::MutexLock lock(&call.mutex);
+    call.outcome.images[image.index] = std::move(outcome);
+  }
+  if (call.remaining.fetch_sub(1) == 1) {
+    absl::StatusOr<ClassifyOutcome> result = ClassifyOutcome();
+    {
+      absl::MutexLock lock(&call.mutex);
+      if (call.status.ok()) {
+        result = std::move(call.outcome);
+      } else {
+        result = call.status;
+      }
+    }
+    call.done(std::move(result));
+  }
+  absl::MutexLock lock(&mutex_);
+  --images_in_flight_;
+}
+
+void Classifier::Stop(absl::Time deadline) {
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+    mutex_.AwaitWithDeadline(absl::Condition(this, &Classifier::Idle),
+                             deadline);
+    abandoned_ = true;
+    mutex_.Await(absl::Condition(this, &Classifier::Idle));
+  }
+  decode_queue_.Close();
+  for (std::thread& decoder : decoders_) {
+    if (decoder.joinable()) decoder.join();
+  }
+}
+
+}  // namespace promptd::worker

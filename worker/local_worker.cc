@@ -1,0 +1,133 @@
+#include "worker/local_worker.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/error.h"
+#include "common/status_macros.h"
+#include "worker/classifier.h"
+#include "worker/device_loop.h"
+#include "worker/encoder_set.h"
+#include "worker/job_runner.h"
+#include "worker/prompt_check.h"
+#include "worker/runtime.h"
+
+namespace promptd::worker {
+namespace {
+
+constexpr int kMaxDefaultDecodeThreads = 4;
+
+class LocalWorkerImpl : public LocalWorker {
+ public:
+  LocalWorkerImpl(const LocalWorkerOptions& options, Observer* observer)
+      : options_(WithDefaults(options)), observer_(observer) {}
+
+  ~LocalWorkerImpl() override { Stop(absl::InfinitePast()); }
+
+  // Loads and warms the encoders on the device thread.
+  absl::Status LoadEncoders() {
+    return loop_.RunServing([this]() -> absl::Status {
+      ASSIGN_OR_RETURN(encoders_, EncoderSet::Load(options_.encoder_dirs));
+      return encoders_.WarmUp();
+    });
+  }
+
+  void Start(Control* control) override {
+    absl::MutexLock lock(&mutex_);
+    ClassifierOptions classifier;
+    classifier.decode_threads = options_.decode_threads;
+    classifier.max_queued_images = options_.max_queued_images;
+    classifier.max_batch = options_.max_batch;
+    classifier.max_feature_cache_bytes = options_.max_feature_cache_bytes;
+    classifier_ =
+        std::make_unique<Classifier>(classifier, &encoders_, &loop_, observer_,
+                                     [control](const std::string& digest) {
+                                       return control->GetBlob(digest);
+                                     });
+    JobRunnerOptions runner;
+    runner.worker_id = options_.id;
+    runner.decode_threads = options_.decode_threads;
+    runner.checkpoint_interval = options_.checkpoint_interval;
+    runner.heartbeat_interval = options_.heartbeat_interval;
+    runner_ = std::make_unique<JobRunner>(runner, &encoders_, &loop_, observer_,
+                                          control);
+    ready_ = true;
+  }
+
+  void Stop(absl::Time deadline) override {
+    std::shared_ptr<JobRunner> runner;
+    std::shared_ptr<Classifier> classifier;
+    {
+      absl::MutexLock lock(&mutex_);
+      ready_ = false;
+      runner = runner_;
+      classifier = classifier_;
+    }
+    if (runner != nullptr) runner->Stop();
+    if (classifier != nullptr) classifier->Stop(deadline);
+    loop_.Stop();
+  }
+
+  std::vector<EncoderDescription> Encoders() const override {
+    return encoders_.descriptions();
+  }
+
+  void Classify(ClassifyCall call, ClassifyCallback done) override {
+    std::shared_ptr<Classifier> classifier;
+    {
+      absl::MutexLock lock(&mutex_);
+      classifier = classifier_;
+    }
+    if (classifier == nullptr) {
+      done(MakeError(absl::StatusCode::kUnavailable, "NOT_READY",
+                     "the worker is starting: try again in a moment"));
+      return;
+    }
+    classifier->Classify(std::move(call), std::move(done));
+  }
+
+  absl::StatusOr<PromptCheck> CheckPrompt(
+      const std::string& encoder_digest, int context_tokens,
+      const std::string& context_init,
+      const std::vector<std::string>& class_names) const override {
+    ASSIGN_OR_RETURN(const auto encoder, encoders_.Find(encoder_digest));
+    return CountPromptTokens(*encoder, context_tokens, context_init,
+                             class_names);
+  }
+
+  bool Ready() const override {
+    absl::MutexLock lock(&mutex_);
+    return ready_;
+  }
+
+ private:
+  static LocalWorkerOptions WithDefaults(LocalWorkerOptions options) {
+    if (options.decode_threads <= 0) {
+      options.decode_threads =
+          std::min(UsableCores(), kMaxDefaultDecodeThreads);
+    }
+    return options;
+  }
+
+  const LocalWorkerOptions options_;
+  Observer* const observer_;
+  EncoderSet encoders_;  // constant after LoadEncoders()
+  DeviceLoop loop_;
+
+  mutable absl::Mutex mutex_;
+  bool ready_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<Classifier> classifier_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<JobRunner> runner_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<LocalWorker>> LocalWorker::Create(
+    const LocalWorkerOptions& options, Observer* observer) {
+  auto worker = std::make_unique<LocalWorkerImpl>(options, observer);
+  RETURN_IF_ERROR(worker->LoadEncoders());
+  return worker;
+}
+
+}  // namespace promptd::worker

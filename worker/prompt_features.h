@@ -1,0 +1,39 @@
+// The computations on an encoder that classification and training share.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "common/float_tensor.h"
+#include "datasets/preprocess.h"
+
+namespace promptd::clip {
+class Encoder;
+}
+
+namespace promptd::worker {
+
+datasets::PreprocessOptions PreprocessOptionsOf(const clip::Encoder& encoder);
+
+// Encodes preprocessed images, each [3, S, S], in one batch of `batch_size`
+// rows; missing rows are zeros. Returns [images.size() * E] without the rows
+// of padding; features are not normalised. Device thread only.
+absl::StatusOr<std::vector<float>> EncodeImageBatch(
+    const clip::Encoder& encoder,
+    const std::vector<absl::Span<const float>>& images, int batch_size);
+
+// Text features [C, E] of finished texts, rows of unit length. Device thread
+// only. INVALID_ARGUMENT (TEXT_TOO_LONG, BAD_UTF8).
+absl::StatusOr<FloatTensor> EncodeTexts(const clip::Encoder& encoder,
+                                        const std::vector<std::string>& texts);
+
+// The stored form of a prompt version's derived text features.
+absl::StatusOr<std::string> SerializeTextFeatures(const FloatTensor& features);
+// DATA_LOSS (BLOB_CORRUPT) unless it is "text_features" [C, embed_dim].
+absl::StatusOr<FloatTensor> ParseTextFeatures(absl::string_view bytes,
+                                              int embed_dim);
+
+}  // namespace promptd::worker
