@@ -11,11 +11,11 @@ namespace promptd::weights {
 
 // Image tower: a modified ResNet when `resnet_layers` is set, else a ViT.
 struct VisionConfig {
-  int image_size = 224;               // pixels, square
-  int width = 64;                     // ResNet base width or ViT width
-  std::vector<int> resnet_layers;     // blocks per stage, four of them
+  int image_size = 224;            // pixels, square
+  int width = 64;                  // ResNet base width or ViT width
+  std::vector<int> resnet_layers;  // blocks per stage, four of them
   int vit_layers = 0;
-  int patch_size = 0;                 // pixels, ViT only
+  int patch_size = 0;  // pixels, ViT only
   int head_width = 64;
 
   bool is_resnet() const { return !resnet_layers.empty(); }
@@ -39,14 +39,18 @@ struct PreprocessConfig {
 struct EncoderConfig {
   int embed_dim = 512;
   bool quick_gelu = false;
+  // A small encoder for trying promptd out, not for a user's own images:
+  // "promptd": {"demonstration": true}, which open_clip does not read.
+  bool demonstration = false;
   VisionConfig vision;
   TextConfig text;
   PreprocessConfig preprocess;
 };
 
-// Reads open_clip_config.json ("model_cfg" and "preprocess_cfg"). Unknown
-// members that change the arithmetic are refused, each named.
-// INVALID_ARGUMENT (BAD_ENCODER_CONFIG).
+// Reads open_clip_config.json ("model_cfg", "preprocess_cfg" and our optional
+// "promptd"). Members of open_clip that this build has no arithmetic for are
+// accepted at open_clip's default value and refused otherwise; unknown members
+// are refused. INVALID_ARGUMENT (BAD_ENCODER_CONFIG) names all of them.
 absl::StatusOr<EncoderConfig> ParseEncoderConfig(absl::string_view json);
 
 }  // namespace promptd::weights

@@ -1,0 +1,81 @@
+#include "weights/encoder_folder.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "common/error.h"
+#include "common/file.h"
+#include "common/sha256.h"
+#include "common/status_macros.h"
+
+namespace promptd::weights {
+namespace {
+
+constexpr int64_t kMaxConfigBytes = int64_t{1} << 20;
+constexpr int64_t kMaxMergesBytes = int64_t{16} << 20;
+constexpr int64_t kMaxWeightsBytes = int64_t{8} << 30;
+
+// The folder's last component, also for "dir/" and "dir/.".
+std::string FolderName(const std::string& path) {
+  std::filesystem::path folder = std::filesystem::path(path).lexically_normal();
+  if (!folder.has_filename()) folder = folder.parent_path();
+  return folder.filename().string();
+}
+
+std::string Digest(absl::string_view config, absl::string_view merges,
+                   absl::string_view weights) {
+  return Sha256Hex(absl::StrCat(
+      "promptd encoder 1\n", kEncoderMergesFile, " ", Sha256Hex(merges), "\n",
+      kEncoderConfigFile, " ", Sha256Hex(config), "\n", kEncoderWeightsFile,
+      " ", Sha256Hex(weights), "\n"));
+}
+
+}  // namespace
+
+bool IsEncoderName(absl::string_view name) {
+  if (name.empty() || name.size() > 64 || name.front() == '.') return false;
+  for (char c : name) {
+    if (!absl::ascii_islower(static_cast<unsigned char>(c)) &&
+        !absl::ascii_isdigit(static_cast<unsigned char>(c)) && c != '.' &&
+        c != '_' && c != '-') {
+      return false;
+    }
+  }
+  return true;
+}
+
+absl::StatusOr<EncoderFolder> EncoderFolder::Open(const std::string& path) {
+  std::string name = FolderName(path);
+  if (!IsEncoderName(name)) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_ENCODER_NAME",
+                     absl::StrCat("the folder ", path,
+                                  " names its encoder: "
+                                  "use 1 to 64 of a-z 0-9 . _ -"));
+  }
+  const std::string weights_path = absl::StrCat(path, "/", kEncoderWeightsFile);
+  ASSIGN_OR_RETURN(
+      const std::string config_bytes,
+      ReadFile(absl::StrCat(path, "/", kEncoderConfigFile), kMaxConfigBytes));
+  ASSIGN_OR_RETURN(
+      std::string merges,
+      ReadFile(absl::StrCat(path, "/", kEncoderMergesFile), kMaxMergesBytes));
+  ASSIGN_OR_RETURN(std::string weights_bytes,
+                   ReadFile(weights_path, kMaxWeightsBytes));
+
+  absl::StatusOr<EncoderConfig> config = ParseEncoderConfig(config_bytes);
+  if (!config.ok()) {
+    return Annotate(config.status(), absl::StrCat("encoder ", name));
+  }
+  std::string digest = Digest(config_bytes, merges, weights_bytes);
+  SafetensorsLimits limits;
+  limits.max_file_bytes = kMaxWeightsBytes;
+  ASSIGN_OR_RETURN(
+      Safetensors tensors,
+      Safetensors::FromBytes(std::move(weights_bytes), weights_path, limits));
+  return EncoderFolder{std::move(name), std::move(digest), *std::move(config),
+                       std::move(tensors), std::move(merges)};
+}
+
+}  // namespace promptd::weights

@@ -1,0 +1,41 @@
+// An encoder on disk: configuration, weights and tokenizer merges in one
+// folder, identified by one digest over all three. No torch.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "weights/encoder_config.h"
+#include "weights/safetensors.h"
+
+namespace promptd::weights {
+
+// The files that make an encoder; others in the folder (README, licences) are
+// ignored. The preprocessing is part of the configuration.
+inline constexpr char kEncoderConfigFile[] = "open_clip_config.json";
+inline constexpr char kEncoderWeightsFile[] = "open_clip_model.safetensors";
+inline constexpr char kEncoderMergesFile[] = "merges.txt";
+
+// Everything read and checked, but not yet a model. Immutable after Open.
+struct EncoderFolder {
+  // The folder's own name: 1 to 64 of a-z 0-9 . _ -
+  std::string name;
+  // SHA-256 of a text that names the three files and their SHA-256s: any
+  // change of weights, architecture, preprocessing or tokenizer changes it;
+  // the name is not part of it.
+  std::string digest;
+  EncoderConfig config;
+  Safetensors tensors;
+  std::string merges;
+
+  // NOT_FOUND (FILE_NOT_FOUND); INVALID_ARGUMENT (BAD_ENCODER_NAME,
+  // FILE_TOO_LARGE, BAD_ENCODER_CONFIG, SAFETENSORS_...); UNAVAILABLE
+  // (FILE_READ_FAILED). Files stay below 1 MiB (configuration), 16 MiB
+  // (merges) and 8 GiB (weights).
+  static absl::StatusOr<EncoderFolder> Open(const std::string& path);
+};
+
+// Whether `name` can name an encoder.
+bool IsEncoderName(absl::string_view name);
+
+}  // namespace promptd::weights
