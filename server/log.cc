@@ -1,0 +1,74 @@
+#include "server/log.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "spdlog/pattern_formatter.h"
+#include "spdlog/sinks/stdout_sinks.h"
+#include "spdlog/spdlog.h"
+
+namespace promptd::server {
+namespace {
+
+// Marks a payload that is already the inside of a JSON object. It cannot
+// stand at the start of such text otherwise.
+constexpr char kFieldsMark = '\x01';
+
+std::string Dump(const nlohmann::json& value) {
+  return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+class JsonLineFormatter : public spdlog::formatter {
+ public:
+  void format(const spdlog::details::log_msg& message,
+              spdlog::memory_buf_t& out) override {
+    const std::string payload(message.payload.data(), message.payload.size());
+    const auto level = spdlog::level::to_string_view(message.level);
+    nlohmann::json head = {
+        {"time",
+         absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ",
+                          absl::FromChrono(message.time), absl::UTCTimeZone())},
+        {"level", std::string(level.data(), level.size())}};
+    std::string line;
+    if (!payload.empty() && payload[0] == kFieldsMark) {
+      line = Dump(head);
+      line.back() = ',';
+      line.append(payload, 1);
+    } else {
+      head["message"] = payload;
+      line = Dump(head);
+    }
+    line += "\n";
+    out.append(line.data(), line.data() + line.size());
+  }
+
+  std::unique_ptr<spdlog::formatter> clone() const override {
+    return std::make_unique<JsonLineFormatter>();
+  }
+};
+
+}  // namespace
+
+void ConfigureLog(const std::string& level) {
+  auto logger = std::make_shared<spdlog::logger>(
+      "promptd", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  logger->set_formatter(std::make_unique<JsonLineFormatter>());
+  logger->set_level(spdlog::level::from_str(level));
+  logger->flush_on(spdlog::level::trace);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+void LogEvent(spdlog::level::level_enum level, const std::string& event,
+              const nlohmann::json& fields) {
+  if (!spdlog::should_log(level)) return;
+  nlohmann::json object = {{"event", event}};
+  object.update(fields);
+  std::string text = Dump(object);
+  text.front() = kFieldsMark;
+  spdlog::log(level, spdlog::string_view_t(text));
+}
+
+}  // namespace promptd::server

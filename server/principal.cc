@@ -1,0 +1,10 @@
+#include "server/principal.h"
+
+namespace promptd::server {
+
+absl::StatusOr<Principal> ResolvePrincipal(
+    const grpc::CallbackServerContext& /*context*/) {
+  return Principal{.tenant = "default"};
+}
+
+}  // namespace promptd::server

@@ -1,0 +1,71 @@
+// The one wrapper that runs every RPC: request id, principal, deadline,
+// cancellation, metrics for every outcome, log line, and a barrier that turns
+// an exception into INTERNAL without details.
+//
+//   return rpc_->Unary(context, "GetTask", [=, this](const Call& call) {
+//     return DoGetTask(call.principal(), *request, reply);
+//   });
+//
+// Handlers run on a bounded pool; when it is full the call gets
+// RESOURCE_EXHAUSTED (SERVER_BUSY) at once. Streams make a Call with Begin()
+// and post their blocking steps with Post().
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "grpcpp/server_context.h"
+#include "grpcpp/support/server_callback.h"
+#include "server/call.h"
+#include "server/metrics.h"
+#include "server/work_pool.h"
+
+namespace promptd::server {
+
+// The wrapper for the methods of one service. Thread-safe. `metrics` and
+// `pool` must outlive it, and it must outlive the gRPC server.
+class Rpc {
+ public:
+  using Done = std::function<void(absl::Status)>;
+  using Handler = std::function<absl::Status(const Call&)>;
+  // Calls `done` exactly once, on any thread. The request and the reply stay
+  // valid until then.
+  using AsyncHandler =
+      std::function<void(const std::shared_ptr<Call>&, Done done)>;
+
+  // `service` is the full name, e.g. "promptd.v1.TrainingService"; its
+  // methods' series are made now.
+  Rpc(std::string service, Metrics* metrics, WorkPool* pool);
+
+  grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context,
+                                  const std::string& method, Handler handler);
+  grpc::ServerUnaryReactor* UnaryAsync(grpc::CallbackServerContext* context,
+                                       const std::string& method,
+                                       const DeadlineRule& rule,
+                                       AsyncHandler handler);
+
+  // For streams.
+  std::shared_ptr<Call> Begin(grpc::CallbackServerContext* context,
+                              const std::string& method) const;
+  // Runs `step` on the pool and hands its status to `done` there; `done` gets
+  // SERVER_BUSY on this thread when the pool is full. Exceptions of `step`
+  // become INTERNAL.
+  void Post(std::shared_ptr<Call> call, std::function<absl::Status()> step,
+            Done done) const;
+
+ private:
+  const std::string service_;
+  WorkPool* const pool_;
+  std::map<std::string, const RpcSeries*> series_;
+};
+
+// `step`'s status; INTERNAL (EXCEPTION) when it throws, logged under the
+// call's request id.
+absl::Status Guarded(const Call& call,
+                     const std::function<absl::Status()>& step);
+
+}  // namespace promptd::server

@@ -1,0 +1,25 @@
+#include "server/work_pool.h"
+
+#include <utility>
+
+namespace promptd::server {
+
+WorkPool::WorkPool(int threads, size_t capacity) : queue_(capacity) {
+  threads_.reserve(threads);
+  for (int i = 0; i < threads; ++i) {
+    threads_.emplace_back([this] {
+      while (auto task = queue_.Pop()) (*task)();
+    });
+  }
+}
+
+WorkPool::~WorkPool() {
+  queue_.Close();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+bool WorkPool::TrySubmit(std::function<void()> task) {
+  return queue_.TryPush(std::move(task));
+}
+
+}  // namespace promptd::server

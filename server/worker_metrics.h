@@ -1,0 +1,59 @@
+// What an in-process worker tells about itself, as metrics: stages, batches,
+// images, training steps and the slots of running jobs.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "prometheus/counter.h"
+#include "prometheus/gauge.h"
+#include "prometheus/histogram.h"
+#include "prometheus/registry.h"
+#include "worker/observer.h"
+
+namespace promptd::server {
+
+// A slot's series exist from OnJobStarted to OnJobEnded. Thread-safe.
+// `registry` must outlive this object.
+class WorkerMetrics : public worker::Observer {
+ public:
+  explicit WorkerMetrics(prometheus::Registry& registry);
+
+  void OnStage(worker::Stage stage, absl::Duration elapsed) override;
+  void OnBatch(int images) override;
+  void OnImage(bool ok) override;
+  void OnTrainingSteps(int64_t steps) override;
+  void OnJobStarted(int slot, int64_t job, const std::string& task) override;
+  void OnJobProgress(int slot, const worker::Progress& progress) override;
+  void OnJobEnded(int slot) override;
+
+ private:
+  struct Slot {
+    prometheus::Gauge* info;
+    prometheus::Gauge* loss;
+    prometheus::Gauge* accuracy;
+    prometheus::Gauge* epoch;
+  };
+  void RemoveSlot(int slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  std::array<prometheus::Histogram*, 4> stage_seconds_{};
+  prometheus::Histogram& batch_size_;
+  prometheus::Counter& training_steps_;
+  prometheus::Counter* images_ok_;
+  prometheus::Counter* images_error_;
+  prometheus::Family<prometheus::Gauge>& slot_info_;
+  prometheus::Family<prometheus::Gauge>& loss_;
+  prometheus::Family<prometheus::Gauge>& accuracy_;
+  prometheus::Family<prometheus::Gauge>& epoch_;
+  absl::Mutex mutex_;
+  std::map<int, Slot> slots_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace promptd::server
