@@ -1,0 +1,64 @@
+#include "worker/lease_keeper.h"
+
+#include <thread>
+
+#include "common/error.h"
+#include "gtest/gtest.h"
+#include "tests/worker/fake_control.h"
+
+namespace promptd::worker {
+namespace {
+
+constexpr LeaseKeeper::Options kFast = {.interval = absl::Milliseconds(1),
+                                        .stall_timeout = absl::Seconds(60)};
+
+// Polls Check() until it is not OK or ten seconds have passed.
+absl::Status WaitForVerdict(LeaseKeeper* keeper) {
+  const absl::Time limit = absl::Now() + absl::Seconds(10);
+  while (absl::Now() < limit) {
+    const absl::Status status = keeper->Check();
+    if (!status.ok()) return status;
+    std::this_thread::yield();
+  }
+  return absl::OkStatus();
+}
+
+class LeaseKeeperTest : public ::testing::Test {
+ protected:
+  LeaseKeeperTest() {
+    control_.Enqueue({});
+    job_ = **control_.Lease("w", {});
+  }
+
+  FakeControl control_;
+  LeasedJob job_;
+};
+
+TEST_F(LeaseKeeperTest, PassesCancelAndPauseOn) {
+  control_.SetDirective(Directive::kCancel);
+  LeaseKeeper cancelled(kFast, &control_, job_.id, job_.fence);
+  EXPECT_EQ(ErrorReason(WaitForVerdict(&cancelled)), "JOB_CANCELLED");
+  control_.SetDirective(Directive::kPause);
+  LeaseKeeper paused(kFast, &control_, job_.id, job_.fence);
+  EXPECT_EQ(ErrorReason(WaitForVerdict(&paused)), "JOB_PAUSED");
+}
+
+TEST_F(LeaseKeeperTest, StopsTheJobWhenTheFenceIsStale) {
+  LeaseKeeper keeper(kFast, &control_, job_.id, job_.fence);
+  EXPECT_TRUE(keeper.Check().ok());
+  control_.LoseLease();
+  EXPECT_EQ(ErrorReason(WaitForVerdict(&keeper)), "LEASE_LOST");
+}
+
+TEST_F(LeaseKeeperTest, AHungTrainerSendsNoHeartbeats) {
+  LeaseKeeper::Options options = kFast;
+  options.stall_timeout = absl::ZeroDuration();  // hung from the start
+  control_.SetDirective(Directive::kCancel);
+  LeaseKeeper keeper(options, &control_, job_.id, job_.fence);
+  // Beats at 1 ms would have carried the directive here long ago.
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_TRUE(keeper.Check().ok());
+}
+
+}  // namespace
+}  // namespace promptd::worker
