@@ -1,0 +1,254 @@
+"""Trains the embedded encoder from nothing on a CPU, by the clock.
+
+usage: train.py WORK_DIR [--minutes 64] [--seed 1] [--batch 128]
+
+Reads WORK_DIR/sprites; writes WORK_DIR/run/{ema.pt,state.pt,log.jsonl} every
+few minutes. The learning rate follows a cosine over wall time, so the run ends
+on time on any machine; a run that was stopped goes on from state.pt.
+"""
+
+import argparse
+import json
+import math
+import random
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+import clip_model
+import pairs
+import sources
+
+PEAK_RATE = 1.2e-3
+WARM_UP_STEPS = 120
+EASY_STEPS = 300  # upright sprites on white fade out; fillers come after
+AUX_WEIGHT = 0.5
+AUX_SCALE = 16.0
+SMALL_UNTIL = 0.45  # share of the time spent on pictures of half the side
+FILLERS_UP_TO = 20
+TEXT_PARTS = 4  # captions of one part share a prefix
+
+
+class TextSide:
+    """Tokenises captions and runs them behind shared filler prefixes."""
+
+    def __init__(self, merges, seed):
+        self.tokenizer = clip_model.tokenizer(merges)
+        self.sot = self.tokenizer.sot_token_id
+        self.eot = self.tokenizer.eot_token_id
+        self.rng = random.Random(seed)
+        self.noise = torch.Generator().manual_seed(seed)
+
+    def tokens(self, text):
+        return self.tokenizer.encode(text)[:50] + [self.eot]
+
+    def prefix(self, model, fillers):
+        """SOT and, when asked, 1..20 fillers: random tokens, the letter x,
+        or vectors like a freshly initialised learned context."""
+        table = model.token_embedding.weight
+        kind, count = self.rng.random(), self.rng.randint(1, FILLERS_UP_TO)
+        if not fillers or kind < 0.35:
+            return table[[self.sot]]
+        if kind < 0.65:
+            ids = torch.randint(512 + clip_model.MERGES, (count,),
+                                generator=self.noise)
+            return table[torch.cat([torch.tensor([self.sot]), ids])]
+        if kind < 0.80:
+            x = self.tokenizer.encode("x")
+            return table[[self.sot] + x * count]
+        vectors = torch.randn(count, table.shape[1], generator=self.noise)
+        return torch.cat([table[[self.sot]], 0.02 * vectors])
+
+    def encode(self, model, texts, fillers, parts=TEXT_PARTS):
+        """[B, E] features, not normalised, in the order of texts."""
+        tokens = [self.tokens(text) for text in texts]
+        order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]))
+        size = math.ceil(len(order) / parts)
+        out = []
+        for start in range(0, len(order), size):
+            part = [tokens[i] for i in order[start:start + size]]
+            out.append(clip_model.encode_after_prefix(
+                model, self.prefix(model, fillers),
+                *clip_model.pack(part, self.eot)))
+        back = torch.tensor(order).argsort()
+        return torch.cat(out)[back]
+
+
+def encode_image(model, images):
+    """encode_image that also takes pictures of half the side: their last map
+    is 1x1, and is repeated to the 2x2 that the attention pool expects."""
+    tower = model.visual
+    x = tower.stem(images.contiguous(memory_format=torch.channels_last))
+    x = tower.layer4(tower.layer3(tower.layer2(tower.layer1(x))))
+    side = clip_model.IMAGE_SIDE // 32
+    return tower.attnpool(F.interpolate(x, size=(side, side)))
+
+
+def losses(model, aux, text_side, images, texts, labels, fillers):
+    """Symmetric InfoNCE, and cross-entropy on the concept's identity."""
+    image = F.normalize(encode_image(model, images), dim=-1)
+    text = F.normalize(text_side.encode(model, texts, fillers), dim=-1)
+    logits = model.logit_scale.exp() * image @ text.T
+    truth = torch.arange(len(logits))
+    contrast = (F.cross_entropy(logits, truth)
+                + F.cross_entropy(logits.T, truth)) / 2
+    names = AUX_SCALE * image @ F.normalize(aux, dim=-1).T
+    hit = (logits.argmax(1) == truth).float().mean().item()
+    return contrast, F.cross_entropy(names, labels), hit
+
+
+@torch.no_grad()
+def retrieval(model, text_side, images, labels):
+    """Share of images whose own label is the nearest of all, in percent."""
+    model.eval()
+    image = F.normalize(encode_image(model, images), dim=-1)
+    text = F.normalize(text_side.encode(
+        model, [f"a photo of a {label}." for label in labels], False, 1),
+        dim=-1)
+    best = (image @ text.T).argmax(1)
+    return 100 * (best == torch.arange(len(best))).float().mean().item()
+
+
+def retrieval_tests(source):
+    """256-way tests: trained styles, each unseen style, unseen concepts."""
+    roles = {role: [s.name for s in sources.STYLES if s.role == role]
+             for role in ("train", "unseen", "eval")}
+    unknown = [c for c in source.sprites.concepts if c not in source.index]
+    tests = {"trained": source.retrieval_set(roles["train"], source.ids,
+                                             256, 11)}
+    for style in roles["unseen"] + roles["eval"]:
+        tests[style] = source.retrieval_set([style], source.ids, 256, 12)
+    tests["new-concepts"] = source.retrieval_set(roles["train"], unknown,
+                                                 256, 13)
+    return tests
+
+
+class Average:
+    """Exponential moving average of parameters and buffers."""
+
+    def __init__(self, model, decay=0.997):
+        self.decay, self.steps = decay, 0
+        self.values = {k: v.detach().clone()
+                       for k, v in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model):
+        self.steps += 1
+        keep = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for key, value in model.state_dict().items():
+            if value.is_floating_point():
+                self.values[key].lerp_(value, 1 - keep)
+            else:
+                self.values[key].copy_(value)
+
+
+def optimizer_for(model, aux):
+    matrices = [p for p in model.parameters() if p.ndim >= 2] + [aux]
+    others = [p for p in model.parameters() if p.ndim < 2]
+    return torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.1},
+         {"params": others, "weight_decay": 0.0}],
+        lr=PEAK_RATE, betas=(0.9, 0.98), eps=1e-6, fused=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--minutes", type=float, default=64)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--run", default="run")
+    parser.add_argument("--save-every", type=float, default=240)
+    args = parser.parse_args()
+    run = args.work / args.run
+    run.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(min(8, torch.get_num_threads()))
+    torch.manual_seed(args.seed)
+
+    side = clip_model.IMAGE_SIDE
+    sources_by_size = [
+        pairs.Pairs(pairs.Sprites(args.work / "sprites", s), s, args.seed + s)
+        for s in (side // 2, side)]
+    source = sources_by_size[0]
+    clip_model.write_merges(run / "merges.txt")
+    text_side = TextSide(run / "merges.txt", args.seed)
+    model = clip_model.build()
+    aux = torch.nn.Parameter(0.05 * torch.randn(len(source.ids),
+                                         clip_model.EMBED_DIM))
+    optimizer = optimizer_for(model, aux)
+    average = Average(model)
+    tests_by_size = [retrieval_tests(s) for s in sources_by_size]
+    step, spent = 0, 0.0
+    if (run / "state.pt").exists():
+        state = torch.load(run / "state.pt")
+        step, spent = state["step"], state["spent"]
+        model.load_state_dict(state["model"])
+        aux.data.copy_(state["aux"])
+        optimizer.load_state_dict(state["optimizer"])
+        average.values, average.steps = state["ema"], step
+    print(f"train: {len(source.ids)} concepts, "
+          f"{sum(map(len, source.by_concept.values()))} sprites, "
+          f"from step {step}, {spent:.0f} s spent", flush=True)
+
+    start, saved, sums = time.time() - spent, time.time(), []
+    while True:
+        spent = time.time() - start
+        progress = min(1.0, spent / (60 * args.minutes))
+        size = int(progress >= SMALL_UNTIL)
+        source, tests = sources_by_size[size], tests_by_size[size]
+        rate = PEAK_RATE * min(1, (step + 1) / WARM_UP_STEPS)
+        rate *= 0.5 * (1 + math.cos(math.pi * progress))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        images, texts, labels = source.batch(
+            args.batch, min(1.0, step / EASY_STEPS),
+            0.06 if step < 200 else 0.25)
+        model.train()
+        contrast, named, hit = losses(
+            model, aux, text_side, images, texts, labels,
+            fillers=step >= EASY_STEPS)
+        weight = AUX_WEIGHT * (1 if progress < 0.65
+                               else max(0.1, (1 - progress) / 0.35))
+        optimizer.zero_grad()
+        (contrast + weight * named).backward()
+        torch.nn.utils.clip_grad_norm_([*model.parameters(), aux], 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(0, math.log(100))
+        average.update(model)
+        step += 1
+        sums.append((contrast.item(), named.item(), hit))
+        done = progress >= 1
+        if done or time.time() - saved > args.save_every:
+            saved = time.time()
+            report(run, model, average, text_side, tests, sums, step, spent)
+            torch.save({"step": step, "spent": time.time() - start,
+                        "model": model.state_dict(), "aux": aux.data,
+                        "optimizer": optimizer.state_dict(),
+                        "ema": average.values}, run / "state.pt")
+            sums = []
+        if done:
+            break
+
+
+def report(run, model, average, text_side, tests, sums, step, spent):
+    """Saves the averaged weights and appends one line of figures."""
+    torch.save(average.values, run / "ema.pt")
+    own = {k: v.clone() for k, v in model.state_dict().items()}
+    model.load_state_dict(average.values)
+    line = {name: round(retrieval(model, text_side, *test), 1)
+            for name, test in tests.items()}
+    model.load_state_dict(own)
+    mean = [sum(column) / len(sums) for column in zip(*sums)]
+    line.update(side=tests["trained"][0].shape[-1], step=step, seconds=round(spent), loss=round(mean[0], 3),
+                aux=round(mean[1], 3), hit=round(100 * mean[2], 1),
+                scale=round(model.logit_scale.exp().item(), 2))
+    with open(run / "log.jsonl", "a") as log:
+        log.write(json.dumps(line) + "\n")
+    print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+#!/bin/sh
+# Makes the embedded encoder and the bundled tasks again, from nothing:
+# packages, emoji sets, sprites, training, export, tasks, check, report.
+# Every step that is done already is skipped, so a stopped run goes on.
+#
+# usage: train_embedded_encoder.sh [encoder|tasks|report|all]
+#   encoder  train and write models/embedded (about 75 minutes)
+#   tasks    draw models/tasks again (about a minute)
+#   report   measure the tasks and write models/tasks/REPORT.md
+#   all      (default) the three in a row
+#
+# WORK     where the art and the run are kept, outside the repository
+#          (default: $HOME/.cache/promptd/embedded-encoder; about 1.5 GB)
+# MINUTES  wall time of the training itself (default 64)
+# PYTHON   a Python 3.11+ to make the virtual environment with
+set -eu
+what=${1:-all}
+case $what in encoder|tasks|report|all) ;; *)
+  echo "unknown step '$what': encoder, tasks, report or all" >&2; exit 2;;
+esac
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+work=${WORK:-$HOME/.cache/promptd/embedded-encoder}
+mkdir -p "$work"
+
+if [ ! -f "$work/venv/.complete" ]; then
+  echo "packages: into $work/venv (about 1 GB with the CPU build of torch)"
+  "${PYTHON:-python3}" -m venv "$work/venv"
+  "$work/venv/bin/pip" install -q -r "$here/requirements.txt"
+  "$work/venv/bin/pip" install -q --no-deps open_clip_torch==3.3.0
+  touch "$work/venv/.complete"
+fi
+python=$work/venv/bin/python
+# Threads that wait give their core away: matters on shared machines.
+export OMP_WAIT_POLICY=PASSIVE
+
+if [ "$what" != report ]; then
+  "$here/fetch_sources.sh" "$work"
+  "$python" "$here/rasterise.py" "$work"
+fi
+if [ "$what" = encoder ] || [ "$what" = all ]; then
+  if [ ! -f "$work/run/finished" ]; then
+    "$python" "$here/train.py" "$work" --minutes "${MINUTES:-64}"
+    touch "$work/run/finished"
+  fi
+  "$python" "$here/export.py" "$work/run" "$root/models/embedded"
+fi
+if [ "$what" = tasks ] || [ "$what" = all ]; then
+  "$python" "$here/build_tasks.py" "$work" "$root/models/tasks"
+  "$python" "$here/check_tasks.py" "$root/models/tasks"
+fi
+if [ "$what" = report ] || [ "$what" = all ]; then
+  "$python" "$here/report.py" "$root/models/embedded" "$root/models/tasks" \
+    --out "$root/models/tasks/REPORT.md"
+fi
