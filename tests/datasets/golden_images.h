@@ -1,0 +1,38 @@
+// The images and the results that tools/goldens/datasets_images.py wrote with
+// Pillow.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "datasets/image.h"
+
+namespace promptd::datasets::testing {
+
+struct GoldenImage {
+  std::string name;     // the file's
+  std::string encoded;  // its bytes
+  int width = 0;
+  int height = 0;
+  int size = 0;  // side of the crop
+  bool lossy = false;
+  std::string decoded_sha256;  // of Pillow's RGB pixels
+  std::string crop_sha256;     // of them resized and cropped
+  std::string tensor_sha256;   // of the crop as normalised floats
+  std::string decoded;         // the pixels, lossy images only
+  std::string crop;            // the pixels, small crops only
+};
+
+// All of them; aborts when they cannot be read, so no test passes on nothing.
+const std::vector<GoldenImage>& GoldenImages();
+
+// PROMPTD_SOURCE_DIR/tests/golden/datasets/`name`.
+std::string GoldenPath(const std::string& name);
+
+template <typename T>
+std::string Bytes(const std::vector<T>& values) {
+  return std::string(reinterpret_cast<const char*>(values.data()),
+                     values.size() * sizeof(T));
+}
+
+}  // namespace promptd::datasets::testing
