@@ -32,7 +32,7 @@ class Descriptor {
 };
 
 absl::Status WriteError(const std::string& path, int error) {
-  if (error == ENOSPC || error == EDQUOT) {
+  if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
     return MakeError(absl::StatusCode::kResourceExhausted, "DISK_FULL",
                      absl::StrCat("no space left to write ", path,
                                   ": free some disk space and try again"));

@@ -126,7 +126,7 @@ class JobStore {
   // --- waiting; see jobs/change_hub.h ---
 
   // True once the job has an event after `after_sequence`; false at the
-  // deadline.
+  // deadline, or at once when the job has ended without one.
   absl::StatusOr<bool> WaitForEvents(const std::string& tenant, int64_t id,
                                      int64_t after_sequence,
                                      absl::Time deadline);
@@ -139,6 +139,19 @@ class JobStore {
   void WakeWaiters();
 
  private:
+  using Load = std::function<absl::StatusOr<Job>(store::Transaction&)>;
+  using Change = std::function<absl::Status(store::Transaction&, Job&)>;
+
+  // Loads, changes and saves a job in one transaction, and wakes waiters.
+  absl::StatusOr<Job> Update(const Load& load, const Change& change);
+  absl::StatusOr<Job> UpdateOwned(const std::string& tenant, int64_t id,
+                                  const Change& change);
+  absl::StatusOr<Job> UpdateLeased(int64_t id, int64_t fence,
+                                   const Change& change);
+  // Saves a job that `before` was loaded as; the half of Update.
+  absl::Status Save(store::Transaction& tx, const Job& before,
+                    const Job& after);
+  absl::Status EndLease(store::Transaction& tx, Job& job, absl::Time now);
   absl::StatusOr<int> EndLeases(bool all);
 
   store::Database* const db_;

@@ -38,7 +38,7 @@ class DatasetCatalog {
                               const std::string& name);
   absl::StatusOr<Dataset> Get(store::Transaction& tx, const std::string& tenant,
                               const std::string& name);
-  // Ordered by name. INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
+  // Ordered by name; the page token is the last name.
   absl::StatusOr<store::Page<Dataset>> List(const std::string& tenant,
                                             const store::PageRequest& page);
   // Forgets the name; the images stay. FAILED_PRECONDITION (DATASET_IN_USE)

@@ -45,7 +45,7 @@ class PromptRegistry {
   // NOT_FOUND (TASK_NOT_FOUND).
   absl::StatusOr<Task> GetTask(const std::string& tenant,
                                const std::string& name);
-  // Ordered by name. INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
+  // Ordered by name; the page token is the last name.
   absl::StatusOr<store::Page<Task>> ListTasks(const std::string& tenant,
                                               const store::PageRequest& page);
 
@@ -63,7 +63,7 @@ class PromptRegistry {
   absl::StatusOr<PromptVersion> GetVersion(const std::string& tenant,
                                            const std::string& task,
                                            int64_t version);
-  // By alias: empty means production. NOT_FOUND (TASK_NOT_FOUND,
+  // By alias; an empty one means production. NOT_FOUND (TASK_NOT_FOUND,
   // ALIAS_NOT_FOUND, VERSION_NOT_FOUND for "latest" of an empty task).
   absl::StatusOr<PromptVersion> GetVersionByAlias(const std::string& tenant,
                                                   const std::string& task,
@@ -80,10 +80,10 @@ class PromptRegistry {
   // (TASK_NOT_FOUND).
   absl::StatusOr<std::vector<Alias>> ListAliases(const std::string& tenant,
                                                  const std::string& task);
-  // Points an alias at a version; to where it points already changes nothing.
-  // With `expected_version` it must point there before (0: must not exist).
-  // NOT_FOUND (TASK_NOT_FOUND, VERSION_NOT_FOUND); ABORTED (ALIAS_MOVED) with
-  // the current version; INVALID_ARGUMENT (ALIAS_READ_ONLY,
+  // Points an alias (empty: production) at a version; to where it points
+  // already changes nothing. With `expected_version` it must point there before
+  // (0: must not exist). NOT_FOUND (TASK_NOT_FOUND, VERSION_NOT_FOUND); ABORTED
+  // (ALIAS_MOVED) with the current version; INVALID_ARGUMENT (ALIAS_READ_ONLY,
   // INVALID_ALIAS_NAME); RESOURCE_EXHAUSTED (TOO_MANY_ALIASES) over 100.
   absl::StatusOr<Alias> SetAlias(const std::string& tenant,
                                  const std::string& task,

@@ -1,0 +1,127 @@
+// Upkeep and waiting of JobStore.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "jobs/job_rows.h"
+#include "jobs/job_store.h"
+#include "store/transact.h"
+
+namespace promptd::jobs {
+namespace {
+
+using store::Row;
+using store::Transaction;
+
+// Leases ended in one transaction.
+constexpr int kBatch = 100;
+
+}  // namespace
+
+absl::StatusOr<int> JobStore::ExpireLeases() { return EndLeases(false); }
+
+absl::StatusOr<int> JobStore::RequeueRunningInProcess() {
+  return EndLeases(true);
+}
+
+absl::StatusOr<int> JobStore::EndLeases(bool all) {
+  const auto end_some = [&](Transaction& tx) -> absl::StatusOr<int> {
+    const absl::Time now = clock_->Now();
+    ASSIGN_OR_RETURN(
+        const std::vector<Row> rows,
+        tx.Query(SelectJob() + " WHERE state='running' AND lease_until<?"
+                               " ORDER BY lease_until, id LIMIT ?",
+                 {all ? absl::InfiniteFuture() : now, kBatch}));
+    ASSIGN_OR_RETURN(const std::vector<Job> jobs, JobsFromRows(rows));
+    for (const Job& before : jobs) {
+      Job job = before;
+      RETURN_IF_ERROR(EndLease(tx, job, now));
+      RETURN_IF_ERROR(Save(tx, before, job));
+    }
+    return static_cast<int>(jobs.size());
+  };
+  int total = 0;
+  for (int ended = kBatch; ended == kBatch; total += ended) {
+    ASSIGN_OR_RETURN(ended, store::WriteFor<int>(db_, end_some));
+  }
+  return total;
+}
+
+absl::Status JobStore::EndLease(Transaction& tx, Job& job, absl::Time now) {
+  RETURN_IF_ERROR(EndAttempt(
+      tx, job, job.cancel_requested ? Outcome::kCancelled : Outcome::kLost, "",
+      now));
+  if (job.cancel_requested) {
+    return Move(tx, job, JobState::kCancelled, now, "cancelled");
+  }
+  ++job.lost;
+  if (job.lost >= policy_.max_lost) {
+    job.error_reason = "WORKER_LOST";
+    job.error_message = absl::StrCat(
+        "its worker was lost ", job.lost,
+        " times in a row without a new checkpoint: look for a crash or a "
+        "lack of memory in the worker's log before creating it again");
+    return Move(tx, job, JobState::kFailed, now, job.error_message);
+  }
+  // The job did not fail, its worker did.
+  job.attempt = std::max(0, job.attempt - 1);
+  job.run_at = now;
+  if (job.pause_requested) {
+    return Move(tx, job, JobState::kPaused, now, "paused");
+  }
+  return Move(tx, job, JobState::kQueued, now,
+              "its worker was lost; it resumes from the last checkpoint");
+}
+
+absl::StatusOr<std::array<int64_t, kJobStateCount>> JobStore::CountByState() {
+  using Counts = std::array<int64_t, kJobStateCount>;
+  return store::ReadFor<Counts>(
+      db_, [&](Transaction& tx) -> absl::StatusOr<Counts> {
+        ASSIGN_OR_RETURN(
+            const std::vector<Row> rows,
+            tx.Query("SELECT state, COUNT(*) FROM job GROUP BY state", {}));
+        Counts counts = {};
+        for (const Row& row : rows) {
+          const std::optional<JobState> state = ParseJobState(row.Text(0));
+          if (state) counts[static_cast<size_t>(*state)] = row.Int(1);
+        }
+        return counts;
+      });
+}
+
+absl::StatusOr<std::vector<Job>> JobStore::Running(int limit) {
+  return store::ReadFor<std::vector<Job>>(
+      db_, [&](Transaction& tx) -> absl::StatusOr<std::vector<Job>> {
+        ASSIGN_OR_RETURN(const std::vector<Row> rows,
+                         tx.Query(SelectJob() + " WHERE state='running'"
+                                                " ORDER BY started, id LIMIT ?",
+                                  {limit}));
+        return JobsFromRows(rows);
+      });
+}
+
+absl::StatusOr<bool> JobStore::WaitForEvents(const std::string& tenant,
+                                             int64_t id, int64_t after_sequence,
+                                             absl::Time deadline) {
+  while (true) {
+    const uint64_t seen = hub_.ChangeCount();
+    ASSIGN_OR_RETURN(const Job job, Get(tenant, id));
+    if (job.last_sequence > after_sequence) return true;
+    if (IsTerminal(job.state)) return false;
+    if (!hub_.WaitForChange(seen, deadline)) return false;
+  }
+}
+
+std::unique_ptr<ChangeHub::Subscription> JobStore::Subscribe(
+    std::function<void(int64_t job)> listener) {
+  return hub_.Subscribe(std::move(listener));
+}
+
+void JobStore::WaitForWork(absl::Duration timeout) {
+  hub_.WaitForWork(timeout);
+}
+
+void JobStore::WakeWaiters() { hub_.WakeWaiters(); }
+
+}  // namespace promptd::jobs
