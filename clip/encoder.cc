@@ -1,0 +1,113 @@
+#include "clip/encoder.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/from_blob.h>
+
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "clip/modified_resnet.h"
+#include "clip/tensor_reader.h"
+#include "clip/text_tower.h"
+#include "clip/torch_status.h"
+#include "common/error.h"
+#include "common/status_macros.h"
+
+namespace promptd::clip {
+namespace {
+
+absl::StatusOr<Tokenizer> LoadTokenizer(const weights::EncoderFolder& folder) {
+  absl::StatusOr<Tokenizer> tokenizer = Tokenizer::FromMerges(folder.merges);
+  if (!tokenizer.ok()) {
+    return Annotate(tokenizer.status(), absl::StrCat("encoder ", folder.name));
+  }
+  if (tokenizer->vocab_size() != folder.config.text.vocab_size) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, "BAD_MERGES",
+        absl::StrCat("encoder ", folder.name, ": merges.txt gives ",
+                     tokenizer->vocab_size(), " tokens, vocab_size is ",
+                     folder.config.text.vocab_size));
+  }
+  return tokenizer;
+}
+
+absl::Status CheckPixelShape(const std::vector<int64_t>& shape, int64_t side) {
+  if (shape.size() == 4 && shape[0] > 0 && shape[1] == 3 && shape[2] == side &&
+      shape[3] == side) {
+    return absl::OkStatus();
+  }
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, "BAD_IMAGE_SHAPE",
+      absl::StrCat("pixels have shape [", absl::StrJoin(shape, ", "),
+                   "]; this encoder takes [batch, 3, ", side, ", ", side, "]"));
+}
+
+}  // namespace
+
+Encoder::Encoder(Tokenizer tokenizer) : tokenizer_(std::move(tokenizer)) {}
+
+Encoder::~Encoder() = default;
+
+absl::StatusOr<std::shared_ptr<const Encoder>> Encoder::Load(
+    const weights::EncoderFolder& folder) {
+  const weights::EncoderConfig& config = folder.config;
+  if (!config.vision.is_resnet()) {
+    return MakeError(absl::StatusCode::kUnimplemented,
+                     "ARCHITECTURE_NOT_SUPPORTED",
+                     absl::StrCat("encoder ", folder.name,
+                                  ": vision transformers are not supported: "
+                                  "use an encoder with a ResNet image tower"));
+  }
+  ASSIGN_OR_RETURN(Tokenizer tokenizer, LoadTokenizer(folder));
+  return Guarded(
+      absl::StrCat("load encoder ", folder.name),
+      [&]() -> absl::StatusOr<std::shared_ptr<const Encoder>> {
+        const at::NoGradGuard no_grad;
+        std::shared_ptr<Encoder> encoder(new Encoder(std::move(tokenizer)));
+        TensorReader reader(folder.tensors);
+        encoder->image_tower_ =
+            ModifiedResNet::Load(config.vision, config.embed_dim, reader);
+        TextWeights text = TextWeights::Read(config, reader);
+        const at::Tensor scale = reader.Read("logit_scale", {});
+        reader.ExpectNothingElse();
+        if (!reader.ok()) return reader.status();
+        encoder->name_ = folder.name;
+        encoder->digest_ = folder.digest;
+        encoder->config_ = config;
+        encoder->parameters_ = reader.parameters();
+        encoder->logit_scale_ = std::exp(scale.item<float>());
+        encoder->text_tower_ =
+            std::make_shared<const TextTower>(std::move(text));
+        return encoder;
+      });
+}
+
+absl::StatusOr<FloatTensor> Encoder::EncodeImages(
+    const FloatTensor& pixels) const {
+  RETURN_IF_ERROR(CheckPixelShape(pixels.shape, config_.vision.image_size));
+  return Guarded("encode images", [&]() -> absl::StatusOr<FloatTensor> {
+    const at::Tensor input = at::from_blob(
+        const_cast<float*>(pixels.values.data()), pixels.shape, at::kFloat);
+    ASSIGN_OR_RETURN(const at::Tensor output, EncodeImages(input));
+    const at::Tensor features = output.contiguous();
+    const float* begin = features.const_data_ptr<float>();
+    return FloatTensor{features.sizes().vec(),
+                       std::vector<float>(begin, begin + features.numel())};
+  });
+}
+
+absl::StatusOr<at::Tensor> Encoder::EncodeImages(
+    const at::Tensor& pixels) const {
+  RETURN_IF_ERROR(
+      CheckPixelShape(pixels.sizes().vec(), config_.vision.image_size));
+  return Guarded("encode images", [&] {
+    const at::NoGradGuard no_grad;
+    return image_tower_->Encode(pixels);
+  });
+}
+
+}  // namespace promptd::clip

@@ -1,0 +1,77 @@
+// A frozen CLIP in memory: tokenizer, image tower, text tower, scale.
+//
+//   ASSIGN_OR_RETURN(const weights::EncoderFolder folder,
+//                    weights::EncoderFolder::Open("models/embedded"));
+//   ASSIGN_OR_RETURN(std::shared_ptr<const Encoder> encoder,
+//                    Encoder::Load(folder));
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "clip/tokenizer.h"
+#include "common/float_tensor.h"
+#include "weights/encoder_config.h"
+#include "weights/encoder_folder.h"
+
+namespace at {
+class Tensor;
+}
+
+namespace promptd::clip {
+
+class ImageTower;
+class TextTower;
+
+// Immutable: weights are shared by everything that holds the pointer. Facts
+// may be read from any thread; only the device thread computes.
+class Encoder {
+ public:
+  // Every tensor of the architecture must be there once, with its shape and
+  // finite, and nothing else. INVALID_ARGUMENT (BAD_ENCODER_WEIGHTS, names
+  // the tensors; BAD_MERGES); UNIMPLEMENTED (ARCHITECTURE_NOT_SUPPORTED);
+  // RESOURCE_EXHAUSTED (OUT_OF_MEMORY).
+  static absl::StatusOr<std::shared_ptr<const Encoder>> Load(
+      const weights::EncoderFolder& folder);
+  ~Encoder();
+  Encoder(const Encoder&) = delete;
+  Encoder& operator=(const Encoder&) = delete;
+
+  const std::string& name() const { return name_; }
+  const std::string& digest() const { return digest_; }
+  const weights::EncoderConfig& config() const { return config_; }
+  bool demonstration() const { return config_.demonstration; }
+  // Numbers in all tensors, batch norm statistics included.
+  int64_t parameters() const { return parameters_; }
+  // exp of the parameter: what cosines are multiplied by.
+  float logit_scale() const { return logit_scale_; }
+
+  const Tokenizer& tokenizer() const { return tokenizer_; }
+  const ImageTower& image_tower() const { return *image_tower_; }
+  const std::shared_ptr<const TextTower>& text_tower() const {
+    return text_tower_;
+  }
+
+  // pixels [B, 3, S, S], RGB, normalised with the configuration's mean and
+  // deviation -> features [B, E], not normalised. INVALID_ARGUMENT
+  // (BAD_IMAGE_SHAPE); the codes of torch_status.h.
+  absl::StatusOr<FloatTensor> EncodeImages(const FloatTensor& pixels) const;
+  // The same on tensors of the encoder's device; `pixels` as above, float32.
+  absl::StatusOr<at::Tensor> EncodeImages(const at::Tensor& pixels) const;
+
+ private:
+  explicit Encoder(Tokenizer tokenizer);
+
+  std::string name_;
+  std::string digest_;
+  weights::EncoderConfig config_;
+  int64_t parameters_ = 0;
+  float logit_scale_ = 1;
+  Tokenizer tokenizer_;
+  std::unique_ptr<const ImageTower> image_tower_;
+  std::shared_ptr<const TextTower> text_tower_;
+};
+
+}  // namespace promptd::clip

@@ -1,0 +1,23 @@
+// The image side of a CLIP, whatever its architecture.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace promptd::clip {
+
+// Frozen; gradients never flow into it. Immutable after construction; only
+// the device thread computes with it. Letters: B batch, S image side,
+// E embedding.
+class ImageTower {
+ public:
+  virtual ~ImageTower() = default;
+
+  // pixels [B, 3, S, S] float32, RGB, normalised with the encoder's mean and
+  // deviation -> features [B, E] float32, not normalised. The caller holds a
+  // no-grad guard and has checked the shape. Throws c10::Error.
+  virtual at::Tensor Encode(const at::Tensor& pixels) const = 0;
+};
+
+}  // namespace promptd::clip
