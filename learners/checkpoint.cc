@@ -1,0 +1,136 @@
+#include "learners/checkpoint.h"
+
+#include <map>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/error.h"
+#include "common/sha256.h"
+#include "common/status_macros.h"
+#include "learners/random.h"
+#include "weights/safetensors.h"
+
+namespace promptd::learners {
+namespace {
+
+constexpr char kFormat[] = "promptd-checkpoint-1";
+
+absl::Status Bad(absl::string_view why) {
+  return MakeError(absl::StatusCode::kDataLoss, "BAD_CHECKPOINT",
+                   absl::StrCat("the checkpoint cannot be read: ", why));
+}
+
+// Hexadecimal floats keep every bit.
+std::string Exact(double value) { return absl::StrFormat("%a", value); }
+
+class Metadata {
+ public:
+  explicit Metadata(const std::map<std::string, std::string>& members)
+      : members_(members) {}
+
+  std::string Text(const char* key) {
+    const auto found = members_.find(key);
+    if (found != members_.end()) return found->second;
+    problem_ = absl::StrCat("no ", key);
+    return "";
+  }
+  int64_t Whole(const char* key) {
+    int64_t value = 0;
+    if (!absl::SimpleAtoi(Text(key), &value) || value < 0) {
+      problem_ = absl::StrCat("bad ", key);
+    }
+    return value;
+  }
+  double Real(const char* key) {
+    const std::string text = Text(key);
+    char* end = nullptr;
+    const double value = std::strtod(text.c_str(), &end);
+    if (text.empty() || *end != '\0') problem_ = absl::StrCat("bad ", key);
+    return value;
+  }
+  const std::string& problem() const { return problem_; }
+
+ private:
+  const std::map<std::string, std::string>& members_;
+  std::string problem_;
+};
+
+}  // namespace
+
+std::string TrainingIdentity(const TrainerSpec& spec,
+                             const std::string& encoder_digest,
+                             const TrainingData& data) {
+  Sha256 digest;
+  const auto add = [&digest](absl::string_view text) {
+    digest.Update(absl::StrCat(text.size(), ":"));
+    digest.Update(text);
+  };
+  add(spec.method);
+  add(absl::StrCat(spec.context_tokens, " ", spec.epochs, " ", spec.batch_size,
+                   " ", spec.warmup_epochs, " ", spec.seed));
+  add(spec.context_init);
+  for (const double value : {spec.learning_rate, spec.momentum,
+                             spec.weight_decay, spec.warmup_learning_rate}) {
+    add(Exact(value));
+  }
+  add(encoder_digest);
+  add(data.features_digest);
+  for (const std::string& name : data.class_names) add(name);
+  for (const int label : data.labels) add(absl::StrCat(label));
+  return digest.HexDigest();
+}
+
+absl::StatusOr<std::string> WriteCheckpoint(const CheckpointContent& content) {
+  const TrainerProgress& progress = content.progress;
+  return weights::WriteSafetensors(
+      {{"parameter", content.parameter}, {"momentum", content.momentum}},
+      {{"format", kFormat},
+       {"identity", content.identity},
+       {"random", content.epoch.random},
+       {"epoch_loss_sum", Exact(content.epoch.loss_sum)},
+       {"epoch_correct", absl::StrCat(content.epoch.correct)},
+       {"epoch", absl::StrCat(progress.epoch)},
+       {"step", absl::StrCat(progress.step)},
+       {"steps", absl::StrCat(progress.steps)},
+       {"loss", Exact(progress.loss)},
+       {"accuracy", Exact(progress.accuracy)},
+       {"learning_rate", Exact(progress.learning_rate)}});
+}
+
+absl::StatusOr<CheckpointContent> ReadCheckpoint(absl::string_view bytes) {
+  const auto file =
+      weights::Safetensors::FromBytes(std::string(bytes), "checkpoint");
+  if (!file.ok()) return Bad(file.status().message());
+  CheckpointContent content;
+  for (const auto& [name, tensor] :
+       {std::pair{"parameter", &content.parameter},
+        std::pair{"momentum", &content.momentum}}) {
+    auto values = file->Floats(name);
+    if (!values.ok()) return Bad(values.status().message());
+    if (!weights::AllFinite(*values)) return Bad("values are not finite");
+    *tensor = *std::move(values);
+  }
+  if (content.parameter.shape != content.momentum.shape) {
+    return Bad("parameter and momentum differ in shape");
+  }
+  Metadata metadata(file->metadata());
+  if (metadata.Text("format") != kFormat) return Bad("unknown format");
+  content.identity = metadata.Text("identity");
+  content.epoch.random = metadata.Text("random");
+  content.epoch.loss_sum = metadata.Real("epoch_loss_sum");
+  content.epoch.correct = metadata.Whole("epoch_correct");
+  content.progress.epoch = static_cast<int>(metadata.Whole("epoch"));
+  content.progress.step = metadata.Whole("step");
+  content.progress.steps = metadata.Whole("steps");
+  content.progress.loss = metadata.Real("loss");
+  content.progress.accuracy = metadata.Real("accuracy");
+  content.progress.learning_rate = metadata.Real("learning_rate");
+  if (!metadata.problem().empty()) return Bad(metadata.problem());
+  if (content.progress.step > content.progress.steps) return Bad("bad step");
+  RETURN_IF_ERROR(Random::FromState(content.epoch.random).status());
+  return content;
+}
+
+}  // namespace promptd::learners

@@ -1,0 +1,26 @@
+// CoOp: context vectors in front of the class names, learned by gradient
+// descent through the frozen text tower (Zhou et al., IJCV 2022, section 3;
+// reference: PromptLearner of the authors' trainers/coop.py).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "learners/method.h"
+
+namespace promptd::learners {
+
+// Unified context [M, W], class name at the end:
+//   SOT, context 1 .. M, name tokens, ".", EOT.
+// The context starts as N(0, 0.02^2), or as the embeddings of the words of
+// `context_init` (M is then the number of their tokens: a word of several
+// tokens takes several vectors).
+// INVALID_ARGUMENT: BAD_CONTEXT_TOKENS when M is not positive or not the
+// number of the words' tokens; TEXT_TOO_LONG and BAD_UTF8, naming the class.
+absl::StatusOr<std::unique_ptr<Method>> MakeCoOp(
+    const std::shared_ptr<const clip::Encoder>& encoder, const MethodSpec& spec,
+    const std::vector<std::string>& class_names);
+
+}  // namespace promptd::learners

@@ -1,0 +1,46 @@
+#include "learners/method.h"
+
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/error.h"
+#include "learners/coop.h"
+
+namespace promptd::learners {
+namespace {
+
+using Factory = absl::StatusOr<std::unique_ptr<Method>> (*)(
+    const std::shared_ptr<const clip::Encoder>&, const MethodSpec&,
+    const std::vector<std::string>&);
+
+// Every method there is. A new one is its file and its row here.
+const std::map<std::string, Factory>& Methods() {
+  static const auto* const methods = new std::map<std::string, Factory>{
+      {"coop", &MakeCoOp},
+  };
+  return *methods;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Method>> MakeMethod(
+    const std::string& name,
+    const std::shared_ptr<const clip::Encoder>& encoder, const MethodSpec& spec,
+    const std::vector<std::string>& class_names) {
+  const auto found = Methods().find(name);
+  if (found == Methods().end()) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "UNKNOWN_METHOD",
+                     absl::StrCat("there is no method \"", name, "\": use ",
+                                  absl::StrJoin(MethodNames(), " or ")));
+  }
+  return found->second(encoder, spec, class_names);
+}
+
+std::vector<std::string> MethodNames() {
+  std::vector<std::string> names;
+  for (const auto& [name, factory] : Methods()) names.push_back(name);
+  return names;
+}
+
+}  // namespace promptd::learners

@@ -1,0 +1,269 @@
+#include "learners/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <ATen/core/Tensor.h>
+
+#include "absl/strings/str_cat.h"
+#include "clip/encoder.h"
+#include "clip/torch_status.h"
+#include "common/check.h"
+#include "common/error.h"
+#include "common/status_macros.h"
+#include "learners/checkpoint.h"
+#include "learners/cosine_loss.h"
+#include "learners/method.h"
+#include "learners/random.h"
+#include "learners/schedule.h"
+#include "learners/tensor_convert.h"
+
+namespace promptd::learners {
+
+struct Trainer::State {
+  std::shared_ptr<const clip::Encoder> encoder;
+  TrainerSpec spec;
+  std::unique_ptr<Method> method;
+  std::string identity;  // of spec, encoder, classes and features
+  at::Tensor images;     // [N, E], unit rows
+  at::Tensor labels;     // [N] int64
+  int64_t batch_size = 0;
+  int64_t steps_per_epoch = 0;
+
+  at::Tensor parameter;
+  at::Tensor momentum;
+  EpochState epoch_state;
+  std::vector<int64_t> order;  // of the running epoch
+  TrainerProgress progress;
+
+  // A step under way: forward units, then backward units.
+  int64_t next_forward = 0;
+  int64_t next_backward = -1;
+  CosineLoss loss;
+
+  absl::Status RunUnit();
+  void BeginEpoch();
+  absl::Status ComputeLoss();
+  void ApplyGradient();
+  void FinishEpoch();
+};
+
+namespace {
+
+absl::Status CheckSpec(const TrainerSpec& spec) {
+  std::vector<FieldViolation> bad;
+  if (spec.epochs < 1) bad.push_back({"epochs", "must be at least 1"});
+  if (spec.batch_size < 1) bad.push_back({"batch_size", "must be at least 1"});
+  for (const auto& [name, value] :
+       {std::pair{"learning_rate", spec.learning_rate},
+        std::pair{"momentum", spec.momentum},
+        std::pair{"weight_decay", spec.weight_decay},
+        std::pair{"warmup_learning_rate", spec.warmup_learning_rate}}) {
+    if (!std::isfinite(value) || value < 0) {
+      bad.push_back({name, "must be zero or a positive number"});
+    }
+  }
+  if (spec.warmup_epochs < 0) bad.push_back({"warmup_epochs", "is negative"});
+  return bad.empty() ? absl::OkStatus()
+                     : InvalidFields("BAD_TRAINER_SPEC", bad);
+}
+
+absl::Status CheckData(const TrainingData& data, int embed_dim) {
+  const int64_t rows = static_cast<int64_t>(data.labels.size());
+  const int classes = static_cast<int>(data.class_names.size());
+  const bool fits =
+      rows > 0 && data.features.shape == std::vector<int64_t>{rows, embed_dim};
+  if (fits &&
+      std::all_of(data.labels.begin(), data.labels.end(), [classes](int label) {
+        return label >= 0 && label < classes;
+      })) {
+    return absl::OkStatus();
+  }
+  return MakeError(absl::StatusCode::kInvalidArgument, "BAD_TRAINING_DATA",
+                   absl::StrCat("training needs features [N, ", embed_dim,
+                                "] and N labels below ", classes));
+}
+
+}  // namespace
+
+Trainer::Trainer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Trainer::~Trainer() = default;
+
+absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
+    std::shared_ptr<const clip::Encoder> encoder, const TrainerSpec& spec,
+    TrainingData data) {
+  RETURN_IF_ERROR(CheckSpec(spec));
+  RETURN_IF_ERROR(CheckData(data, encoder->config().embed_dim));
+  return clip::Guarded(
+      "start training", [&]() -> absl::StatusOr<std::unique_ptr<Trainer>> {
+        auto state = std::make_unique<State>();
+        ASSIGN_OR_RETURN(state->method,
+                         MakeMethod(spec.method, encoder,
+                                    {spec.context_tokens, spec.context_init},
+                                    data.class_names));
+        Random random(static_cast<uint64_t>(spec.seed));
+        ASSIGN_OR_RETURN(state->parameter,
+                         state->method->InitialParameter(&random));
+        state->momentum = state->parameter.new_zeros(state->parameter.sizes());
+        state->identity = TrainingIdentity(spec, encoder->digest(), data);
+        state->encoder = std::move(encoder);
+        state->spec = spec;
+        state->images = UnitRows(ToTensor(data.features, state->parameter));
+        state->labels = ToLabelTensor(data.labels, state->parameter);
+        const int64_t rows = static_cast<int64_t>(data.labels.size());
+        state->batch_size = std::min<int64_t>(spec.batch_size, rows);
+        state->steps_per_epoch = rows / state->batch_size;
+        state->progress.steps = state->steps_per_epoch * spec.epochs;
+        state->epoch_state.random = random.State();
+        return std::unique_ptr<Trainer>(new Trainer(std::move(state)));
+      });
+}
+
+bool Trainer::done() const {
+  return state_->progress.step == state_->progress.steps;
+}
+
+const TrainerProgress& Trainer::progress() const { return state_->progress; }
+
+absl::Status Trainer::RunUnit() {
+  PROMPTD_CHECK(!done());
+  return clip::Guarded("training step", [this] { return state_->RunUnit(); });
+}
+
+absl::Status Trainer::State::RunUnit() {
+  const int64_t units = method->units();
+  // One chunk: the whole step is bounded. Many: one chunk at a time.
+  const int64_t budget = units == 1 ? 2 : 1;
+  for (int64_t i = 0; i < budget; ++i) {
+    if (next_backward >= 0) {
+      method->BackwardUnit(next_backward--, loss.d_text);
+      if (next_backward < 0) ApplyGradient();
+      continue;
+    }
+    if (next_forward == 0) {
+      if (order.empty()) BeginEpoch();
+      method->Begin(parameter);
+    }
+    method->ForwardUnit(next_forward++);
+    if (next_forward == units) {
+      next_forward = 0;
+      RETURN_IF_ERROR(ComputeLoss());
+      next_backward = units - 1;
+    }
+  }
+  return absl::OkStatus();
+}
+
+void Trainer::State::BeginEpoch() {
+  // The permutation follows from the state at the epoch's start, which is what
+  // a checkpoint keeps. The state was checked when it came in.
+  Random random = *Random::FromState(epoch_state.random);
+  order = random.Permutation(images.size(0));
+  epoch_state.random_after = random.State();
+  progress.learning_rate =
+      LearningRate({spec.learning_rate, spec.epochs, spec.warmup_epochs,
+                    spec.warmup_learning_rate},
+                   progress.epoch);
+}
+
+absl::Status Trainer::State::ComputeLoss() {
+  const int64_t in_epoch = progress.step % steps_per_epoch;
+  const auto first = order.begin() + in_epoch * batch_size;
+  const at::Tensor rows = ToIndexTensor({first, first + batch_size}, labels);
+  loss =
+      CosineCrossEntropy(images.index_select(0, rows), method->text_features(),
+                         labels.index_select(0, rows), encoder->logit_scale());
+  if (std::isfinite(loss.loss)) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kOutOfRange, "NON_FINITE_LOSS",
+                   absl::StrCat("the loss is not finite at step ",
+                                progress.step + 1, " of ", progress.steps,
+                                ": train with a lower learning "
+                                "rate than ",
+                                spec.learning_rate));
+}
+
+void Trainer::State::ApplyGradient() {
+  // torch.optim.SGD, dampening 0, no Nesterov. The first step's momentum is
+  // the gradient itself, which zero momentum gives too.
+  const at::Tensor gradient =
+      method->gradient().add(parameter, spec.weight_decay);
+  momentum.mul_(spec.momentum).add_(gradient);
+  parameter.add_(momentum, -progress.learning_rate);
+
+  epoch_state.loss_sum += loss.loss;
+  epoch_state.correct += loss.correct;
+  ++progress.step;
+  const int64_t in_epoch = (progress.step - 1) % steps_per_epoch + 1;
+  if (progress.epoch == 0 || in_epoch == steps_per_epoch) {
+    progress.loss = epoch_state.loss_sum / static_cast<double>(in_epoch);
+    progress.accuracy = static_cast<double>(epoch_state.correct) /
+                        static_cast<double>(in_epoch * batch_size);
+  }
+  if (in_epoch == steps_per_epoch) FinishEpoch();
+}
+
+void Trainer::State::FinishEpoch() {
+  ++progress.epoch;
+  order.clear();
+  epoch_state.random = epoch_state.random_after;
+  epoch_state.loss_sum = 0;
+  epoch_state.correct = 0;
+}
+
+absl::StatusOr<std::string> Trainer::SaveCheckpoint() const {
+  const State& state = *state_;
+  CheckpointContent content;
+  content.identity = state.identity;
+  content.parameter = ToFloatTensor(state.parameter);
+  content.momentum = ToFloatTensor(state.momentum);
+  content.epoch = state.epoch_state;
+  content.progress = state.progress;
+  return WriteCheckpoint(content);
+}
+
+absl::Status Trainer::Restore(const std::string& checkpoint) {
+  State& state = *state_;
+  ASSIGN_OR_RETURN(const CheckpointContent content, ReadCheckpoint(checkpoint));
+  if (content.identity != state.identity ||
+      content.progress.steps != state.progress.steps ||
+      content.progress.epoch != content.progress.step / state.steps_per_epoch ||
+      content.parameter.shape != ToFloatTensor(state.parameter).shape) {
+    return MakeError(absl::StatusCode::kFailedPrecondition,
+                     "CHECKPOINT_MISMATCH",
+                     "the checkpoint belongs to another job: its "
+                     "specification, encoder, classes or images differ");
+  }
+  return clip::Guarded("restore a checkpoint", [&] {
+    state.parameter = ToTensor(content.parameter, state.parameter);
+    state.momentum = ToTensor(content.momentum, state.momentum);
+    state.epoch_state = content.epoch;
+    state.progress = content.progress;
+    state.order.clear();
+    state.next_forward = 0;
+    state.next_backward = -1;
+    // In the middle of an epoch its permutation and rate are needed again.
+    const bool inside = state.progress.step % state.steps_per_epoch != 0;
+    if (inside) state.BeginEpoch();
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<FloatTensor> Trainer::Context() const {
+  return ToFloatTensor(state_->parameter);
+}
+
+absl::StatusOr<FloatTensor> Trainer::TextFeatures() {
+  return clip::Guarded("text features", [this] {
+    State& state = *state_;
+    PROMPTD_CHECK(state.next_forward == 0 && state.next_backward < 0);
+    state.method->Begin(state.parameter);
+    for (int64_t unit = 0; unit < state.method->units(); ++unit) {
+      state.method->ForwardUnit(unit);
+    }
+    return ToFloatTensor(UnitRows(state.method->text_features()));
+  });
+}
+
+}  // namespace promptd::learners
