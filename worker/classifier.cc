@@ -254,7 +254,7 @@ absl::Status Classifier::ResolveLearnedText(Call* call) {
       TextFeatures text,
       text_cache_.FindOrLoad(digest, [&]() -> absl::StatusOr<FloatTensor> {
         ASSIGN_OR_RETURN(const std::string bytes, read_blob_(digest));
-        return ParseTextFeatures(bytes, call->encoder->embed_dim());
+        return ParseTextFeatures(bytes, call->encoder->config().embed_dim);
       }));
   absl::MutexLock lock(&call->mutex);
   call->text = std::move(text);

@@ -1,0 +1,102 @@
+#include "worker/encoder_set.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "clip/encoder.h"
+#include "common/error.h"
+#include "common/status_macros.h"
+#include "weights/encoder_folder.h"
+#include "worker/prompt_features.h"
+
+namespace promptd::worker {
+namespace {
+
+EncoderDescription Describe(const clip::Encoder& encoder) {
+  EncoderDescription description;
+  description.name = encoder.name();
+  description.digest = encoder.digest();
+  description.embed_dim = encoder.config().embed_dim;
+  description.image_size = encoder.config().vision.image_size;
+  description.context_length = encoder.config().text.context_length;
+  description.text_width = encoder.config().text.width;
+  description.logit_scale = encoder.logit_scale();
+  description.parameters = encoder.parameters();
+  description.demonstration = encoder.demonstration();
+  return description;
+}
+
+}  // namespace
+
+absl::StatusOr<EncoderSet> EncoderSet::Load(
+    const std::vector<std::string>& dirs) {
+  if (dirs.empty()) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "NO_ENCODER",
+                     "no encoder folder was given: name one with --encoder");
+  }
+  EncoderSet set;
+  for (const std::string& dir : dirs) {
+    absl::StatusOr<weights::EncoderFolder> folder =
+        weights::EncoderFolder::Open(dir);
+    if (!folder.ok()) {
+      return Annotate(folder.status(), absl::StrCat("encoder ", dir));
+    }
+    absl::StatusOr<std::shared_ptr<const clip::Encoder>> encoder =
+        clip::Encoder::Load(*folder);
+    if (!encoder.ok()) {
+      return Annotate(encoder.status(), absl::StrCat("encoder ", dir));
+    }
+    RETURN_IF_ERROR(set.Add(*std::move(encoder)));
+  }
+  return set;
+}
+
+absl::Status EncoderSet::Add(std::shared_ptr<const clip::Encoder> encoder) {
+  const EncoderDescription description = Describe(*encoder);
+  for (const EncoderDescription& other : descriptions_) {
+    if (other.name == description.name || other.digest == description.digest) {
+      return MakeError(
+          absl::StatusCode::kInvalidArgument, "DUPLICATE_ENCODER",
+          absl::StrCat("encoders ", other.name, " and ", description.name,
+                       " share their name or their content: name each "
+                       "encoder once"));
+    }
+  }
+  descriptions_.push_back(description);
+  by_digest_[description.digest] = std::move(encoder);
+  return absl::OkStatus();
+}
+
+absl::Status EncoderSet::WarmUp() const {
+  for (const auto& [digest, encoder] : by_digest_) {
+    const size_t side =
+        static_cast<size_t>(encoder->config().vision.image_size);
+    const std::vector<float> black(3 * side * side, 0.0f);
+    RETURN_IF_ERROR(
+        EncodeImageBatch(*encoder, {absl::MakeConstSpan(black)}, 1).status());
+    RETURN_IF_ERROR(EncodeTexts(*encoder, {"a photo of a cat."}).status());
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<const clip::Encoder>> EncoderSet::Find(
+    const std::string& digest) const {
+  const auto found = by_digest_.find(digest);
+  if (found == by_digest_.end()) {
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition, "ENCODER_NOT_HELD",
+        absl::StrCat("this worker does not hold the encoder with digest ",
+                     digest, ": start promptd with its folder (--encoder)"));
+  }
+  return found->second;
+}
+
+std::vector<std::string> EncoderSet::digests() const {
+  std::vector<std::string> digests;
+  for (const EncoderDescription& description : descriptions_) {
+    digests.push_back(description.digest);
+  }
+  return digests;
+}
+
+}  // namespace promptd::worker

@@ -22,7 +22,11 @@ class EncoderSet {
   // INVALID_ARGUMENT (NO_ENCODER, DUPLICATE_ENCODER).
   static absl::StatusOr<EncoderSet> Load(const std::vector<std::string>& dirs);
 
-  // The encoder, or NOT_FOUND (ENCODER_NOT_HELD).
+  // Runs every encoder once on a fixed image and a fixed text, so that the
+  // first request does not pay for it. Device thread only.
+  absl::Status WarmUp() const;
+
+  // The encoder, or FAILED_PRECONDITION (ENCODER_NOT_HELD).
   absl::StatusOr<std::shared_ptr<const clip::Encoder>> Find(
       const std::string& digest) const;
 
@@ -33,6 +37,8 @@ class EncoderSet {
   std::vector<std::string> digests() const;
 
  private:
+  absl::Status Add(std::shared_ptr<const clip::Encoder> encoder);
+
   std::map<std::string, std::shared_ptr<const clip::Encoder>> by_digest_;
   std::vector<EncoderDescription> descriptions_;
 };

@@ -96,7 +96,8 @@ class Executor {
   // ImageOutcome, not an error.
   virtual void Classify(ClassifyCall call, ClassifyCallback done) = 0;
 
-  // Token counts of a prompt over class names. NOT_FOUND (ENCODER_NOT_HELD).
+  // Token counts of a prompt over class names. FAILED_PRECONDITION
+  // (ENCODER_NOT_HELD).
   virtual absl::StatusOr<PromptCheck> CheckPrompt(
       const std::string& encoder_digest, int context_tokens,
       const std::string& context_init,

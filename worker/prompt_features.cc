@@ -1,0 +1,103 @@
+#include "worker/prompt_features.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <ATen/core/Tensor.h>
+
+#include "absl/strings/str_cat.h"
+#include "clip/encoder.h"
+#include "clip/prompt_batch.h"
+#include "clip/torch_status.h"
+#include "common/check.h"
+#include "common/error.h"
+#include "common/status_macros.h"
+#include "worker/tensor_blob.h"
+
+namespace promptd::worker {
+namespace {
+
+constexpr char kTextFeatures[] = "text_features";
+
+}  // namespace
+
+datasets::PreprocessOptions PreprocessOptionsOf(const clip::Encoder& encoder) {
+  datasets::PreprocessOptions options;
+  options.size = encoder.config().vision.image_size;
+  options.mean = encoder.config().preprocess.mean;
+  options.std = encoder.config().preprocess.std;
+  return options;
+}
+
+absl::StatusOr<std::vector<float>> EncodeImageBatch(
+    const clip::Encoder& encoder,
+    const std::vector<absl::Span<const float>>& images, int batch_size) {
+  PROMPTD_CHECK(!images.empty() &&
+                images.size() <= static_cast<size_t>(batch_size));
+  const int64_t side = encoder.config().vision.image_size;
+  const size_t image_floats = static_cast<size_t>(3 * side * side);
+  FloatTensor pixels;
+  pixels.shape = {batch_size, 3, side, side};
+  pixels.values.resize(static_cast<size_t>(batch_size) * image_floats);
+  for (size_t i = 0; i < images.size(); ++i) {
+    PROMPTD_CHECK(images[i].size() == image_floats);
+    std::copy(images[i].begin(), images[i].end(),
+              pixels.values.begin() + i * image_floats);
+  }
+  ASSIGN_OR_RETURN(FloatTensor features, encoder.EncodeImages(pixels));
+  const size_t width = static_cast<size_t>(features.shape[1]);
+  features.values.resize(images.size() * width);
+  return std::move(features.values);
+}
+
+absl::StatusOr<FloatTensor> EncodeTexts(const clip::Encoder& encoder,
+                                        const std::vector<std::string>& texts) {
+  std::vector<clip::TokenRow> rows;
+  for (const std::string& text : texts) {
+    ASSIGN_OR_RETURN(rows.emplace_back(),
+                     encoder.tokenizer().EncodeWithMarkers(
+                         text, encoder.config().text.context_length));
+  }
+  ASSIGN_OR_RETURN(
+      const at::Tensor features,
+      clip::Guarded("encode texts", [&]() -> absl::StatusOr<at::Tensor> {
+        return clip::EncodeTexts(encoder.text_tower(), rows);
+      }));
+  FloatTensor unit;
+  unit.shape = {features.size(0), features.size(1)};
+  const float* values = features.const_data_ptr<float>();
+  unit.values.assign(values, values + features.numel());
+  NormalizeRows(&unit);
+  return unit;
+}
+
+void NormalizeRows(FloatTensor* rows) {
+  const size_t width = static_cast<size_t>(rows->shape[1]);
+  for (size_t begin = 0; begin < rows->values.size(); begin += width) {
+    double square = 0;
+    for (size_t i = begin; i < begin + width; ++i) {
+      square += double{rows->values[i]} * rows->values[i];
+    }
+    const double inverse = square > 0 ? 1.0 / std::sqrt(square) : 0;
+    for (size_t i = begin; i < begin + width; ++i) {
+      rows->values[i] = static_cast<float>(rows->values[i] * inverse);
+    }
+  }
+}
+
+absl::StatusOr<std::string> SerializeTextFeatures(const FloatTensor& features) {
+  return SerializeTensor(kTextFeatures, features);
+}
+
+absl::StatusOr<FloatTensor> ParseTextFeatures(absl::string_view bytes,
+                                              int embed_dim) {
+  ASSIGN_OR_RETURN(FloatTensor features, ParseTensor(bytes, kTextFeatures));
+  if (features.shape.size() != 2 || features.shape[1] != embed_dim) {
+    return MakeError(absl::StatusCode::kDataLoss, "BLOB_CORRUPT",
+                     absl::StrCat("stored text features are not [classes, ",
+                                  embed_dim, "]"));
+  }
+  return features;
+}
+
+}  // namespace promptd::worker

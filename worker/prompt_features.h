@@ -30,6 +30,9 @@ absl::StatusOr<std::vector<float>> EncodeImageBatch(
 absl::StatusOr<FloatTensor> EncodeTexts(const clip::Encoder& encoder,
                                         const std::vector<std::string>& texts);
 
+// Scales each row of a matrix to unit length; a row of zeros stays.
+void NormalizeRows(FloatTensor* rows);
+
 // The stored form of a prompt version's derived text features.
 absl::StatusOr<std::string> SerializeTextFeatures(const FloatTensor& features);
 // DATA_LOSS (BLOB_CORRUPT) unless it is "text_features" [C, embed_dim].

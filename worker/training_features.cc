@@ -47,8 +47,8 @@ absl::StatusOr<StoredFeatures> TrainingFeatures::Get(
     return stored;
   }
   ASSIGN_OR_RETURN(stored.features, Encode(manifest, items));
-  ASSIGN_OR_RETURN(const std::string bytes, weights::SerializeSingleFloatTensor(
-                                                kTensor, stored.features));
+  ASSIGN_OR_RETURN(const std::string bytes,
+                   SerializeTensor(kTensor, stored.features));
   ASSIGN_OR_RETURN(stored.digest, control.PutBlob(bytes));
   RETURN_IF_ERROR(control.RecordFeatures(key, stored.digest));
   return stored;

@@ -1,0 +1,69 @@
+#include "worker/prompt_evaluation.h"
+
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "clip/encoder.h"
+#include "common/status_macros.h"
+#include "learners/evaluation.h"
+#include "worker/prompt_features.h"
+
+namespace promptd::worker {
+namespace {
+
+std::vector<std::string> FillTemplate(
+    const std::string& text, const std::vector<std::string>& class_names) {
+  std::vector<std::string> filled;
+  for (const std::string& name : class_names) {
+    filled.push_back(absl::StrReplaceAll(text, {{"{}", name}}));
+  }
+  return filled;
+}
+
+}  // namespace
+
+absl::StatusOr<Evaluation> PromptEvaluation::Run(
+    const std::string& split, const std::vector<std::string>& class_names,
+    const std::vector<std::string>& templates,
+    const FloatTensor& image_features, const std::vector<int>& labels,
+    const FloatTensor& text_features) {
+  const float scale = encoder_->logit_scale();
+  Evaluation evaluation;
+  evaluation.split = split;
+  evaluation.images = static_cast<int64_t>(labels.size());
+  ASSIGN_OR_RETURN(
+      const learners::Scores learned,
+      learners::ScoreFeatures(image_features, labels, text_features, scale));
+  evaluation.accuracy = learned.accuracy;
+  evaluation.macro_f1 = learned.macro_f1;
+  evaluation.ece = learned.ece;
+
+  std::optional<learners::Scores> best;
+  for (const std::string& text : templates) {
+    RETURN_IF_ERROR(check_());
+    FloatTensor zero_shot;
+    RETURN_IF_ERROR(loop_->RunTraining([&]() -> absl::Status {
+      ASSIGN_OR_RETURN(zero_shot,
+                       EncodeTexts(*encoder_, FillTemplate(text, class_names)));
+      return absl::OkStatus();
+    }));
+    ASSIGN_OR_RETURN(
+        learners::Scores scores,
+        learners::ScoreFeatures(image_features, labels, zero_shot, scale));
+    evaluation.templates.push_back({text, scores.accuracy});
+    if (!best.has_value() || scores.accuracy > best->accuracy) {
+      best = std::move(scores);
+      evaluation.zero_shot_template = text;
+    }
+  }
+  if (best.has_value()) evaluation.zero_shot_accuracy = best->accuracy;
+  for (size_t c = 0; c < class_names.size(); ++c) {
+    evaluation.classes.push_back(
+        {class_names[c], learned.class_images[c], learned.class_accuracy[c],
+         best.has_value() ? best->class_accuracy[c] : 0});
+  }
+  return evaluation;
+}
+
+}  // namespace promptd::worker

@@ -1,0 +1,44 @@
+// Scores a learned prompt and its zero-shot baselines on one split.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/float_tensor.h"
+#include "worker/device_loop.h"
+#include "worker/evaluation.h"
+
+namespace promptd::clip {
+class Encoder;
+}
+
+namespace promptd::worker {
+
+// Texts are encoded as training units on the device loop, one template at a
+// time; the arithmetic of scores runs on the caller's thread.
+class PromptEvaluation {
+ public:
+  // `check` is asked before each unit; an error ends the evaluation with it.
+  PromptEvaluation(DeviceLoop* loop, const clip::Encoder* encoder,
+                   std::function<absl::Status()> check)
+      : loop_(loop), encoder_(encoder), check_(std::move(check)) {}
+
+  // image_features [N, E] with labels [N]; text_features [C, E], unit rows.
+  // Every template holds one "{}" for the class name; the most accurate one is
+  // the baseline (the first of equals).
+  absl::StatusOr<Evaluation> Run(const std::string& split,
+                                 const std::vector<std::string>& class_names,
+                                 const std::vector<std::string>& templates,
+                                 const FloatTensor& image_features,
+                                 const std::vector<int>& labels,
+                                 const FloatTensor& text_features);
+
+ private:
+  DeviceLoop* const loop_;
+  const clip::Encoder* const encoder_;
+  const std::function<absl::Status()> check_;
+};
+
+}  // namespace promptd::worker
