@@ -1,0 +1,99 @@
+#include "store/migrations.h"
+
+#include <memory>
+
+#include "common/error.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/temp_dir.h"
+
+namespace promptd::store {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr absl::Time kNow = absl::UnixEpoch();
+
+class MigrationsTest : public ::testing::Test {
+ protected:
+  MigrationsTest() {
+    auto opened = SqliteConnection::Open(dir_.path() + "/a.db");
+    EXPECT_TRUE(opened.ok()) << opened.status();
+    connection_ = *std::move(opened);
+  }
+
+  int64_t Int(const std::string& sql) {
+    const auto result = connection_->Run(sql, {});
+    return result.ok() && !result->rows.empty() ? result->rows[0].Int(0) : -1;
+  }
+
+  testing::TempDir dir_;
+  std::unique_ptr<SqliteConnection> connection_;
+};
+
+TEST_F(MigrationsTest, BuildAnEmptyDatabaseAndRunOnce) {
+  ASSERT_TRUE(Migrate(*connection_, EmbeddedMigrations(), kNow).ok());
+  for (const char* table :
+       {"job", "job_attempt", "job_event", "task", "prompt_version", "alias",
+        "alias_history", "evaluation", "dataset", "feature_blob", "encoder"}) {
+    EXPECT_EQ(Int(std::string("SELECT COUNT(*) FROM ") + table), 0) << table;
+  }
+  EXPECT_EQ(Int("SELECT MAX(version) FROM schema_migration"),
+            EmbeddedMigrations().back().version);
+  EXPECT_TRUE(Migrate(*connection_, EmbeddedMigrations(), kNow).ok());
+}
+
+TEST_F(MigrationsTest, AreNumberedWithoutGaps) {
+  int expected = 1;
+  for (const Migration& migration : EmbeddedMigrations()) {
+    EXPECT_EQ(migration.version, expected++) << migration.name;
+  }
+  EXPECT_GT(expected, 1);
+}
+
+TEST_F(MigrationsTest, OnlyTheMissingOnesRun) {
+  std::vector<Migration> all = {{1, "first", "CREATE TABLE one (id INTEGER)"}};
+  ASSERT_TRUE(Migrate(*connection_, all, kNow).ok());
+  all.push_back({2, "second",
+                 "CREATE TABLE two (id INTEGER); INSERT INTO two VALUES (5)"});
+  ASSERT_TRUE(Migrate(*connection_, all, kNow).ok());
+  ASSERT_TRUE(Migrate(*connection_, all, kNow).ok());
+  EXPECT_EQ(Int("SELECT COUNT(*) FROM two"), 1);
+}
+
+TEST_F(MigrationsTest, OneThatFailsLeavesTheSchemaBeforeIt) {
+  const std::vector<Migration> broken = {
+      {1, "first", "CREATE TABLE one (id INTEGER)"},
+      {2, "broken", "CREATE TABLE two (id INTEGER); CREATE TABEL three (x)"}};
+  const absl::Status status = Migrate(*connection_, broken, kNow);
+  EXPECT_THAT(status.message(), HasSubstr("schema version 2 (broken)"));
+  EXPECT_EQ(Int("SELECT MAX(version) FROM schema_migration"), 1);
+  EXPECT_EQ(Int("SELECT COUNT(*) FROM one"), 0);
+  EXPECT_EQ(Int("SELECT COUNT(*) FROM sqlite_master WHERE name='two'"), 0);
+  const std::vector<Migration> repaired = {
+      broken[0], {2, "second", "CREATE TABLE two (id INTEGER)"}};
+  EXPECT_TRUE(Migrate(*connection_, repaired, kNow).ok());
+  EXPECT_EQ(Int("SELECT COUNT(*) FROM two"), 0);
+}
+
+TEST_F(MigrationsTest, ANewerSchemaIsRefusedWithBothVersions) {
+  ASSERT_TRUE(Migrate(*connection_, EmbeddedMigrations(), kNow).ok());
+  ASSERT_TRUE(connection_
+                  ->Run("INSERT INTO schema_migration (version, name, applied)"
+                        " VALUES (4711, 'future', 0)",
+                        {})
+                  .ok());
+  const absl::Status status = Migrate(*connection_, EmbeddedMigrations(), kNow);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ErrorReason(status), "SCHEMA_TOO_NEW");
+  EXPECT_THAT(
+      status.message(),
+      AllOf(HasSubstr("4711"),
+            HasSubstr("up to " +
+                      std::to_string(EmbeddedMigrations().back().version)),
+            HasSubstr("upgrade promptd")));
+}
+
+}  // namespace
+}  // namespace promptd::store
