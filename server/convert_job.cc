@@ -1,0 +1,125 @@
+#include "server/convert_job.h"
+
+#include "common/status_macros.h"
+#include "server/convert_time.h"
+#include "server/progress_json.h"
+
+namespace promptd::server {
+
+void ToProto(const worker::TrainingSpec& spec, v1::TrainingSpec* out) {
+  out->set_task(spec.task);
+  out->set_dataset(spec.dataset);
+  out->set_encoder(spec.encoder);
+  out->set_method(spec.method);
+  out->set_shots(spec.shots);
+  out->set_context_tokens(spec.context_tokens);
+  out->set_context_init(spec.context_init);
+  out->set_epochs(spec.epochs);
+  out->set_batch_size(spec.batch_size);
+  out->set_learning_rate(spec.learning_rate);
+  out->set_momentum(spec.momentum);
+  out->set_weight_decay(spec.weight_decay);
+  out->set_warmup_epochs(spec.warmup_epochs);
+  out->set_warmup_learning_rate(spec.warmup_learning_rate);
+  out->set_seed(spec.seed);
+  for (const std::string& text : spec.templates) out->add_templates(text);
+  out->set_dataset_digest(spec.dataset_digest);
+  out->set_encoder_digest(spec.encoder_digest);
+}
+
+void ToProto(const worker::Evaluation& evaluation, v1::Evaluation* out) {
+  out->set_split(evaluation.split);
+  out->set_images(evaluation.images);
+  out->set_accuracy(evaluation.accuracy);
+  out->set_macro_f1(evaluation.macro_f1);
+  out->set_ece(evaluation.ece);
+  out->set_zero_shot_accuracy(evaluation.zero_shot_accuracy);
+  out->set_zero_shot_template(evaluation.zero_shot_template);
+  for (const auto& result : evaluation.classes) {
+    auto* item = out->add_classes();
+    item->set_class_name(result.class_name);
+    item->set_images(result.images);
+    item->set_accuracy(result.accuracy);
+    item->set_zero_shot_accuracy(result.zero_shot_accuracy);
+  }
+  for (const auto& result : evaluation.templates) {
+    auto* item = out->add_templates();
+    item->set_template_(result.text);
+    item->set_accuracy(result.accuracy);
+  }
+}
+
+void ToProto(const worker::Progress& progress, v1::JobProgress* out) {
+  out->set_phase(progress.phase);
+  out->set_epoch(progress.epoch);
+  out->set_epochs(progress.epochs);
+  out->set_step(progress.step);
+  out->set_steps(progress.steps);
+  out->set_loss(progress.loss);
+  out->set_accuracy(progress.accuracy);
+  out->set_learning_rate(progress.learning_rate);
+  out->set_fraction(progress.fraction);
+  if (progress.eta) ToProto(*progress.eta, out->mutable_eta());
+}
+
+v1::JobState ToProto(jobs::JobState state) {
+  switch (state) {
+    case jobs::JobState::kQueued:
+      return v1::JOB_STATE_QUEUED;
+    case jobs::JobState::kRunning:
+      return v1::JOB_STATE_RUNNING;
+    case jobs::JobState::kPaused:
+      return v1::JOB_STATE_PAUSED;
+    case jobs::JobState::kSucceeded:
+      return v1::JOB_STATE_SUCCEEDED;
+    case jobs::JobState::kFailed:
+      return v1::JOB_STATE_FAILED;
+    case jobs::JobState::kCancelled:
+      return v1::JOB_STATE_CANCELLED;
+  }
+  return v1::JOB_STATE_UNSPECIFIED;
+}
+
+absl::Status ToProto(const jobs::Job& job, v1::TrainingJob* out) {
+  ASSIGN_OR_RETURN(const worker::TrainingSpec spec,
+                   worker::TrainingSpecFromJson(job.spec_json));
+  out->set_id(job.id);
+  ToProto(spec, out->mutable_spec());
+  out->set_state(ToProto(job.state));
+  out->set_done(jobs::IsTerminal(job.state));
+  if (!job.progress_json.empty()) {
+    ASSIGN_OR_RETURN(const worker::Progress progress,
+                     ProgressFromJson(job.progress_json));
+    ToProto(progress, out->mutable_progress());
+  }
+  if (!job.result_json.empty()) {
+    ASSIGN_OR_RETURN(const worker::Evaluation evaluation,
+                     worker::EvaluationFromJson(job.result_json));
+    ToProto(evaluation, out->mutable_result());
+  }
+  out->set_version(job.version);
+  out->set_attempt(job.attempt);
+  out->set_error_reason(job.error_reason);
+  out->set_error_message(job.error_message);
+  out->set_cancel_requested(job.cancel_requested);
+  ToProto(job.create_time, out->mutable_create_time());
+  if (job.start_time) ToProto(*job.start_time, out->mutable_start_time());
+  if (job.end_time) ToProto(*job.end_time, out->mutable_end_time());
+  return absl::OkStatus();
+}
+
+absl::Status ToProto(const jobs::JobEvent& event, v1::JobEvent* out) {
+  out->set_sequence(event.sequence);
+  ToProto(event.time, out->mutable_time());
+  out->set_state(ToProto(event.state));
+  if (!event.progress_json.empty()) {
+    ASSIGN_OR_RETURN(const worker::Progress progress,
+                     ProgressFromJson(event.progress_json));
+    ToProto(progress, out->mutable_progress());
+  }
+  out->set_message(event.message);
+  out->set_version(event.version);
+  return absl::OkStatus();
+}
+
+}  // namespace promptd::server

@@ -1,0 +1,42 @@
+#include "server/encoder_service.h"
+
+#include "common/error.h"
+#include "common/status_macros.h"
+#include "server/convert_registry.h"
+#include "server/spec_resolver.h"
+
+namespace promptd::server {
+
+EncoderServiceImpl::EncoderServiceImpl(const Backend* backend)
+    : backend_(*backend),
+      rpc_("promptd.v1.EncoderService", backend->metrics, backend->pool) {}
+
+grpc::ServerUnaryReactor* EncoderServiceImpl::ListEncoders(
+    grpc::CallbackServerContext* context,
+    const v1::ListEncodersRequest* /*request*/,
+    v1::ListEncodersResponse* reply) {
+  return rpc_.Unary(context, "ListEncoders", [this, reply](const Call&) {
+    for (const auto& encoder : backend_.executor->Encoders()) {
+      ToProto(encoder, reply->add_encoders());
+    }
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* EncoderServiceImpl::GetEncoder(
+    grpc::CallbackServerContext* context, const v1::GetEncoderRequest* request,
+    v1::Encoder* reply) {
+  return rpc_.Unary(context, "GetEncoder",
+                    [this, request, reply](const Call&) -> absl::Status {
+                      if (request->name().empty()) {
+                        return InvalidFields("INVALID_ENCODER_NAME",
+                                             {{"name", "is required"}});
+                      }
+                      ASSIGN_OR_RETURN(const worker::EncoderDescription encoder,
+                                       FindEncoder(backend_, request->name()));
+                      ToProto(encoder, reply);
+                      return absl::OkStatus();
+                    });
+}
+
+}  // namespace promptd::server

@@ -1,0 +1,28 @@
+// promptd.v1.EncoderService: the encoders that the worker holds.
+#pragma once
+
+#include "promptd/v1/encoder.grpc.pb.h"
+#include "server/backend.h"
+#include "server/rpc.h"
+
+namespace promptd::server {
+
+// Thread-safe; `backend` is borrowed.
+class EncoderServiceImpl : public v1::EncoderService::CallbackService {
+ public:
+  explicit EncoderServiceImpl(const Backend* backend);
+
+  grpc::ServerUnaryReactor* ListEncoders(
+      grpc::CallbackServerContext* context,
+      const v1::ListEncodersRequest* request,
+      v1::ListEncodersResponse* reply) override;
+  grpc::ServerUnaryReactor* GetEncoder(grpc::CallbackServerContext* context,
+                                       const v1::GetEncoderRequest* request,
+                                       v1::Encoder* reply) override;
+
+ private:
+  const Backend& backend_;
+  Rpc rpc_;
+};
+
+}  // namespace promptd::server

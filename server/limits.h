@@ -1,0 +1,37 @@
+// The bounds that requests are held against. They are in GetServerInfo and in
+// promptd --help.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/time/time.h"
+
+namespace promptd::server {
+
+struct Limits {
+  int64_t max_image_bytes = 10 << 20;
+  int max_image_side = 16384;
+  int64_t max_image_pixels = 50'000'000;
+  int max_images_per_call = 64;
+  int64_t max_message_bytes = 16 << 20;
+  int max_classes = 4096;
+  int64_t max_dataset_images = 1'000'000;
+  int max_context_tokens = 64;
+  int max_unfinished_jobs = 1000;
+
+  int max_label_bytes = 256;  // a class name or label, and a template
+  int max_templates = 64;     // of one training job
+  int max_shots = 1024;
+  int max_epochs = 10'000;
+  int max_batch_size = 4096;
+  int64_t max_chunk_bytes = 1 << 20;  // of UploadImages
+  int max_uploads = 16;               // UploadImages streams at once
+  int max_watchers = 512;             // WatchTrainingJob streams at once
+  int max_rejected = 1000;            // listed by one UploadImages
+  // Manifests being received, all streams together.
+  int64_t max_manifest_bytes = int64_t{512} << 20;
+  absl::Duration classify_deadline = absl::Seconds(30);  // when none is given
+  absl::Duration max_classify_deadline = absl::Seconds(60);
+};
+
+}  // namespace promptd::server

@@ -1,0 +1,224 @@
+#include "server/options.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "common/error.h"
+#include "common/status_macros.h"
+#include "server/limits.h"
+
+namespace promptd::server {
+namespace {
+
+// As typed, before it is understood.
+struct RawOptions {
+  std::string data_dir;
+  std::string listen = "127.0.0.1:7080";
+  std::string http = "127.0.0.1:7081";
+  std::vector<std::string> encoders;
+  std::string default_encoder;
+  std::string ready_file;
+  std::string grace = "10s";
+  std::string lease = "15s";
+  int threads = 0;
+  bool insecure_allow_remote = false;
+  std::string log_level = "info";
+};
+
+std::string Footer() {
+  const Limits limits;
+  return absl::StrCat(
+      "Limits: ", limits.max_image_bytes >> 20, " MiB, ", limits.max_image_side,
+      " pixels a side and ", limits.max_image_pixels / 1'000'000,
+      " megapixels an image; ", limits.max_images_per_call, " images a call; ",
+      limits.max_message_bytes >> 20, " MiB a message; ", limits.max_classes,
+      " classes and ", limits.max_dataset_images, " images a dataset; ",
+      limits.max_context_tokens, " context tokens; ",
+      limits.max_unfinished_jobs,
+      " unfinished jobs.\n"
+      "Stop with SIGTERM or Ctrl-C: a running job is given back with a "
+      "checkpoint.\n"
+      "Durations are like 500ms, 15s, 2m. Each option can be set as the "
+      "environment variable beside it.");
+}
+
+void Declare(RawOptions* raw, CLI::App* app) {
+  app->add_option("--data-dir", raw->data_dir,
+                  "Folder of the database and the blobs; made when missing. "
+                  "Default: ~/.local/share/promptd")
+      ->envname("PROMPTD_DATA_DIR");
+  app->add_option("--listen", raw->listen,
+                  "HOST:PORT of gRPC; port 0 takes a free one")
+      ->envname("PROMPTD_LISTEN")
+      ->capture_default_str();
+  app->add_option("--http", raw->http,
+                  "HOST:PORT of /metrics and /healthz; '' for none")
+      ->envname("PROMPTD_HTTP")
+      ->capture_default_str();
+  app->add_option("--encoder", raw->encoders,
+                  "Folder of an encoder; repeat for several. Default: the "
+                  "embedded demonstration encoder, from $PROMPTD_MODELS or "
+                  "beside the program")
+      ->envname("PROMPTD_ENCODER")
+      ->expected(1)
+      ->take_all();
+  app->add_option("--default-encoder", raw->default_encoder,
+                  "Name of the encoder for requests that name none. Default: "
+                  "the first by name")
+      ->envname("PROMPTD_DEFAULT_ENCODER");
+  app->add_option("--ready-file", raw->ready_file,
+                  "File that is written once requests are served: JSON with "
+                  "listen, http and pid")
+      ->envname("PROMPTD_READY_FILE");
+  app->add_option("--grace", raw->grace,
+                  "Time that running calls have at shutdown")
+      ->envname("PROMPTD_GRACE")
+      ->capture_default_str();
+  app->add_option("--lease", raw->lease,
+                  "Time after which a silent worker loses its job")
+      ->envname("PROMPTD_LEASE")
+      ->capture_default_str();
+  app->add_option("--threads", raw->threads,
+                  "Threads of one computation; 0: one per core")
+      ->envname("PROMPTD_THREADS")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app->add_flag("--insecure-allow-remote", raw->insecure_allow_remote,
+                "Listen beyond this machine although there is neither TLS nor "
+                "a key: anybody who reaches the port is the owner")
+      ->envname("PROMPTD_INSECURE_ALLOW_REMOTE");
+  app->add_option("--log-level", raw->log_level,
+                  "Logs are JSON lines on standard error")
+      ->envname("PROMPTD_LOG_LEVEL")
+      ->check(
+          CLI::IsMember({"trace", "debug", "info", "warning", "error", "off"}))
+      ->capture_default_str();
+}
+
+std::string DefaultDataDir() {
+  const char* home = std::getenv("HOME");
+  if (home == nullptr || *home == '\0') return "";
+  return absl::StrCat(home, "/.local/share/promptd");
+}
+
+// The embedded encoder's folder; empty when there is none.
+std::string EmbeddedEncoder() {
+  std::error_code error;
+  const char* models = std::getenv("PROMPTD_MODELS");
+  if (models != nullptr && *models != '\0') {
+    return absl::StrCat(models, "/embedded");
+  }
+  auto folder = std::filesystem::read_symlink("/proc/self/exe", error);
+  while (!error && folder.has_relative_path()) {
+    folder = folder.parent_path();
+    const auto candidate = folder / "models" / "embedded";
+    if (std::filesystem::is_directory(candidate, error)) {
+      return candidate.string();
+    }
+    error.clear();
+  }
+  return "";
+}
+
+absl::StatusOr<absl::Duration> ParsePositive(const std::string& flag,
+                                             const std::string& text,
+                                             absl::Duration least) {
+  absl::Duration duration;
+  if (!absl::ParseDuration(text, &duration) || duration < least ||
+      duration > absl::Hours(24)) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, "INVALID_DURATION",
+        absl::StrCat(flag, " ", text, ": give a duration from ",
+                     absl::FormatDuration(least), " to 24h, e.g. 10s"));
+  }
+  return duration;
+}
+
+absl::StatusOr<Address> ParseListener(const std::string& flag,
+                                      const std::string& text,
+                                      bool allow_remote) {
+  auto address = ParseAddress(text);
+  if (!address.ok()) return Annotate(address.status(), flag);
+  if (!allow_remote && !IsLoopback(address->host)) {
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition, "REMOTE_NOT_ALLOWED",
+        absl::StrCat(flag, " ", text,
+                     " can be reached from other machines, and there is "
+                     "neither TLS nor a key: listen on 127.0.0.1, or say "
+                     "--insecure-allow-remote if the network is yours"));
+  }
+  return address;
+}
+
+absl::Status Understand(const RawOptions& raw, ProgramOptions* options) {
+  options->data_dir = raw.data_dir.empty() ? DefaultDataDir() : raw.data_dir;
+  if (options->data_dir.empty()) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "NO_DATA_DIR",
+                     "there is no home folder: give --data-dir");
+  }
+  ASSIGN_OR_RETURN(options->listen, ParseListener("--listen", raw.listen,
+                                                  raw.insecure_allow_remote));
+  options->http.reset();
+  if (!raw.http.empty()) {
+    ASSIGN_OR_RETURN(options->http, ParseListener("--http", raw.http,
+                                                  raw.insecure_allow_remote));
+  }
+  options->encoder_dirs = raw.encoders;
+  if (options->encoder_dirs.empty()) {
+    const std::string embedded = EmbeddedEncoder();
+    if (embedded.empty()) {
+      return MakeError(absl::StatusCode::kNotFound, "NO_ENCODER",
+                       "found no models/embedded beside the program: give "
+                       "--encoder, or set PROMPTD_MODELS");
+    }
+    options->encoder_dirs = {embedded};
+  }
+  options->default_encoder = raw.default_encoder;
+  options->ready_file = raw.ready_file;
+  ASSIGN_OR_RETURN(options->grace,
+                   ParsePositive("--grace", raw.grace, absl::ZeroDuration()));
+  ASSIGN_OR_RETURN(options->lease,
+                   ParsePositive("--lease", raw.lease, absl::Seconds(3)));
+  options->threads = raw.threads;
+  options->log_level = raw.log_level;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::optional<int> ParseProgramOptions(int argc, const char* const* argv,
+                                       ProgramOptions* options) {
+  CLI::App app(
+      "promptd learns prompts for a frozen CLIP from a few labelled images, "
+      "keeps them in a registry and classifies with them over gRPC.",
+      "promptd");
+  app.footer(Footer());
+  app.set_version_flag("--version", std::string("promptd ") + PROMPTD_VERSION);
+  RawOptions raw;
+  Declare(&raw, &app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? 0 : 2;
+  }
+  const absl::Status status = Understand(raw, options);
+  if (!status.ok()) {
+    std::cerr << FormatStartError(status);
+    return 2;
+  }
+  return std::nullopt;
+}
+
+std::string FormatStartError(const absl::Status& status) {
+  return absl::StrCat("error: ", status.message(), "\n  ref   ",
+                      ErrorReason(status), "\n");
+}
+
+}  // namespace promptd::server

@@ -1,0 +1,131 @@
+#include "server/prompt_service.h"
+
+#include <optional>
+
+#include "common/error.h"
+#include "common/status_macros.h"
+#include "server/convert_registry.h"
+#include "server/paging.h"
+#include "server/version_selector.h"
+
+namespace promptd::server {
+
+PromptServiceImpl::PromptServiceImpl(const Backend* backend)
+    : backend_(*backend),
+      rpc_("promptd.v1.PromptService", backend->metrics, backend->pool) {}
+
+grpc::ServerUnaryReactor* PromptServiceImpl::ListTasks(
+    grpc::CallbackServerContext* context, const v1::ListTasksRequest* request,
+    v1::ListTasksResponse* reply) {
+  return rpc_.Unary(context, "ListTasks",
+                    [this, request, reply](const Call& call) -> absl::Status {
+                      ASSIGN_OR_RETURN(const store::PageRequest page,
+                                       ToPageRequest(*request));
+                      ASSIGN_OR_RETURN(
+                          auto tasks,
+                          prompts().ListTasks(call.principal().tenant, page));
+                      for (const auto& task : tasks.items)
+                        ToProto(task, reply->add_tasks());
+                      reply->set_next_page_token(tasks.next_page_token);
+                      return absl::OkStatus();
+                    });
+}
+
+grpc::ServerUnaryReactor* PromptServiceImpl::GetTask(
+    grpc::CallbackServerContext* context, const v1::GetTaskRequest* request,
+    v1::Task* reply) {
+  return rpc_.Unary(
+      context, "GetTask",
+      [this, request, reply](const Call& call) -> absl::Status {
+        ASSIGN_OR_RETURN(
+            const registry::Task task,
+            prompts().GetTask(call.principal().tenant, request->name()));
+        ToProto(task, reply);
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* PromptServiceImpl::ListVersions(
+    grpc::CallbackServerContext* context,
+    const v1::ListVersionsRequest* request, v1::ListVersionsResponse* reply) {
+  return rpc_.Unary(
+      context, "ListVersions",
+      [this, request, reply](const Call& call) -> absl::Status {
+        ASSIGN_OR_RETURN(const store::PageRequest page,
+                         ToPageRequest(*request));
+        ASSIGN_OR_RETURN(auto versions,
+                         prompts().ListVersions(call.principal().tenant,
+                                                request->task(), page));
+        for (const auto& version : versions.items) {
+          RETURN_IF_ERROR(ToProto(version, reply->add_versions()));
+        }
+        reply->set_next_page_token(versions.next_page_token);
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* PromptServiceImpl::GetVersion(
+    grpc::CallbackServerContext* context, const v1::GetVersionRequest* request,
+    v1::PromptVersion* reply) {
+  return rpc_.Unary(
+      context, "GetVersion",
+      [this, request, reply](const Call& call) -> absl::Status {
+        ASSIGN_OR_RETURN(
+            const registry::PromptVersion version,
+            SelectVersion(prompts(), call.principal().tenant, *request));
+        return ToProto(version, reply);
+      });
+}
+
+grpc::ServerUnaryReactor* PromptServiceImpl::ExportVersion(
+    grpc::CallbackServerContext* context,
+    const v1::ExportVersionRequest* request, v1::ExportVersionResponse* reply) {
+  return rpc_.Unary(
+      context, "ExportVersion",
+      [this, request, reply](const Call& call) -> absl::Status {
+        ASSIGN_OR_RETURN(
+            const registry::PromptVersion version,
+            prompts().GetVersion(call.principal().tenant, request->task(),
+                                 request->version()));
+        ASSIGN_OR_RETURN(*reply->mutable_context(),
+                         backend_.blobs->Get(version.context_digest));
+        ASSIGN_OR_RETURN(*reply->mutable_manifest_json(),
+                         prompts().ManifestJson(version));
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* PromptServiceImpl::ListAliases(
+    grpc::CallbackServerContext* context, const v1::ListAliasesRequest* request,
+    v1::ListAliasesResponse* reply) {
+  return rpc_.Unary(
+      context, "ListAliases",
+      [this, request, reply](const Call& call) -> absl::Status {
+        ASSIGN_OR_RETURN(
+            const std::vector<registry::Alias> aliases,
+            prompts().ListAliases(call.principal().tenant, request->task()));
+        for (const auto& alias : aliases) ToProto(alias, reply->add_aliases());
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* PromptServiceImpl::SetAlias(
+    grpc::CallbackServerContext* context, const v1::SetAliasRequest* request,
+    v1::Alias* reply) {
+  return rpc_.Unary(
+      context, "SetAlias",
+      [this, request, reply](const Call& call) -> absl::Status {
+        std::optional<int64_t> expected;
+        if (request->has_expected_version()) {
+          expected = request->expected_version();
+        }
+        ASSIGN_OR_RETURN(
+            const registry::Alias alias,
+            prompts().SetAlias(call.principal().tenant, request->task(),
+                               request->name(), request->version(), expected));
+        ToProto(alias, reply);
+        return absl::OkStatus();
+      });
+}
+
+}  // namespace promptd::server

@@ -1,0 +1,52 @@
+// promptd.v1.PromptService: tasks, versions and aliases.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "promptd/v1/prompt.grpc.pb.h"
+#include "server/backend.h"
+#include "server/rpc.h"
+
+namespace promptd::server {
+
+// Thread-safe; `backend` is borrowed.
+class PromptServiceImpl : public v1::PromptService::CallbackService {
+ public:
+  explicit PromptServiceImpl(const Backend* backend);
+
+  grpc::ServerUnaryReactor* ListTasks(grpc::CallbackServerContext* context,
+                                      const v1::ListTasksRequest* request,
+                                      v1::ListTasksResponse* reply) override;
+  grpc::ServerUnaryReactor* GetTask(grpc::CallbackServerContext* context,
+                                    const v1::GetTaskRequest* request,
+                                    v1::Task* reply) override;
+  grpc::ServerUnaryReactor* ListVersions(
+      grpc::CallbackServerContext* context,
+      const v1::ListVersionsRequest* request,
+      v1::ListVersionsResponse* reply) override;
+  grpc::ServerUnaryReactor* GetVersion(grpc::CallbackServerContext* context,
+                                       const v1::GetVersionRequest* request,
+                                       v1::PromptVersion* reply) override;
+  grpc::ServerUnaryReactor* ExportVersion(
+      grpc::CallbackServerContext* context,
+      const v1::ExportVersionRequest* request,
+      v1::ExportVersionResponse* reply) override;
+  grpc::ServerUnaryReactor* ListAliases(
+      grpc::CallbackServerContext* context,
+      const v1::ListAliasesRequest* request,
+      v1::ListAliasesResponse* reply) override;
+  grpc::ServerUnaryReactor* SetAlias(grpc::CallbackServerContext* context,
+                                     const v1::SetAliasRequest* request,
+                                     v1::Alias* reply) override;
+
+ private:
+  registry::PromptRegistry& prompts() const {
+    return backend_.registry->prompts();
+  }
+
+  const Backend& backend_;
+  Rpc rpc_;
+};
+
+}  // namespace promptd::server

@@ -1,0 +1,203 @@
+#include "server/server.h"
+
+#include <atomic>
+#include <utility>
+
+#include "common/check.h"
+#include "common/error.h"
+#include "common/status_macros.h"
+#include "server/backend.h"
+#include "server/classify_service.h"
+#include "server/dataset_service.h"
+#include "server/encoder_service.h"
+#include "server/grpc_listener.h"
+#include "server/http_server.h"
+#include "server/local_control.h"
+#include "server/log.h"
+#include "server/prompt_service.h"
+#include "server/server_service.h"
+#include "server/spec_resolver.h"
+#include "server/training_service.h"
+#include "server/upkeep.h"
+#include "server/watch_loop.h"
+#include "server/worker_metrics.h"
+#include "store/blob_store.h"
+#include "store/sqlite_database.h"
+
+namespace promptd::server {
+namespace {
+
+// A client that goes away forgets its pushes; what it stored stays.
+registry::PushLimits PushPolicy() {
+  return {.max_pushes = 64, .max_pushes_tenant = 64, .ttl = absl::Minutes(15)};
+}
+
+// The services, made once the executor is known.
+struct Services {
+  Services(const Backend* backend, WatchLoop* watches)
+      : server(backend),
+        encoder(backend),
+        dataset(backend),
+        training(backend, watches),
+        prompt(backend),
+        classify(backend) {}
+
+  ServerServiceImpl server;
+  EncoderServiceImpl encoder;
+  DatasetServiceImpl dataset;
+  TrainingServiceImpl training;
+  PromptServiceImpl prompt;
+  ClassifyServiceImpl classify;
+};
+
+class ServerImpl : public Server {
+ public:
+  ServerImpl(const ServerOptions& options, const Clock* clock,
+             std::unique_ptr<store::Database> db,
+             std::unique_ptr<store::BlobStore> blobs)
+      : options_(options),
+        db_(std::move(db)),
+        blobs_(std::move(blobs)),
+        jobs_(db_.get(), clock,
+              {.max_unfinished = options.limits.max_unfinished_jobs}),
+        registry_(db_.get(), blobs_.get(), clock, PushPolicy()),
+        metrics_(PROMPTD_VERSION),
+        worker_metrics_(metrics_.registry()),
+        pool_(options.pool_threads, options.pool_queue),
+        watches_(&jobs_, options.limits.max_watchers),
+        control_(&backend_, options.lease) {
+    backend_.db = db_.get();
+    backend_.blobs = blobs_.get();
+    backend_.jobs = &jobs_;
+    backend_.registry = &registry_;
+    backend_.metrics = &metrics_;
+    backend_.pool = &pool_;
+    backend_.clock = clock;
+    backend_.limits = options.limits;
+    backend_.version = PROMPTD_VERSION;
+    backend_.worker_id = options.worker_id;
+    backend_.start_time = clock->Now();
+  }
+
+  ~ServerImpl() override { Shutdown(absl::InfinitePast()); }
+
+  absl::Status Recover() {
+    ASSIGN_OR_RETURN(const int requeued, jobs_.RequeueRunningInProcess());
+    if (requeued > 0) {
+      LogEvent(spdlog::level::warn, "jobs_requeued", {{"jobs", requeued}});
+    }
+    return absl::OkStatus();
+  }
+
+  worker::Control* control() override { return &control_; }
+  worker::Observer* observer() override { return &worker_metrics_; }
+
+  absl::Status Start(worker::Executor* executor) override {
+    PROMPTD_CHECK(services_ == nullptr);
+    backend_.executor = executor;
+    RETURN_IF_ERROR(FindEncoders());
+    services_ = std::make_unique<Services>(&backend_, &watches_);
+    metrics_.AddRefresher([this] { RefreshMetrics(); });
+    ASSIGN_OR_RETURN(
+        listener_,
+        GrpcListener::Start(
+            options_.listen, options_.limits,
+            {&services_->server, &services_->encoder, &services_->dataset,
+             &services_->training, &services_->prompt, &services_->classify}));
+    if (options_.http) {
+      ASSIGN_OR_RETURN(
+          http_,
+          HttpServer::Start(options_.http->host, options_.http->port,
+                            {.metrics = [this] { return metrics_.Render(); },
+                             .healthy = [this] { return Healthy(); }}));
+    }
+    upkeep_ = std::make_unique<Upkeep>(&jobs_, options_.lease / 3);
+    serving_ = true;
+    listener_->SetServing(true);
+    return absl::OkStatus();
+  }
+
+  Address listen_address() const override {
+    return {options_.listen.host, listener_ == nullptr ? 0 : listener_->port()};
+  }
+
+  std::optional<Address> http_address() const override {
+    if (http_ == nullptr) return std::nullopt;
+    return Address{options_.http->host, http_->port()};
+  }
+
+  void Shutdown(absl::Time deadline) override {
+    absl::MutexLock lock(&shutdown_mutex_);
+    serving_ = false;
+    if (listener_ == nullptr || shut_down_) return;
+    shut_down_ = true;
+    listener_->SetServing(false);
+    watches_.Drain();
+    listener_->Shutdown(deadline);
+    upkeep_.reset();
+  }
+
+ private:
+  // The encoders' names for later messages, and the default one.
+  absl::Status FindEncoders() {
+    const auto encoders = backend_.executor->Encoders();
+    for (const worker::EncoderDescription& encoder : encoders) {
+      RETURN_IF_ERROR(
+          registry_.prompts().RecordEncoder(encoder.digest, encoder.name));
+    }
+    backend_.default_encoder = options_.default_encoder;
+    if (backend_.default_encoder.empty() && !encoders.empty()) {
+      backend_.default_encoder = encoders.front().name;
+    }
+    return FindEncoder(backend_, "").status();
+  }
+
+  bool Healthy() const { return serving_ && backend_.executor->Ready(); }
+
+  void RefreshMetrics() {
+    metrics_.SetReady(Healthy());
+    const auto counts = jobs_.CountByState();
+    if (!counts.ok()) return;
+    for (const jobs::JobState state : jobs::kAllJobStates) {
+      metrics_.SetJobs(
+          std::string(jobs::JobStateName(state)),
+          static_cast<double>((*counts)[static_cast<size_t>(state)]));
+    }
+  }
+
+  // Destroyed from the last to the first: listeners, then what they use.
+  const ServerOptions options_;
+  Backend backend_;
+  std::unique_ptr<store::Database> db_;
+  std::unique_ptr<store::BlobStore> blobs_;
+  jobs::JobStore jobs_;
+  registry::Registry registry_;
+  Metrics metrics_;
+  WorkerMetrics worker_metrics_;
+  WorkPool pool_;
+  WatchLoop watches_;
+  LocalControl control_;
+  std::unique_ptr<Services> services_;
+  std::atomic<bool> serving_ = false;
+  absl::Mutex shutdown_mutex_;
+  bool shut_down_ ABSL_GUARDED_BY(shutdown_mutex_) = false;
+  std::unique_ptr<Upkeep> upkeep_;
+  std::unique_ptr<GrpcListener> listener_;
+  std::unique_ptr<HttpServer> http_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Create(
+    const ServerOptions& options, const Clock* clock) {
+  ASSIGN_OR_RETURN(std::unique_ptr<store::Database> db,
+                   store::OpenSqlite({.data_dir = options.data_dir}, clock));
+  ASSIGN_OR_RETURN(std::unique_ptr<store::BlobStore> blobs,
+                   store::BlobStore::Open(options.data_dir + "/blobs"));
+  auto server = std::make_unique<ServerImpl>(options, clock, std::move(db),
+                                             std::move(blobs));
+  RETURN_IF_ERROR(server->Recover());
+  return std::unique_ptr<Server>(std::move(server));
+}
+
+}  // namespace promptd::server

@@ -1,0 +1,72 @@
+// The whole front end: store, services, health, metrics, listeners.
+//
+//   auto server = Server::Create(options, Clock::Real());
+//   worker->Start((*server)->control());
+//   (*server)->Start(worker.get());
+//   ... wait for a signal ...
+//   (*server)->Shutdown(absl::Now() + grace);
+//   worker->Stop(absl::Now() + grace);
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "jobs/job_store.h"
+#include "server/address.h"
+#include "server/limits.h"
+#include "worker/control.h"
+#include "worker/executor.h"
+#include "worker/observer.h"
+
+namespace promptd::server {
+
+struct ServerOptions {
+  std::string data_dir;
+  Address listen{"127.0.0.1", 7080};
+  std::optional<Address> http = Address{"127.0.0.1", 7081};
+  absl::Duration lease = absl::Seconds(15);
+  // Name of the encoder that requests without one get; empty: the first.
+  std::string default_encoder;
+  std::string worker_id = "local";
+  Limits limits;
+  // Threads for work that blocks, and calls that may wait for one.
+  int pool_threads = 4;
+  size_t pool_queue = 256;
+};
+
+// Thread-safe.
+class Server {
+ public:
+  // Opens the data directory and its database and gives jobs that a crash
+  // left running back to the queue. Nothing listens yet. Errors:
+  // store/sqlite_database.h, store/blob_store.h.
+  static absl::StatusOr<std::unique_ptr<Server>> Create(
+      const ServerOptions& options, const Clock* clock);
+
+  // Shuts down without grace. The executor must still live.
+  virtual ~Server() = default;
+
+  // For the in-process worker; valid until the server is destroyed.
+  virtual worker::Control* control() = 0;
+  virtual worker::Observer* observer() = 0;
+
+  // Listens and serves. `executor` must outlive the server. Call once.
+  // UNAVAILABLE (CANNOT_LISTEN); NOT_FOUND (ENCODER_NOT_FOUND) for the
+  // default encoder.
+  virtual absl::Status Start(worker::Executor* executor) = 0;
+
+  // Where it listens, with the real ports; after Start().
+  virtual Address listen_address() const = 0;
+  virtual std::optional<Address> http_address() const = 0;
+
+  // Health says NOT_SERVING, watches end, new calls are refused, running ones
+  // may finish until `deadline` and are cancelled then. Idempotent.
+  virtual void Shutdown(absl::Time deadline) = 0;
+};
+
+}  // namespace promptd::server

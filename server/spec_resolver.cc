@@ -1,0 +1,262 @@
+#include "server/spec_resolver.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/error.h"
+#include "registry/prompt_registry.h"
+#include "server/context_check.h"
+#include "server/templates.h"
+
+namespace promptd::server {
+namespace {
+
+constexpr int kDefaultContextTokens = 16;
+constexpr double kPaperLearningRate = 0.002;
+constexpr double kPaperLogitScale = 100;
+
+class Resolver {
+ public:
+  Resolver(const Backend& backend, const std::string& tenant,
+           const v1::TrainingSpec& asked)
+      : backend_(backend), tenant_(tenant), asked_(asked) {}
+
+  absl::StatusOr<ResolvedSpec> Run() {
+    Names();
+    Numbers();
+    Templates();
+    const absl::Status encoder = Encoder();
+    const absl::Status dataset = Dataset();
+    // What is wrong with the store itself is not the client's mistake.
+    if (!dataset.ok() && dataset.code() != absl::StatusCode::kNotFound) {
+      return dataset;
+    }
+    if (dataset_) Shots();
+    if (encoder_) {
+      const absl::Status context = Context();
+      if (!context.ok()) return context;
+    }
+    if (violations_.empty()) {
+      if (!encoder.ok()) return encoder;
+      if (!dataset.ok()) return dataset;
+      return ResolvedSpec{std::move(spec_), dataset_->class_names};
+    }
+    if (!encoder.ok()) Violate("encoder", std::string(encoder.message()));
+    if (!dataset.ok()) Violate("dataset", std::string(dataset.message()));
+    return InvalidFields("INVALID_SPEC", violations_);
+  }
+
+ private:
+  void Violate(const std::string& field, const std::string& description) {
+    violations_.push_back({absl::StrCat("spec.", field), description});
+  }
+
+  void Names() {
+    spec_.task = asked_.task();
+    if (!registry::IsValidName(spec_.task)) {
+      Violate("task",
+              spec_.task.empty()
+                  ? "is required: the name of the task, e.g. \"pets\""
+                  : "must be 1 to 63 of a-z, 0-9, \".\", \"_\", \"-\" and "
+                    "start with a letter or digit");
+    }
+    spec_.method = asked_.method().empty() ? "coop" : asked_.method();
+    if (spec_.method != "coop") {
+      Violate("method", "is not known: this server learns with \"coop\"");
+    }
+    spec_.dataset = asked_.dataset();
+    if (spec_.dataset.empty()) {
+      Violate("dataset", "is required: the name of a pushed dataset");
+    }
+  }
+
+  int Whole(const char* field, bool set, int64_t value, int64_t otherwise,
+            int64_t least, int64_t most) {
+    if (!set) return static_cast<int>(otherwise);
+    if (value < least || value > most) {
+      Violate(field,
+              absl::StrCat("is ", value, ", must be ", least, " to ", most));
+      return static_cast<int>(otherwise);
+    }
+    return static_cast<int>(value);
+  }
+
+  // A number in (0, most] or [0, most].
+  double Real(const char* field, bool set, double value, double otherwise,
+              double most, bool zero) {
+    if (!set) return otherwise;
+    if (!std::isfinite(value) || value < 0 || value > most ||
+        (value == 0 && !zero)) {
+      Violate(field, absl::StrCat("is ", value, ", must be ",
+                                  zero ? "0 or more" : "more than 0",
+                                  " and at most ", most));
+      return otherwise;
+    }
+    return value;
+  }
+
+  void Numbers() {
+    const Limits& limits = backend_.limits;
+    spec_.shots = Whole("shots", asked_.has_shots(), asked_.shots(), 16, 1,
+                        limits.max_shots);
+    spec_.epochs = Whole("epochs", asked_.has_epochs(), asked_.epochs(),
+                         DefaultEpochs(spec_.shots), 1, limits.max_epochs);
+    spec_.batch_size = Whole("batch_size", asked_.has_batch_size(),
+                             asked_.batch_size(), 32, 1, limits.max_batch_size);
+    spec_.warmup_epochs = Whole("warmup_epochs", asked_.has_warmup_epochs(),
+                                asked_.warmup_epochs(), 1, 0, spec_.epochs);
+    spec_.momentum = Real("momentum", asked_.has_momentum(), asked_.momentum(),
+                          0.9, 0.9999, true);
+    spec_.weight_decay = Real("weight_decay", asked_.has_weight_decay(),
+                              asked_.weight_decay(), 5e-4, 1, true);
+    spec_.warmup_learning_rate =
+        Real("warmup_learning_rate", asked_.has_warmup_learning_rate(),
+             asked_.warmup_learning_rate(), 1e-5, 10, true);
+    spec_.learning_rate =
+        Real("learning_rate", asked_.has_learning_rate(),
+             asked_.learning_rate(), kPaperLearningRate, 10, false);
+    spec_.seed = asked_.has_seed() ? asked_.seed() : 1;
+    if (spec_.seed < 0) {
+      Violate("seed", absl::StrCat("is ", spec_.seed, ", must be 0 or more"));
+    }
+  }
+
+  void Templates() {
+    const Limits& limits = backend_.limits;
+    spec_.templates.assign(asked_.templates().begin(),
+                           asked_.templates().end());
+    if (spec_.templates.empty()) spec_.templates = BundledTemplates();
+    if (asked_.templates_size() > limits.max_templates) {
+      Violate("templates", absl::StrCat("has ", asked_.templates_size(),
+                                        " templates, at most ",
+                                        limits.max_templates, " are taken"));
+      return;
+    }
+    std::set<std::string> seen;
+    for (int i = 0; i < asked_.templates_size(); ++i) {
+      const std::string& text = asked_.templates(i);
+      std::string problem = TemplateProblem(text, limits.max_label_bytes);
+      if (problem.empty() && !seen.insert(text).second) {
+        problem = "is there twice";
+      }
+      if (!problem.empty()) {
+        Violate(absl::StrCat("templates[", i, "]"), problem);
+      }
+    }
+  }
+
+  absl::Status Encoder() {
+    auto encoder = FindEncoder(backend_, asked_.encoder());
+    if (!encoder.ok()) return encoder.status();
+    encoder_ = *std::move(encoder);
+    spec_.encoder = encoder_->name;
+    spec_.encoder_digest = encoder_->digest;
+    if (!asked_.has_learning_rate() && encoder_->logit_scale > 0) {
+      spec_.learning_rate =
+          kPaperLearningRate * kPaperLogitScale / encoder_->logit_scale;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Dataset() {
+    if (spec_.dataset.empty()) return absl::OkStatus();
+    auto dataset = backend_.registry->datasets().Get(tenant_, spec_.dataset);
+    if (!dataset.ok()) return dataset.status();
+    dataset_ = *std::move(dataset);
+    spec_.dataset_digest = dataset_->digest;
+    return absl::OkStatus();
+  }
+
+  void Shots() {
+    std::vector<int64_t> train(dataset_->class_names.size(), 0);
+    int64_t scored = 0;
+    for (const registry::SplitCount& split : dataset_->splits) {
+      if (split.split == "train") {
+        train = split.images_per_class;
+      } else {
+        scored += split.images;
+      }
+    }
+    if (scored == 0) {
+      Violate("dataset",
+              "has neither test nor validation images, so the result could "
+              "not be measured: push it again with a test/ or val/ folder");
+    }
+    std::vector<std::string> few;
+    int64_t most = spec_.shots;
+    for (size_t i = 0; i < train.size(); ++i) {
+      if (train[i] >= spec_.shots) continue;
+      most = std::min(most, train[i]);
+      few.push_back(
+          absl::StrCat("\"", dataset_->class_names[i], "\" ", train[i]));
+    }
+    if (few.empty()) return;
+    const std::string list = JoinSome(few);
+    Violate("shots",
+            absl::StrCat(
+                spec_.shots, " training images per class were asked for, but ",
+                few.size(), " of ", train.size(),
+                few.size() == 1 ? " classes has" : " classes have",
+                " fewer: ", list, ". Add images",
+                most > 0 ? absl::StrCat(" or ask for at most ", most, " shots")
+                         : " to the empty ones or leave them out"));
+  }
+
+  absl::Status Context() {
+    const bool given = asked_.has_context_tokens();
+    const int asked_tokens =
+        Whole("context_tokens", given, asked_.context_tokens(),
+              kDefaultContextTokens, 1, backend_.limits.max_context_tokens);
+    ContextRequest request;
+    request.tokens = given ? asked_tokens : 0;
+    request.init = asked_.context_init();
+    if (dataset_) request.class_names = dataset_->class_names;
+    spec_.context_init = request.init;
+    auto tokens = CheckContext(backend_, *encoder_, request, &violations_);
+    if (!tokens.ok()) return tokens.status();
+    spec_.context_tokens = *tokens;
+    return absl::OkStatus();
+  }
+
+  const Backend& backend_;
+  const std::string& tenant_;
+  const v1::TrainingSpec& asked_;
+  worker::TrainingSpec spec_;
+  std::optional<worker::EncoderDescription> encoder_;
+  std::optional<registry::Dataset> dataset_;
+  std::vector<FieldViolation> violations_;
+};
+
+}  // namespace
+
+int DefaultEpochs(int shots) {
+  if (shots <= 1) return 50;
+  return shots <= 4 ? 100 : 200;
+}
+
+absl::StatusOr<worker::EncoderDescription> FindEncoder(
+    const Backend& backend, const std::string& name) {
+  const std::string& wanted = name.empty() ? backend.default_encoder : name;
+  std::vector<std::string> names;
+  for (worker::EncoderDescription& encoder : backend.executor->Encoders()) {
+    if (encoder.name == wanted) return std::move(encoder);
+    names.push_back(absl::StrCat("\"", encoder.name, "\""));
+  }
+  return MakeError(
+      absl::StatusCode::kNotFound, "ENCODER_NOT_FOUND",
+      absl::StrCat("no encoder \"", wanted, "\": this server has ",
+                   names.empty() ? "none" : absl::StrJoin(names, ", ")));
+}
+
+absl::StatusOr<ResolvedSpec> ResolveSpec(const Backend& backend,
+                                         const std::string& tenant,
+                                         const v1::TrainingSpec& asked) {
+  return Resolver(backend, tenant, asked).Run();
+}
+
+}  // namespace promptd::server

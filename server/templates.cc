@@ -1,0 +1,41 @@
+#include "server/templates.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "datasets/name_rules.h"
+
+namespace promptd::server {
+
+const std::vector<std::string>& BundledTemplates() {
+  static const auto* const kTemplates = new std::vector<std::string>{
+      "a photo of a {}.",   "{}",
+      "a drawing of a {}.", "an emoji of a {}.",
+      "an icon of a {}.",   "a picture of a {}.",
+      "a cartoon {}.",
+  };
+  return *kTemplates;
+}
+
+std::string TemplateProblem(absl::string_view text, int max_bytes) {
+  if (text.size() > static_cast<size_t>(max_bytes)) {
+    return absl::StrCat("has ", text.size(), " bytes, at most ", max_bytes,
+                        " are taken");
+  }
+  if (!datasets::IsPlainText(text)) return "is not plain UTF-8 text";
+  const size_t first = text.find("{}");
+  if (first == absl::string_view::npos) {
+    return "must hold \"{}\" where the class name goes, e.g. \"a photo of a "
+           "{}.\"";
+  }
+  if (text.find("{}", first + 2) != absl::string_view::npos) {
+    return "must hold \"{}\" exactly once";
+  }
+  return "";
+}
+
+std::string FillTemplate(absl::string_view text, absl::string_view label) {
+  return absl::StrReplaceAll(
+      text, {{"{}", absl::StrReplaceAll(label, {{"_", " "}})}});
+}
+
+}  // namespace promptd::server

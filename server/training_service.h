@@ -1,0 +1,54 @@
+// promptd.v1.TrainingService: create, read, list, cancel and watch jobs.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "promptd/v1/training.grpc.pb.h"
+#include "server/backend.h"
+#include "server/rpc.h"
+#include "server/spec_resolver.h"
+#include "server/watch_loop.h"
+
+namespace promptd::server {
+
+// Thread-safe; `backend` and `watches` are borrowed.
+class TrainingServiceImpl : public v1::TrainingService::CallbackService {
+ public:
+  TrainingServiceImpl(const Backend* backend, WatchLoop* watches);
+
+  grpc::ServerUnaryReactor* CreateTrainingJob(
+      grpc::CallbackServerContext* context,
+      const v1::CreateTrainingJobRequest* request,
+      v1::TrainingJob* reply) override;
+  grpc::ServerUnaryReactor* GetTrainingJob(
+      grpc::CallbackServerContext* context,
+      const v1::GetTrainingJobRequest* request,
+      v1::TrainingJob* reply) override;
+  grpc::ServerUnaryReactor* ListTrainingJobs(
+      grpc::CallbackServerContext* context,
+      const v1::ListTrainingJobsRequest* request,
+      v1::ListTrainingJobsResponse* reply) override;
+  grpc::ServerUnaryReactor* CancelTrainingJob(
+      grpc::CallbackServerContext* context,
+      const v1::CancelTrainingJobRequest* request,
+      v1::TrainingJob* reply) override;
+  grpc::ServerWriteReactor<v1::JobEvent>* WatchTrainingJob(
+      grpc::CallbackServerContext* context,
+      const v1::WatchTrainingJobRequest* request) override;
+
+ private:
+  absl::StatusOr<jobs::Job> Create(
+      const std::string& tenant,
+      const v1::CreateTrainingJobRequest& request) const;
+  // Makes the task and the job in one transaction.
+  absl::StatusOr<jobs::Job> Enqueue(const ResolvedSpec& resolved,
+                                    const jobs::NewJob& job) const;
+  absl::StatusOr<jobs::Job> Cancel(const std::string& tenant, int64_t id) const;
+
+  const Backend& backend_;
+  WatchLoop* const watches_;
+  Rpc rpc_;
+};
+
+}  // namespace promptd::server
