@@ -8,6 +8,7 @@
 #include <c10/core/Scalar.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <optional>
 #include <string_view>
 
@@ -15,6 +16,8 @@
 
 namespace promptd::clip {
 namespace {
+
+constexpr int64_t kSummationBlock = 128;
 
 // oneDNN's blocked linear layer. It has no ATen/ops header; the dispatcher
 // knows it wherever the build has oneDNN.
@@ -64,7 +67,8 @@ struct FrozenLinear::Backward {
   at::Tensor packed;
 };
 
-FrozenLinear::FrozenLinear(const at::Tensor& weight, const at::Tensor& bias)
+FrozenLinear::FrozenLinear(const at::Tensor& weight, const at::Tensor& bias,
+                           Summation summation)
     : in_(weight.size(1)), out_(weight.size(0)), bias_(bias) {
   const at::NoGradGuard no_grad;
   TORCH_CHECK(weight.dim() == 2, "a linear weight has two dimensions");
@@ -73,7 +77,13 @@ FrozenLinear::FrozenLinear(const at::Tensor& weight, const at::Tensor& bias)
     weight_ = contiguous;
     return;
   }
-  forward_packed_ = Pack(contiguous);
+  const int64_t block =
+      summation == Summation::kPlain ? in_ : std::min(in_, kSummationBlock);
+  for (int64_t begin = 0; begin < in_; begin += block) {
+    forward_packed_.push_back(
+        Pack(contiguous.narrow(1, begin, std::min(block, in_ - begin))
+                 .contiguous()));
+  }
   backward_ = std::make_shared<Backward>();
   backward_->weight = contiguous;
 }
@@ -83,7 +93,18 @@ at::Tensor FrozenLinear::Forward(const at::Tensor& x) const {
               "], got ", x.sizes());
   if (!packed()) return at::linear(x, weight_, bias_);
   if (x.size(0) == 0) return x.new_zeros({0, out_});
-  return BlockedLinear(x, forward_packed_, bias_);
+  if (forward_packed_.size() == 1) {
+    return BlockedLinear(x, forward_packed_[0], bias_);
+  }
+  at::Tensor y;
+  for (size_t i = 0; i < forward_packed_.size(); ++i) {
+    const int64_t begin = static_cast<int64_t>(i) * kSummationBlock;
+    const at::Tensor part = BlockedLinear(
+        x.narrow(1, begin, std::min(kSummationBlock, in_ - begin)),
+        forward_packed_[i], i == 0 ? bias_ : at::Tensor());
+    y = i == 0 ? part : y.add_(part);
+  }
+  return y;
 }
 
 at::Tensor FrozenLinear::InputGradient(const at::Tensor& dy) const {

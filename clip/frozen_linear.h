@@ -5,8 +5,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace promptd::clip {
+
+// How the products of one output are summed in the forward.
+enum class Summation {
+  kPlain,    // one after the other, fastest
+  kBlocked,  // in blocks of 128 that are summed last: half the rounding error
+};
 
 // y = x W^T + b, and dx = dy W for the backward of a frozen layer; both
 // directions run on weights in oneDNN's blocked layout: W's is made at
@@ -18,7 +25,8 @@ class FrozenLinear {
  public:
   FrozenLinear() = default;
   // weight [out, in], bias [out] or undefined; both float32.
-  FrozenLinear(const at::Tensor& weight, const at::Tensor& bias);
+  FrozenLinear(const at::Tensor& weight, const at::Tensor& bias,
+               Summation summation = Summation::kPlain);
 
   // x [rows, in] -> [rows, out].
   at::Tensor Forward(const at::Tensor& x) const;
@@ -28,7 +36,7 @@ class FrozenLinear {
   int64_t in_features() const { return in_; }
   int64_t out_features() const { return out_; }
   // Whether the blocked layout is in use.
-  bool packed() const { return forward_packed_.defined(); }
+  bool packed() const { return !forward_packed_.empty(); }
 
  private:
   struct Backward;
@@ -36,8 +44,9 @@ class FrozenLinear {
   int64_t in_ = 0;
   int64_t out_ = 0;
   at::Tensor bias_;
-  at::Tensor weight_;          // [out, in], kept only where nothing is packed
-  at::Tensor forward_packed_;  // W, blocked
+  at::Tensor weight_;  // [out, in], kept only where nothing is packed
+  // W, blocked; one tensor for each block of inputs that is summed apart.
+  std::vector<at::Tensor> forward_packed_;
   std::shared_ptr<Backward> backward_;  // W^T, blocked on first need
 };
 

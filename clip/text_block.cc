@@ -1,0 +1,81 @@
+#include "clip/text_block.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/gelu_backward.h>
+#include <ATen/ops/native_layer_norm.h>
+#include <ATen/ops/native_layer_norm_backward.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/silu_backward.h>
+
+#include <cmath>
+#include <tuple>
+
+namespace promptd::clip {
+
+FrozenNorm::FrozenNorm(const at::Tensor& weight, const at::Tensor& bias)
+    : weight_(weight), bias_(bias) {}
+
+at::Tensor FrozenNorm::Forward(const at::Tensor& x, NormSaved* saved) const {
+  at::Tensor y;
+  std::tie(y, saved->mean, saved->rstd) =
+      at::native_layer_norm(x, {x.size(1)}, weight_, bias_, kLayerNormEpsilon);
+  saved->x = x;
+  return y;
+}
+
+at::Tensor FrozenNorm::Backward(const at::Tensor& dy,
+                                const NormSaved& saved) const {
+  return std::get<0>(at::native_layer_norm_backward(
+      dy, saved.x, {dy.size(1)}, saved.mean, saved.rstd, weight_, bias_,
+      {true, false, false}));
+}
+
+TextBlock::TextBlock(const TextBlockWeights& weights, int64_t heads,
+                     bool quick_gelu, bool last)
+    : quick_gelu_(quick_gelu),
+      norm_1_(weights.ln_1_weight, weights.ln_1_bias),
+      norm_2_(weights.ln_2_weight, weights.ln_2_bias) {
+  // The last block runs on few rows: there, accuracy is nearly free.
+  const Summation summation = last ? Summation::kBlocked : Summation::kPlain;
+  out_ =
+      FrozenLinear(weights.out_proj_weight, weights.out_proj_bias, summation);
+  const int64_t width = weights.out_proj_weight.size(0);
+  const double scale = 1.0 / std::sqrt(static_cast<double>(width / heads));
+  const at::Tensor& w = weights.in_proj_weight;
+  const at::Tensor& b = weights.in_proj_bias;
+  const at::Tensor query_weight = w.narrow(0, 0, width).mul(scale);
+  const at::Tensor query_bias = b.narrow(0, 0, width).mul(scale);
+  const at::Tensor rest_weight = w.narrow(0, width, 2 * width);
+  const at::Tensor rest_bias = b.narrow(0, width, 2 * width);
+  if (last) {
+    query_ = FrozenLinear(query_weight, query_bias, summation);
+    key_value_ = FrozenLinear(rest_weight, rest_bias.contiguous());
+  } else {
+    qkv_ = FrozenLinear(at::cat({query_weight, rest_weight}),
+                        at::cat({query_bias, rest_bias}));
+  }
+  const double factor = quick_gelu ? kQuickGelu : 1.0;
+  fc_ = FrozenLinear(weights.c_fc_weight.mul(factor),
+                     weights.c_fc_bias.mul(factor), summation);
+  proj_ = FrozenLinear(weights.c_proj_weight.div(factor), weights.c_proj_bias,
+                       summation);
+}
+
+at::Tensor TextBlock::Mlp(const at::Tensor& x, MlpSaved* saved) const {
+  saved->hidden = fc_.Forward(norm_2_.Forward(x, &saved->norm));
+  return proj_
+      .Forward(quick_gelu_ ? at::silu(saved->hidden) : at::gelu(saved->hidden))
+      .add_(x);
+}
+
+at::Tensor TextBlock::MlpBackward(const at::Tensor& dy,
+                                  const MlpSaved& saved) const {
+  const at::Tensor d_active = proj_.InputGradient(dy);
+  const at::Tensor d_hidden = quick_gelu_
+                                  ? at::silu_backward(d_active, saved.hidden)
+                                  : at::gelu_backward(d_active, saved.hidden);
+  return norm_2_.Backward(fc_.InputGradient(d_hidden), saved.norm).add_(dy);
+}
+
+}  // namespace promptd::clip

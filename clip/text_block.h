@@ -1,0 +1,69 @@
+// One frozen residual block of the text tower on packed rows, with an explicit
+// backward to its input.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "clip/frozen_linear.h"
+#include "clip/text_weights.h"
+
+namespace promptd::clip {
+
+// A layer norm's input and statistics.
+struct NormSaved {
+  at::Tensor x;           // [rows, W]
+  at::Tensor mean, rstd;  // [rows, 1]
+};
+
+// y = (x - mean) * rstd * weight + bias, statistics over the last dimension.
+class FrozenNorm {
+ public:
+  FrozenNorm() = default;
+  FrozenNorm(const at::Tensor& weight, const at::Tensor& bias);
+
+  at::Tensor Forward(const at::Tensor& x, NormSaved* saved) const;
+  // dy [rows, W] -> dx [rows, W].
+  at::Tensor Backward(const at::Tensor& dy, const NormSaved& saved) const;
+
+ private:
+  at::Tensor weight_, bias_;  // [W]
+};
+
+struct MlpSaved {
+  NormSaved norm;
+  at::Tensor hidden;  // [rows, 4W], before the activation
+};
+
+// The linear layers and norms of a block; attention itself is in
+// causal_attention.h. Constant factors are folded into the weights: 1/sqrt(D)
+// into the queries, and QuickGELU's 1.702 around SiLU, since
+// x * sigmoid(1.702 x) = silu(1.702 x) / 1.702. Immutable and thread-safe;
+// callers hold a no-grad guard. Functions throw c10::Error.
+class TextBlock {
+ public:
+  // `last`: queries are asked for on few rows only, so they have a layer of
+  // their own.
+  TextBlock(const TextBlockWeights& weights, int64_t heads, bool quick_gelu,
+            bool last);
+
+  const FrozenNorm& norm_1() const { return norm_1_; }
+  // Queries, keys and values, [rows, W] -> [rows, 3W]; not in the last block.
+  const FrozenLinear& qkv() const { return qkv_; }
+  // Only in the last block: [rows, W] -> [rows, W] and [rows, 2W].
+  const FrozenLinear& query() const { return query_; }
+  const FrozenLinear& key_value() const { return key_value_; }
+  const FrozenLinear& out() const { return out_; }
+
+  // x [rows, W] -> x + mlp(norm_2(x)) [rows, W].
+  at::Tensor Mlp(const at::Tensor& x, MlpSaved* saved) const;
+  at::Tensor MlpBackward(const at::Tensor& dy, const MlpSaved& saved) const;
+
+ private:
+  bool quick_gelu_ = false;
+  FrozenNorm norm_1_, norm_2_;
+  FrozenLinear qkv_, query_, key_value_, out_, fc_, proj_;
+};
+
+}  // namespace promptd::clip

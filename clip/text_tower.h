@@ -1,0 +1,53 @@
+// A frozen CLIP text tower, ready to run: plain weights and packed layers.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "clip/frozen_linear.h"
+#include "clip/prompt_layout.h"
+#include "clip/text_block.h"
+#include "clip/text_weights.h"
+
+namespace promptd::clip {
+
+//   ASSIGN_OR_RETURN(std::shared_ptr<const TextTower> tower,
+//                    TextTower::Load(config, file));
+//
+// Learned prompts run through it with PromptBatch (prompt_batch.h), fixed
+// texts with EncodeTexts. Immutable; only the device thread computes with it.
+class TextTower {
+ public:
+  // INVALID_ARGUMENT (BAD_ENCODER_WEIGHTS) lists what is wrong with the file;
+  // RESOURCE_EXHAUSTED when memory runs out.
+  static absl::StatusOr<std::shared_ptr<const TextTower>> Load(
+      const weights::EncoderConfig& config, const weights::Safetensors& file);
+
+  // Packs the layers of weights that were loaded before. Throws c10::Error.
+  explicit TextTower(TextWeights weights);
+
+  int64_t width() const { return weights_.config.width; }   // W
+  int64_t embed_dim() const { return weights_.embed_dim; }  // E
+  int64_t heads() const { return weights_.config.heads; }   // H
+  int64_t context_length() const { return weights_.config.context_length; }
+
+  const TextWeights& weights() const { return weights_; }
+  const std::vector<TextBlock>& blocks() const { return blocks_; }
+  const FrozenNorm& norm_final() const { return norm_final_; }
+  const FrozenLinear& projection() const { return projection_; }  // W -> E
+
+  // Embedding plus position of tokens, ids and positions [rows] -> [rows, W].
+  at::Tensor Embed(const std::vector<int64_t>& ids,
+                   const std::vector<int64_t>& positions) const;
+
+ private:
+  TextWeights weights_;
+  std::vector<TextBlock> blocks_;
+  FrozenNorm norm_final_;
+  FrozenLinear projection_;
+};
+
+}  // namespace promptd::clip
