@@ -41,4 +41,12 @@ at::Tensor AttentionPool::Forward(const at::Tensor& x) const {
   return out_.Forward(pooled.reshape({batch, width}));  // [B, E]
 }
 
+int64_t AttentionPool::multiply_adds() const {
+  const auto size = [](const FrozenLinear& layer) {
+    return layer.in_features() * layer.out_features();
+  };
+  return size(query_) + size(out_) +
+         positional_embedding_.size(0) * size(keys_values_);
+}
+
 }  // namespace promptd::clip

@@ -25,6 +25,9 @@ class AttentionPool {
   // x [B, D, h, w] with h * w = P -> [B, E].
   at::Tensor Forward(const at::Tensor& x) const;
 
+  // Of one image, in the linear layers.
+  int64_t multiply_adds() const;
+
  private:
   int64_t heads_ = 0;
   at::Tensor positional_embedding_;  // [P + 1, D]

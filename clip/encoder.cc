@@ -89,6 +89,12 @@ absl::StatusOr<std::shared_ptr<const Encoder>> Encoder::Load(
 absl::StatusOr<FloatTensor> Encoder::EncodeImages(
     const FloatTensor& pixels) const {
   RETURN_IF_ERROR(CheckPixelShape(pixels.shape, config_.vision.image_size));
+  const int64_t side = config_.vision.image_size;
+  if (static_cast<int64_t>(pixels.values.size()) / (3 * side * side) !=
+      pixels.shape[0]) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_IMAGE_SHAPE",
+                     "pixels do not fill their shape");
+  }
   return Guarded("encode images", [&]() -> absl::StatusOr<FloatTensor> {
     const at::Tensor input = at::from_blob(
         const_cast<float*>(pixels.values.data()), pixels.shape, at::kFloat);

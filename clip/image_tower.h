@@ -18,6 +18,9 @@ class ImageTower {
   // deviation -> features [B, E] float32, not normalised. The caller holds a
   // no-grad guard and has checked the shape. Throws c10::Error.
   virtual at::Tensor Encode(const at::Tensor& pixels) const = 0;
+
+  // Of one image, in convolutions and linear layers.
+  virtual int64_t multiply_adds() const = 0;
 };
 
 }  // namespace promptd::clip

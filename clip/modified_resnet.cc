@@ -130,4 +130,15 @@ at::Tensor ModifiedResNet::Encode(const at::Tensor& pixels) const {
   return pool_.Forward(x);
 }
 
+int64_t ModifiedResNet::multiply_adds() const {
+  int64_t sum = pool_.multiply_adds();
+  for (const FrozenConv& conv : stem_) sum += conv.multiply_adds();
+  for (const Block& block : blocks_) {
+    sum += block.conv1.multiply_adds() + block.conv2.multiply_adds() +
+           block.conv3.multiply_adds();
+    if (block.downsample) sum += block.downsample->multiply_adds();
+  }
+  return sum;
+}
+
 }  // namespace promptd::clip

@@ -26,6 +26,7 @@ class ModifiedResNet : public ImageTower {
       const weights::VisionConfig& config, int embed_dim, TensorReader& reader);
 
   at::Tensor Encode(const at::Tensor& pixels) const override;
+  int64_t multiply_adds() const override;
 
  private:
   // A bottleneck: 1x1, 3x3, (pool), 1x1, added to its input.

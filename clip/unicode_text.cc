@@ -104,6 +104,7 @@ std::u32string CollapseWhitespace(const std::u32string& text) {
 }
 
 std::u32string ToLower(const std::u32string& text) {
+  if (text.empty()) return text;
   std::vector<UChar> source;
   source.reserve(text.size());
   for (char32_t c : text) {
