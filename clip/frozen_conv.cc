@@ -34,7 +34,7 @@ using ConvAddSignature = at::Tensor(const at::Tensor&, const at::Tensor&,
                                     const std::optional<at::Tensor>&,
                                     at::IntArrayRef, at::IntArrayRef,
                                     at::IntArrayRef, int64_t, std::string_view,
-                                    const std::optional<at::Scalar>&,
+                                    std::optional<at::Scalar>,
                                     OptionalText, Scalars, OptionalText);
 
 std::optional<c10::OperatorHandle> Find(const char* name,

@@ -1,0 +1,180 @@
+// Training jobs through a whole worker, against a front end in memory.
+#include <set>
+
+#include "absl/synchronization/notification.h"
+
+#include "common/error.h"
+#include "gmock/gmock.h"
+#include "tests/worker/worker_fixture.h"
+#include "worker/tensor_blob.h"
+
+namespace promptd::worker {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class JobTest : public WorkerFixture {
+ protected:
+  // Runs the job to its publication; the context's digest.
+  std::string ContextOf(int64_t job) {
+    EXPECT_EQ(control_.WaitForEnd(job), "published");
+    const auto prompt = control_.published(job);
+    return prompt.has_value() ? prompt->context_digest : "none";
+  }
+};
+
+TEST_F(JobTest, PublishesAPromptThatClassifies) {
+  const auto worker = StartWorker();
+  ASSERT_NE(worker, nullptr);
+  const TrainingSpec spec = AddDataset(*worker);
+  const int64_t job = control_.Enqueue(spec);
+  ASSERT_EQ(control_.WaitForEnd(job), "published");
+  const FinishedPrompt prompt = *control_.published(job);
+  const auto context =
+      ParseTensor(*control_.GetBlob(prompt.context_digest), "ctx");
+  ASSERT_TRUE(context.ok()) << context.status();
+  EXPECT_EQ(context->shape,
+            (std::vector<int64_t>{3, worker->Encoders()[0].text_width}));
+
+  EXPECT_EQ(prompt.evaluation.split, "test");
+  EXPECT_EQ(prompt.evaluation.images, 4);
+  EXPECT_EQ(prompt.evaluation.templates.size(), 2u);
+  EXPECT_EQ(prompt.evaluation.classes.size(), 2u);
+
+  ClassifyCall call = ZeroShotCall(*worker, {Image("jpeg_420.jpeg")});
+  call.text = {prompt.features_digest, {}};
+  const auto outcome = Classify(worker.get(), call);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(outcome->images[0].scores.size(), 2u);
+
+  const std::vector<Progress> progress = control_.progress();
+  ASSERT_FALSE(progress.empty());
+  std::set<std::string> phases;
+  double last = 0;
+  for (const Progress& report : progress) {
+    phases.insert(report.phase);
+    EXPECT_GE(report.fraction, last);
+    last = report.fraction;
+  }
+  EXPECT_TRUE(phases.contains("encode"));
+  EXPECT_TRUE(phases.contains("train"));
+  EXPECT_EQ(progress.back().epoch, spec.epochs);
+}
+
+TEST_F(JobTest, EqualSpecsGiveEqualBytesAndOtherSeedsOthers) {
+  const auto worker = StartWorker();
+  ASSERT_NE(worker, nullptr);
+  TrainingSpec spec = AddDataset(*worker);
+  const std::string first = ContextOf(control_.Enqueue(spec));
+  EXPECT_EQ(ContextOf(control_.Enqueue(spec)), first);
+  spec.seed = 2;
+  EXPECT_NE(ContextOf(control_.Enqueue(spec)), first);
+}
+
+TEST_F(JobTest, AStoppedWorkerLeavesACheckpointThatEndsInTheSameBytes) {
+  std::string whole;
+  TrainingSpec spec;
+  {
+    const auto worker = StartWorker();
+    ASSERT_NE(worker, nullptr);
+    spec = AddDataset(*worker);
+    whole = ContextOf(control_.Enqueue(spec));
+  }
+  // A checkpoint after every unit; the third one stops the worker.
+  LocalWorkerOptions options;
+  options.checkpoint_interval = absl::ZeroDuration();
+  auto stopped = StartWorker(options);
+  ASSERT_NE(stopped, nullptr);
+  absl::Notification reached;
+  control_.OnCheckpoint([&](int number) {
+    if (number == 3) reached.Notify();
+  });
+  const int64_t job = control_.Enqueue(spec);
+  reached.WaitForNotification();
+  stopped->Stop(absl::Now() + absl::Seconds(30));
+  ASSERT_EQ(control_.WaitForEnd(job), "released");
+  control_.OnCheckpoint(nullptr);
+
+  const auto resumed = StartWorker();
+  ASSERT_NE(resumed, nullptr);
+  const size_t before = control_.progress().size();
+  EXPECT_EQ(ContextOf(control_.Enqueue(spec, control_.last_checkpoint())),
+            whole);
+  // It went on from the checkpoint instead of starting over.
+  int64_t first_step = -1;
+  for (size_t i = before; i < control_.progress().size(); ++i) {
+    const Progress report = control_.progress()[i];
+    if (report.phase == "train" && first_step < 0) first_step = report.step;
+  }
+  EXPECT_GT(first_step, 3);
+}
+
+TEST_F(JobTest, CancelAndPauseAreHonoured) {
+  LocalWorkerOptions options;
+  options.heartbeat_interval = absl::Milliseconds(1);
+  const auto worker = StartWorker(options);
+  ASSERT_NE(worker, nullptr);
+  TrainingSpec spec = AddDataset(*worker);
+  spec.epochs = 10'000;
+  control_.SetDirective(Directive::kCancel);
+  EXPECT_EQ(control_.WaitForEnd(control_.Enqueue(spec)), "cancelled");
+  EXPECT_EQ(control_.last_checkpoint(), "");
+  control_.SetDirective(Directive::kContinue);
+  control_.OnCheckpoint([&](int number) {
+    if (number == 1) control_.SetDirective(Directive::kPause);
+  });
+  LocalWorkerOptions quick = options;
+  quick.checkpoint_interval = absl::Milliseconds(1);
+  const auto pausing = StartWorker(quick);
+  worker->Stop(absl::Now());
+  EXPECT_EQ(control_.WaitForEnd(control_.Enqueue(spec)), "paused");
+  EXPECT_NE(control_.last_checkpoint(), "");
+}
+
+TEST_F(JobTest, AJobWhoseLeaseWasLostWritesNothingMore) {
+  LocalWorkerOptions options;
+  options.heartbeat_interval = absl::Milliseconds(1);
+  options.checkpoint_interval = absl::ZeroDuration();
+  const auto worker = StartWorker(options);
+  ASSERT_NE(worker, nullptr);
+  TrainingSpec spec = AddDataset(*worker);
+  spec.epochs = 10'000;
+  absl::Notification lost;
+  control_.OnCheckpoint([&](int number) {
+    if (number != 2) return;
+    control_.LoseLease();
+    lost.Notify();
+  });
+  const int64_t zombie = control_.Enqueue(spec);
+  lost.WaitForNotification();
+  spec.epochs = 2;
+  EXPECT_EQ(control_.WaitForEnd(control_.Enqueue(spec)), "published");
+  EXPECT_FALSE(control_.published(zombie).has_value());
+}
+
+TEST_F(JobTest, WhatCannotBeTrainedFailsWithItsReason) {
+  const auto worker = StartWorker();
+  ASSERT_NE(worker, nullptr);
+  const TrainingSpec good = AddDataset(*worker);
+  TrainingSpec spec = good;
+  spec.shots = 5;
+  EXPECT_THAT(control_.WaitForEnd(control_.Enqueue(spec)),
+              StartsWith("failed: TOO_FEW_IMAGES"));
+  spec = good;
+  spec.learning_rate = 1e30;
+  spec.warmup_epochs = 0;
+  EXPECT_THAT(control_.WaitForEnd(control_.Enqueue(spec)),
+              StartsWith("failed: NON_FINITE_LOSS"));
+  spec = good;
+  spec.method = "magic";
+  EXPECT_THAT(control_.WaitForEnd(control_.Enqueue(spec)),
+              HasSubstr("UNKNOWN_METHOD"));
+  spec = good;
+  EXPECT_THAT(
+      control_.WaitForEnd(control_.Enqueue(spec, *control_.PutBlob("garbage"))),
+      StartsWith("failed: BAD_CHECKPOINT"));
+}
+
+}  // namespace
+}  // namespace promptd::worker
