@@ -1,0 +1,149 @@
+#include "client/job_view.h"
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+#include "client/table.h"
+#include "client/text.h"
+
+namespace promptd::client {
+namespace {
+
+std::string Note(const v1::TrainingJob& job) {
+  if (job.state() == v1::JOB_STATE_SUCCEEDED) {
+    return absl::StrCat(job.spec().task(), ":", job.version(), "  ",
+                        ResultText(job.result()));
+  }
+  if (job.state() == v1::JOB_STATE_FAILED) return job.error_message();
+  return job.cancel_requested() && !job.done() ? "cancel requested" : "";
+}
+
+std::string Started(const v1::TrainingJob& job, absl::Time now) {
+  return job.has_start_time() ? Ago(ToTime(job.start_time()), now) : "-";
+}
+
+}  // namespace
+
+absl::Time ToTime(const google::protobuf::Timestamp& timestamp) {
+  return absl::FromUnixSeconds(timestamp.seconds()) +
+         absl::Nanoseconds(timestamp.nanos());
+}
+
+std::string StateText(v1::JobState state) {
+  const std::string& full = v1::JobState_Name(state);
+  absl::string_view name(full);
+  absl::ConsumePrefix(&name, "JOB_STATE_");
+  return absl::AsciiStrToLower(name);
+}
+
+std::string ProgressText(const v1::TrainingJob& job) {
+  const v1::JobProgress& progress = job.progress();
+  if (progress.epochs() > 0) {
+    return absl::StrFormat("epoch %d/%d", progress.epoch(), progress.epochs());
+  }
+  return progress.phase().empty() ? "-" : progress.phase();
+}
+
+absl::Duration RunTime(const v1::TrainingJob& job, absl::Time now) {
+  if (!job.has_start_time()) return absl::ZeroDuration();
+  const absl::Time end = job.has_end_time() ? ToTime(job.end_time()) : now;
+  return end - ToTime(job.start_time());
+}
+
+std::string ResultText(const v1::Evaluation& evaluation) {
+  return absl::StrCat(
+      evaluation.split(), " ", Percent(evaluation.accuracy()), " (zero-shot ",
+      Percent(evaluation.zero_shot_accuracy()), ", ",
+      Points(evaluation.accuracy() - evaluation.zero_shot_accuracy()), ")");
+}
+
+std::string JobTable(const std::vector<v1::TrainingJob>& jobs, absl::Time now) {
+  Table table({"ID", "TASK", "STATE", "PROGRESS", "TRY", "STARTED", "NOTE"});
+  for (const v1::TrainingJob& job : jobs) {
+    table.Add({absl::StrCat(job.id()), job.spec().task(),
+               StateText(job.state()), ProgressText(job),
+               absl::StrCat(job.attempt()), Started(job, now), Note(job)});
+  }
+  return table.ToString();
+}
+
+std::vector<std::pair<std::string, std::string>> SpecPairs(
+    const v1::TrainingSpec& spec) {
+  return {
+      {"dataset",
+       absl::StrCat(spec.dataset(), "  ", ShortDigest(spec.dataset_digest()))},
+      {"encoder",
+       absl::StrCat(spec.encoder(), "  ", ShortDigest(spec.encoder_digest()))},
+      {"method", spec.method()},
+      {"shots", absl::StrCat(spec.shots())},
+      {"context",
+       absl::StrCat(spec.context_tokens(), " tokens, ",
+                    spec.context_init().empty()
+                        ? std::string("random")
+                        : absl::StrCat("from \"", spec.context_init(), "\""))},
+      {"epochs", absl::StrCat(spec.epochs(), ", batch ", spec.batch_size(),
+                              ", warm-up ", spec.warmup_epochs())},
+      {"optimizer",
+       absl::StrFormat("sgd, lr %.6g, momentum %.3g, weight decay %.3g",
+                       spec.learning_rate(), spec.momentum(),
+                       spec.weight_decay())},
+      {"seed", absl::StrCat(spec.seed())}};
+}
+
+std::string JobText(const v1::TrainingJob& job, absl::Time now) {
+  std::vector<std::pair<std::string, std::string>> pairs = {
+      {"job", absl::StrCat(job.id())},
+      {"task", job.spec().task()},
+      {"state", StateText(job.state())},
+      {"progress", ProgressText(job)},
+      {"attempt", absl::StrCat(job.attempt())},
+      {"started", Started(job, now)},
+      {"run time", ShortDuration(RunTime(job, now))}};
+  for (auto& pair : SpecPairs(job.spec())) pairs.push_back(std::move(pair));
+  if (job.state() == v1::JOB_STATE_SUCCEEDED) {
+    pairs.emplace_back("version",
+                       absl::StrCat(job.spec().task(), ":", job.version()));
+    pairs.emplace_back("result", ResultText(job.result()));
+  }
+  if (job.state() == v1::JOB_STATE_FAILED) {
+    pairs.emplace_back(
+        "error", absl::StrCat(job.error_message(), "  ", job.error_reason()));
+  }
+  std::string out = KeyValues(pairs);
+  if (job.has_result()) absl::StrAppend(&out, EvaluationText(job.result()));
+  return out;
+}
+
+std::string FinishedLine(const v1::TrainingJob& job, absl::Time now) {
+  return absl::StrCat("done     ", Printable(job.spec().task()), ":",
+                      job.version(), "   ", ResultText(job.result()), "   ",
+                      ShortDuration(RunTime(job, now)));
+}
+
+std::string EvaluationText(const v1::Evaluation& evaluation) {
+  std::string out = absl::StrFormat(
+      "\n%s, %d images: accuracy %s, macro-F1 %s, calibration error %s\n",
+      Printable(evaluation.split()), evaluation.images(),
+      Percent(evaluation.accuracy()), Percent(evaluation.macro_f1()),
+      Percent(evaluation.ece()));
+  if (evaluation.classes_size() > 0) {
+    Table table({"CLASS", "IMAGES", "LEARNED", "ZERO-SHOT"});
+    for (const auto& entry : evaluation.classes()) {
+      table.Add({entry.class_name(), absl::StrCat(entry.images()),
+                 Percent(entry.accuracy()),
+                 Percent(entry.zero_shot_accuracy())});
+    }
+    absl::StrAppend(&out, "\n", table.ToString());
+  }
+  if (evaluation.templates_size() > 0) {
+    Table table({"ZERO-SHOT TEMPLATE", "ACCURACY"});
+    for (const auto& entry : evaluation.templates()) {
+      table.Add({entry.template_(), Percent(entry.accuracy())});
+    }
+    absl::StrAppend(&out, "\n", table.ToString());
+  }
+  return out;
+}
+
+}  // namespace promptd::client

@@ -1,0 +1,44 @@
+// Jobs and their results as text.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "client/session.h"
+#include "google/protobuf/timestamp.pb.h"
+
+namespace promptd::client {
+
+absl::Time ToTime(const google::protobuf::Timestamp& timestamp);
+
+// "queued", "running", ...
+std::string StateText(v1::JobState state);
+
+// "epoch 31/50", "encode", "-".
+std::string ProgressText(const v1::TrainingJob& job);
+
+// How long the job ran; zero before it started, up to `now` while it runs.
+absl::Duration RunTime(const v1::TrainingJob& job, absl::Time now);
+
+// "test 94.6% (zero-shot 71.3%, +23.3)": the baseline stands beside every
+// result.
+std::string ResultText(const v1::Evaluation& evaluation);
+
+std::string JobTable(const std::vector<v1::TrainingJob>& jobs, absl::Time now);
+
+// Everything about one job, with the per-class results when it has some.
+std::string JobText(const v1::TrainingJob& job, absl::Time now);
+
+// "done     pets:3   test 94.6% (zero-shot 71.3%, +23.3)   41 s" of a job that
+// succeeded.
+std::string FinishedLine(const v1::TrainingJob& job, absl::Time now);
+
+// Per-class and per-template tables.
+std::string EvaluationText(const v1::Evaluation& evaluation);
+
+// The hyper-parameters that a specification holds, one a pair.
+std::vector<std::pair<std::string, std::string>> SpecPairs(
+    const v1::TrainingSpec& spec);
+
+}  // namespace promptd::client

@@ -1,0 +1,160 @@
+// promptctl task list|show, version list|show|export
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "client/export.h"
+#include "client/paging.h"
+#include "client/prompt_view.h"
+#include "client/proto_json.h"
+#include "client/selector.h"
+#include "client/verbs.h"
+#include "common/status_macros.h"
+
+namespace promptd::client {
+namespace {
+
+template <typename Item>
+nlohmann::json JsonArray(const std::vector<Item>& items) {
+  nlohmann::json json = nlohmann::json::array();
+  for (const Item& item : items) json.push_back(ToJson(item));
+  return json;
+}
+
+absl::Status ListTasks(Session& session) {
+  ASSIGN_OR_RETURN(
+      const std::vector<v1::Task> tasks,
+      AllPages<v1::Task>(
+          [&session](const std::string& token) {
+            v1::ListTasksRequest request;
+            request.set_page_token(token);
+            return session.api.Call(session.api.prompts(),
+                                    &PromptStub::ListTasks, request);
+          },
+          [](const auto& reply) -> auto& { return reply.tasks(); }));
+  if (session.console.json()) {
+    session.console.Json(JsonArray(tasks));
+  } else {
+    session.console.out() << TaskTable(tasks, session.clock.Now());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ShowTask(Session& session, const std::string& name) {
+  v1::GetTaskRequest request;
+  request.set_name(name);
+  ASSIGN_OR_RETURN(
+      const v1::Task task,
+      session.api.Call(session.api.prompts(), &PromptStub::GetTask, request));
+  if (session.console.json()) {
+    session.console.Json(ToJson(task));
+  } else {
+    session.console.out() << TaskText(task, session.clock.Now());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ListVersions(Session& session, const std::string& task) {
+  ASSIGN_OR_RETURN(
+      const std::vector<v1::PromptVersion> versions,
+      AllPages<v1::PromptVersion>(
+          [&](const std::string& token) {
+            v1::ListVersionsRequest request;
+            request.set_task(task);
+            request.set_page_token(token);
+            return session.api.Call(session.api.prompts(),
+                                    &PromptStub::ListVersions, request);
+          },
+          [](const auto& reply) -> auto& { return reply.versions(); }));
+  if (session.console.json()) {
+    session.console.Json(JsonArray(versions));
+  } else {
+    session.console.out() << VersionTable(versions, session.clock.Now());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ShowVersion(Session& session, const std::string& text) {
+  ASSIGN_OR_RETURN(const TaskSelector selector, ParseTaskSelector(text));
+  v1::GetVersionRequest request;
+  request.set_task(selector.task);
+  if (selector.version > 0) request.set_version(selector.version);
+  if (!selector.alias.empty()) request.set_alias(selector.alias);
+  ASSIGN_OR_RETURN(const v1::PromptVersion version,
+                   session.api.Call(session.api.prompts(),
+                                    &PromptStub::GetVersion, request));
+  if (session.console.json()) {
+    session.console.Json(ToJson(version));
+  } else {
+    session.console.out() << VersionText(version, session.clock.Now());
+  }
+  return absl::OkStatus();
+}
+
+struct ExportFlags {
+  std::string version;
+  std::string folder;
+  bool force = false;
+};
+
+absl::Status Export(Session& session, const ExportFlags& flags) {
+  ASSIGN_OR_RETURN(const TaskSelector selector,
+                   ParseTaskSelector(flags.version));
+  if (selector.version == 0) {
+    return UsageError(
+        absl::StrCat("\"", flags.version,
+                     "\" names no version number: an export is of one "
+                     "fixed version, e.g. ",
+                     selector.task, ":1"));
+  }
+  return ExportVersion(session, selector.task, selector.version, flags.folder,
+                       flags.force);
+}
+
+void AddNamed(CLI::App* noun, const char* verb, const char* description,
+              const char* argument, const char* help, const char* example,
+              absl::Status (*run)(Session&, const std::string&),
+              Action* chosen) {
+  CLI::App* app = noun->add_subcommand(verb, description);
+  auto name = std::make_shared<std::string>();
+  app->add_option(argument, *name, help)->required();
+  app->footer(absl::StrCat("Example:\n  ", example));
+  app->callback([chosen, name, run] {
+    *chosen = [name, run](Session& session) { return run(session, *name); };
+  });
+}
+
+}  // namespace
+
+void AddTaskVerbs(CLI::App& app, Action* chosen) {
+  CLI::App* noun = AddNoun(app, "task", "Label spaces with learned prompts");
+  noun->add_subcommand("list", "All tasks")->callback([chosen] {
+    *chosen = ListTasks;
+  });
+  AddNamed(noun, "show", "One task", "task", "The task's name",
+           "promptctl task show pets", ShowTask, chosen);
+}
+
+void AddVersionVerbs(CLI::App& app, Action* chosen) {
+  CLI::App* noun = AddNoun(app, "version", "Learned prompts of a task");
+  AddNamed(noun, "list", "A task's versions, newest first", "task",
+           "The task's name", "promptctl version list pets", ListVersions,
+           chosen);
+  AddNamed(noun, "show", "Lineage, settings and results of a version",
+           "version", "TASK, TASK@ALIAS or TASK:VERSION",
+           "promptctl version show pets:3", ShowVersion, chosen);
+  CLI::App* app_export = noun->add_subcommand(
+      "export", "Write a version's context and manifest to a folder");
+  auto flags = std::make_shared<ExportFlags>();
+  app_export->add_option("version", flags->version, "TASK:VERSION")->required();
+  app_export->add_option("--out", flags->folder, "Folder, made where needed")
+      ->required();
+  app_export->add_flag("--force", flags->force, "Overwrite files");
+  app_export->footer(
+      "Writes context.safetensors and manifest.json.\n\nExample:\n"
+      "  promptctl version export pets:3 --out ./pets-3");
+  app_export->callback([chosen, flags] {
+    *chosen = [flags](Session& session) { return Export(session, *flags); };
+  });
+}
+
+}  // namespace promptd::client

@@ -1,0 +1,81 @@
+#include "client/prompt_view.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/job_view.h"
+#include "client/table.h"
+#include "client/text.h"
+
+namespace promptd::client {
+namespace {
+
+std::string VersionOrDash(int64_t version) {
+  return version > 0 ? absl::StrCat(version) : "-";
+}
+
+}  // namespace
+
+std::string TaskTable(const std::vector<v1::Task>& tasks, absl::Time now) {
+  Table table(
+      {"NAME", "CLASSES", "ENCODER", "LATEST", "PRODUCTION", "CREATED"});
+  for (const v1::Task& task : tasks) {
+    table.Add({task.name(), absl::StrCat(task.class_names_size()),
+               task.encoder(), VersionOrDash(task.latest_version()),
+               VersionOrDash(task.production_version()),
+               Ago(ToTime(task.create_time()), now)});
+  }
+  return table.ToString();
+}
+
+std::string TaskText(const v1::Task& task, absl::Time now) {
+  return KeyValues(
+      {{"task", task.name()},
+       {"encoder",
+        absl::StrCat(task.encoder(), "  ", ShortDigest(task.encoder_digest()))},
+       {"classes", absl::StrJoin(task.class_names(), ", ")},
+       {"latest", VersionOrDash(task.latest_version())},
+       {"production", VersionOrDash(task.production_version())},
+       {"created", Ago(ToTime(task.create_time()), now)}});
+}
+
+std::string VersionTable(const std::vector<v1::PromptVersion>& versions,
+                         absl::Time now) {
+  Table table(
+      {"VERSION", "DIGEST", "ALIASES", "SHOTS", "RESULT", "JOB", "CREATED"});
+  for (const v1::PromptVersion& version : versions) {
+    table.Add({absl::StrCat(version.task(), ":", version.version()),
+               ShortDigest(version.digest()),
+               absl::StrJoin(version.aliases(), ","),
+               absl::StrCat(version.spec().shots()),
+               ResultText(version.evaluation()), absl::StrCat(version.job_id()),
+               Ago(ToTime(version.create_time()), now)});
+  }
+  return table.ToString();
+}
+
+std::string VersionText(const v1::PromptVersion& version, absl::Time now) {
+  std::vector<std::pair<std::string, std::string>> pairs = {
+      {"version", absl::StrCat(version.task(), ":", version.version())},
+      {"digest", version.digest()},
+      {"context", version.context_digest()},
+      {"aliases", absl::StrJoin(version.aliases(), ", ")},
+      {"job", absl::StrCat(version.job_id())},
+      {"created", Ago(ToTime(version.create_time()), now)}};
+  for (auto& pair : SpecPairs(version.spec())) pairs.push_back(std::move(pair));
+  pairs.emplace_back("result", ResultText(version.evaluation()));
+  return KeyValues(pairs) + EvaluationText(version.evaluation());
+}
+
+std::string AliasTable(const std::vector<v1::Alias>& aliases, absl::Time now) {
+  Table table({"ALIAS", "VERSION", "REVISION", "MOVED"});
+  for (const v1::Alias& alias : aliases) {
+    table.Add({alias.name(), absl::StrCat(alias.task(), ":", alias.version()),
+               absl::StrCat(alias.revision()),
+               Ago(ToTime(alias.update_time()), now)});
+  }
+  return table.ToString();
+}
+
+}  // namespace promptd::client

@@ -1,0 +1,27 @@
+// Which prompt of a task: TASK, TASK@ALIAS or TASK:VERSION.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace promptd::client {
+
+// At most one of `alias` and `version` is set; neither means "production".
+struct TaskSelector {
+  std::string task;
+  std::string alias;
+  int64_t version = 0;
+
+  friend bool operator==(const TaskSelector&, const TaskSelector&) = default;
+};
+
+// INVALID_ARGUMENT (USAGE) names what is wrong and shows the three forms.
+absl::StatusOr<TaskSelector> ParseTaskSelector(absl::string_view text);
+
+// "pets:3", "pets@beta" or "pets".
+std::string ToString(const TaskSelector& selector);
+
+}  // namespace promptd::client

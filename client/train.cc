@@ -1,0 +1,190 @@
+#include "client/train.h"
+
+#include <filesystem>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "client/bundle.h"
+#include "client/error_report.h"
+#include "client/progress.h"
+#include "client/push.h"
+#include "client/text.h"
+#include "common/error.h"
+#include "common/id.h"
+#include "common/status_macros.h"
+
+namespace promptd::client {
+namespace {
+
+constexpr absl::Duration kReconnectFor = absl::Seconds(30);
+constexpr absl::Duration kReconnectPause = absl::Milliseconds(250);
+
+bool LooksLikeFolder(const std::string& text) {
+  std::error_code ignored;
+  return absl::StrContains(text, '/') || text == "." || text == ".." ||
+         std::filesystem::is_directory(text, ignored);
+}
+
+// Reads one stream to its end and counts what it saw.
+grpc::Status ReadEvents(Session& session, int64_t id,
+                        const EventObserver& observer, int64_t* sequence) {
+  v1::WatchTrainingJobRequest request;
+  request.set_id(id);
+  request.set_from_sequence(*sequence + 1);
+  const auto context = session.api.StreamContext();
+  const auto stream =
+      session.api.training().WatchTrainingJob(context.get(), request);
+  v1::JobEvent event;
+  while (stream->Read(&event)) {
+    *sequence = event.sequence();
+    observer(event);
+  }
+  return stream->Finish();
+}
+
+std::string ProgressDetail(const v1::JobProgress& progress) {
+  std::string out;
+  if (progress.phase() == "train") {
+    out = absl::StrFormat("epoch %d/%d  loss %.3f  acc %s", progress.epoch(),
+                          progress.epochs(), progress.loss(),
+                          Percent(progress.accuracy()));
+  } else {
+    out = progress.phase();
+  }
+  if (progress.has_eta()) {
+    absl::StrAppend(&out, "  ",
+                    ShortDuration(absl::Seconds(progress.eta().seconds()) +
+                                  absl::Nanoseconds(progress.eta().nanos())),
+                    " left");
+  }
+  return out;
+}
+
+}  // namespace
+
+v1::TrainingSpec SpecOf(const TrainOptions& options) {
+  v1::TrainingSpec spec;
+  spec.set_task(options.task.empty() ? options.dataset : options.task);
+  spec.set_dataset(options.dataset);
+  spec.set_encoder(options.encoder);
+  spec.set_method(options.method);
+  spec.set_context_init(options.init);
+  if (options.shots) spec.set_shots(*options.shots);
+  if (options.context_tokens) spec.set_context_tokens(*options.context_tokens);
+  if (options.epochs) spec.set_epochs(*options.epochs);
+  if (options.batch_size) spec.set_batch_size(*options.batch_size);
+  if (options.learning_rate) spec.set_learning_rate(*options.learning_rate);
+  if (options.seed) spec.set_seed(*options.seed);
+  for (const std::string& text : options.templates) spec.add_templates(text);
+  return spec;
+}
+
+absl::StatusOr<v1::TrainingJob> SubmitJob(Session& session,
+                                          TrainOptions options) {
+  bool bundled = IsBundledTask(options.dataset);
+  if (LooksLikeFolder(options.dataset)) {
+    bundled = IsBundledFolder(options.dataset);
+    ASSIGN_OR_RETURN(const PushOutcome pushed,
+                     PushFolder(session, options.dataset, ""));
+    options.dataset = pushed.dataset.name();
+  }
+  v1::CreateTrainingJobRequest request;
+  *request.mutable_spec() = SpecOf(options);
+  request.set_request_id(options.request_id.empty() ? NewUuid()
+                                                    : options.request_id);
+  const absl::StatusOr<v1::TrainingJob> job = session.api.Call(
+      session.api.training(), &TrainingStub::CreateTrainingJob, request);
+  if (!job.ok()) {
+    return WithWhat(job.status(), absl::StrCat("cannot train \"",
+                                               request.spec().task(), "\""));
+  }
+  if (!bundled) {
+    WarnAboutDemonstration(session, job->spec().encoder());
+  }
+  return job;
+}
+
+absl::StatusOr<v1::TrainingJob> FollowJob(Session& session, int64_t id,
+                                          const EventObserver& observer) {
+  int64_t sequence = 0;
+  absl::Time give_up = session.clock.Now() + kReconnectFor;
+  for (;;) {
+    const int64_t before = sequence;
+    const grpc::Status status = ReadEvents(session, id, observer, &sequence);
+    if (status.ok()) break;
+    if (sequence > before) give_up = session.clock.Now() + kReconnectFor;
+    // A job that was never seen is not worth waiting for.
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || sequence == 0 ||
+        session.clock.Now() >= give_up) {
+      return session.api.Error(status);
+    }
+    session.console.Detail("the server went away: waiting for it");
+    absl::SleepFor(kReconnectPause);
+  }
+  v1::GetTrainingJobRequest request;
+  request.set_id(id);
+  return session.api.Call(session.api.training(), &TrainingStub::GetTrainingJob,
+                          request);
+}
+
+absl::StatusOr<v1::TrainingJob> FollowJobWithProgress(Session& session,
+                                                      int64_t id) {
+  const std::string label = absl::StrCat("job ", id);
+  Console& console = session.console;
+  Progress progress(console, session.clock);
+  return FollowJob(session, id, [&](const v1::JobEvent& event) {
+    if (event.has_progress()) {
+      progress.Update(label, event.progress().fraction(),
+                      ProgressDetail(event.progress()));
+    }
+    if (!event.message().empty() && console.options().verbose) {
+      progress.Finish();
+      console.Detail(absl::StrCat(label, "    ", Printable(event.message())));
+    }
+  });
+}
+
+OnInterrupt SayThatJobGoesOn(Console& console, int64_t id) {
+  return OnInterrupt([&console, id] {
+    console.err() << "\njob " << id << " goes on without you: follow it with "
+                  << "`promptctl job watch " << id << "`, stop it with "
+                  << "`promptctl job cancel " << id << "`" << std::endl;
+  });
+}
+
+absl::Status JobOutcome(const v1::TrainingJob& job) {
+  const std::string what =
+      absl::StrCat("job ", job.id(), " of \"", job.spec().task(), "\"");
+  if (job.state() == v1::JOB_STATE_FAILED) {
+    return WithWhat(MakeError(absl::StatusCode::kAborted,
+                              job.error_reason().empty() ? "JOB_FAILED"
+                                                         : job.error_reason(),
+                              job.error_message()),
+                    absl::StrCat(what, " failed"));
+  }
+  if (job.state() == v1::JOB_STATE_CANCELLED) {
+    return MakeError(absl::StatusCode::kCancelled, "JOB_CANCELLED",
+                     absl::StrCat(what, " was cancelled"));
+  }
+  return absl::OkStatus();
+}
+
+void WarnAboutDemonstration(Session& session, const std::string& encoder) {
+  v1::GetEncoderRequest request;
+  request.set_name(encoder);
+  const absl::StatusOr<v1::Encoder> found = session.api.Call(
+      session.api.encoders(), &EncoderStub::GetEncoder, request);
+  // Only a hint: when it cannot be had, the job is none the worse.
+  if (!found.ok() || !found->demonstration()) return;
+  session.console.Warn(absl::StrCat(
+      "\"", Printable(encoder),
+      "\" is promptd's small demonstration encoder: expect little of it on "
+      "your own images. For real work put a CLIP encoder folder on the "
+      "server's disk and start it with `promptd --encoder DIR`."));
+}
+
+}  // namespace promptd::client

@@ -1,0 +1,64 @@
+// Training jobs: submit one, follow one.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "client/interrupt.h"
+#include "client/session.h"
+
+namespace promptd::client {
+
+// Unset means the server's documented default.
+struct TrainOptions {
+  std::string dataset;  // name of a dataset, or a folder that is pushed first
+  std::string task;     // empty: the dataset's name
+  std::string encoder;
+  std::string method;
+  std::string init;
+  std::optional<int> shots;
+  std::optional<int> context_tokens;
+  std::optional<int> epochs;
+  std::optional<int> batch_size;
+  std::optional<double> learning_rate;
+  std::optional<int64_t> seed;
+  std::vector<std::string> templates;
+  std::string request_id;  // empty: a fresh one
+};
+
+// The specification that `options` ask for; `dataset` is already a name.
+v1::TrainingSpec SpecOf(const TrainOptions& options);
+
+// Pushes `dataset` when it is a folder, then creates the job.
+absl::StatusOr<v1::TrainingJob> SubmitJob(Session& session,
+                                          TrainOptions options);
+
+// Called for every event of a job.
+using EventObserver = std::function<void(const v1::JobEvent&)>;
+
+// Follows the job's events from the first one until it ends, through short
+// losses of the server (up to half a minute each), and returns the job as it
+// ended. Errors of the server; a failed or cancelled job is not an error here.
+absl::StatusOr<v1::TrainingJob> FollowJob(Session& session, int64_t id,
+                                          const EventObserver& observer);
+
+// The same with a progress line on the message stream.
+absl::StatusOr<v1::TrainingJob> FollowJobWithProgress(Session& session,
+                                                      int64_t id);
+
+// While the result lives, Ctrl-C tells how to get back to the job.
+OnInterrupt SayThatJobGoesOn(Console& console, int64_t id);
+
+// Not OK when the finished job failed (its reason) or was cancelled
+// (JOB_CANCELLED).
+absl::Status JobOutcome(const v1::TrainingJob& job);
+
+// Says that `encoder` is only a demonstration when it is one; for jobs on the
+// user's own data.
+void WarnAboutDemonstration(Session& session, const std::string& encoder);
+
+}  // namespace promptd::client

@@ -1,0 +1,111 @@
+// promptctl train DATASET|DIR
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "client/job_view.h"
+#include "client/proto_json.h"
+#include "client/text.h"
+#include "client/train.h"
+#include "client/verbs.h"
+#include "common/status_macros.h"
+
+namespace promptd::client {
+namespace {
+
+struct TrainFlags {
+  TrainOptions job;
+  bool wait = false;
+};
+
+void PrintSubmitted(Session& session, const v1::TrainingJob& job) {
+  if (session.console.json()) {
+    session.console.Json(ToJson(job));
+    return;
+  }
+  session.console.out() << JobTable({job}, session.clock.Now());
+  session.console.Note(absl::StrCat("next     promptctl job watch ", job.id()));
+}
+
+void PrintFinished(Session& session, const v1::TrainingJob& job) {
+  if (session.console.json()) {
+    session.console.Json(ToJson(job));
+    return;
+  }
+  if (job.state() != v1::JOB_STATE_SUCCEEDED) return;
+  const std::string& task = job.spec().task();
+  session.console.out() << FinishedLine(job, session.clock.Now()) << "\n";
+  session.console.Note(absl::StrCat(
+      "next     promptctl classify photo.jpg --task ", task,
+      "\n         promptctl alias set ", task, " production ", job.version()));
+}
+
+absl::Status Train(Session& session, const TrainFlags& flags) {
+  ASSIGN_OR_RETURN(v1::TrainingJob job, SubmitJob(session, flags.job));
+  if (!flags.wait) {
+    PrintSubmitted(session, job);
+    return absl::OkStatus();
+  }
+  session.console.Note(absl::StrCat(
+      "job      ", job.id(), "  ", Printable(job.spec().task()), "  ",
+      job.spec().shots(), " shots, M ", job.spec().context_tokens(), ", ",
+      job.spec().epochs(), " epochs, seed ", job.spec().seed()));
+  const OnInterrupt hint = SayThatJobGoesOn(session.console, job.id());
+  ASSIGN_OR_RETURN(job, FollowJobWithProgress(session, job.id()));
+  PrintFinished(session, job);
+  return JobOutcome(job);
+}
+
+void AddHyperParameters(CLI::App* train, TrainOptions* job) {
+  train->add_option("--shots", job->shots, "Images per class (default 16)");
+  train->add_option("--context-tokens,-M", job->context_tokens,
+                    "Learned context vectors (default 16)");
+  train->add_option("--init", job->init,
+                    "Start the context from words, e.g. \"a photo of a\"; "
+                    "random by default");
+  train->add_option("--epochs", job->epochs,
+                    "Passes over the shots (default 50, 100 or 200 by shots)");
+  train->add_option("--batch-size", job->batch_size,
+                    "Images per step (default 32)");
+  train->add_option("--lr", job->learning_rate,
+                    "Base learning rate (default 0.002 * 100 / logit scale)");
+  train->add_option("--seed", job->seed,
+                    "Seed of sampling and initialisation (default 1)");
+  train->add_option("--encoder", job->encoder,
+                    "Encoder (the server's default)");
+  train->add_option("--method", job->method, "Method (default coop)");
+  train
+      ->add_option("--template", job->templates,
+                   "Zero-shot baseline with one {}; may be repeated (seven "
+                   "common ones by default)")
+      ->take_all()
+      ->allow_extra_args(false);
+}
+
+}  // namespace
+
+void AddTrainVerb(CLI::App& app, Action* chosen) {
+  CLI::App* train = app.add_subcommand(
+      "train", "Learn a prompt from a dataset, or from a folder of images");
+  auto flags = std::make_shared<TrainFlags>();
+  train
+      ->add_option("dataset", flags->job.dataset,
+                   "A dataset's name, or a folder that is pushed first")
+      ->required();
+  train->add_option("--task,-t", flags->job.task,
+                    "Task that gets the new version (the dataset's name)");
+  AddHyperParameters(train, &flags->job);
+  train->add_flag("--wait,-w", flags->wait,
+                  "Follow the job and print its result");
+  train->add_option("--request-id", flags->job.request_id,
+                    "Repeating a call with the same id makes one job only");
+  train->footer(
+      "Examples:\n  promptctl train ./pets --shots 16 --wait\n"
+      "  promptctl train pets --task pets --init \"a photo of a\" --seed 2\n"
+      "  promptctl train pets --template \"a photo of a {}.\" -o json");
+  train->callback([chosen, flags] {
+    *chosen = [flags](Session& session) { return Train(session, *flags); };
+  });
+}
+
+}  // namespace promptd::client

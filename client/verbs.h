@@ -1,0 +1,35 @@
+// The verbs of promptctl: each function adds one noun (or short verb) to the
+// command line. Parsing only fills options and sets `*chosen`; nothing runs
+// before the whole line is accepted.
+#pragma once
+
+#include <functional>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/status.h"
+#include "client/session.h"
+
+namespace promptd::client {
+
+// What the parsed command line asks for.
+using Action = std::function<absl::Status(Session&)>;
+
+void AddStatusVerb(CLI::App& app, Action* chosen);
+void AddEncoderVerbs(CLI::App& app, Action* chosen);
+void AddDatasetVerbs(CLI::App& app, Action* chosen);
+void AddTrainVerb(CLI::App& app, Action* chosen);
+void AddJobVerbs(CLI::App& app, Action* chosen);
+void AddClassifyVerb(CLI::App& app, Action* chosen);
+void AddTaskVerbs(CLI::App& app, Action* chosen);
+void AddVersionVerbs(CLI::App& app, Action* chosen);
+void AddAliasVerbs(CLI::App& app, Action* chosen);
+void AddDemoVerb(CLI::App& app, Action* chosen);
+
+// A noun that needs a verb, e.g. "dataset".
+CLI::App* AddNoun(CLI::App& app, const std::string& name,
+                  const std::string& description);
+
+// INVALID_ARGUMENT (USAGE) with `message`.
+absl::Status UsageError(absl::string_view message);
+
+}  // namespace promptd::client

@@ -1,0 +1,256 @@
+// Every verb but the pushing ones against a server over a real channel.
+#include <filesystem>
+
+#include "common/file.h"
+#include "gmock/gmock.h"
+#include "tests/client/cli_fixture.h"
+
+namespace promptd::client {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class ApiTest : public CliFixture {
+ protected:
+  // A job that learned something, with `count` progress events.
+  void AddJob(v1::JobState state_value, int count) {
+    v1::TrainingJob job;
+    job.set_id(1);
+    job.set_state(state_value);
+    job.set_done(true);
+    job.mutable_spec()->set_task("pets");
+    job.set_version(3);
+    job.mutable_start_time()->set_seconds(100);
+    job.mutable_end_time()->set_seconds(141);
+    job.mutable_result()->set_split("test");
+    job.mutable_result()->set_accuracy(0.946);
+    job.mutable_result()->set_zero_shot_accuracy(0.713);
+    state().jobs = {job};
+    for (int i = 1; i <= count; ++i) {
+      v1::JobEvent event;
+      event.set_sequence(i);
+      event.mutable_progress()->set_phase("train");
+      event.mutable_progress()->set_epoch(i);
+      event.mutable_progress()->set_epochs(count);
+      event.mutable_progress()->set_fraction(static_cast<double>(i) / count);
+      state().events.push_back(event);
+    }
+  }
+  std::string Image(const std::string& name, const std::string& bytes) {
+    EXPECT_TRUE(WriteFileAtomically(Path(name), bytes).ok());
+    return Path(name);
+  }
+};
+
+TEST_F(ApiTest, StatusFitsOnOneScreen) {
+  ASSERT_EQ(Cli({"status"}), 0) << err_;
+  EXPECT_THAT(out_, HasSubstr("promptd 9.9.9  up 1:01"));
+  EXPECT_THAT(out_, HasSubstr("1 running, 2 succeeded"));
+  EXPECT_THAT(out_, HasSubstr("small demonstration encoder"));
+  ASSERT_EQ(Cli({"status", "-o", "json"}), 0);
+  EXPECT_EQ(Json()["jobs"]["succeeded"], 2);
+  EXPECT_EQ(Json()["encoders"][0]["name"], "embedded");
+}
+
+TEST_F(ApiTest, TrainSendsOnlyWhatWasSaid) {
+  ASSERT_EQ(Cli({"train", "pets", "--shots", "4", "-M", "8", "--init",
+                 "a photo of a", "--lr", "0.01", "--seed", "7", "--template",
+                 "a {}.", "--template", "the {}", "--request-id", "r1"}),
+            0)
+      << err_;
+  const v1::CreateTrainingJobRequest& request = state().created.at(0);
+  EXPECT_EQ(request.request_id(), "r1");
+  EXPECT_EQ(request.spec().task(), "pets");
+  EXPECT_EQ(request.spec().shots(), 4);
+  EXPECT_EQ(request.spec().context_tokens(), 8);
+  EXPECT_EQ(request.spec().context_init(), "a photo of a");
+  EXPECT_EQ(request.spec().learning_rate(), 0.01);
+  EXPECT_EQ(request.spec().seed(), 7);
+  EXPECT_THAT(request.spec().templates(), ElementsAre("a {}.", "the {}"));
+  EXPECT_FALSE(request.spec().has_epochs());
+  EXPECT_FALSE(request.spec().has_batch_size());
+  ASSERT_EQ(Cli({"train", "pets"}), 0);
+  EXPECT_THAT(state().created.at(1).request_id(), Not(""));
+}
+
+TEST_F(ApiTest, TrainWaitShowsProgressAndTheBaselineBesideTheResult) {
+  AddJob(v1::JOB_STATE_SUCCEEDED, 20);
+  ASSERT_EQ(Cli({"train", "pets", "--wait"}), 0) << err_;
+  EXPECT_EQ(out_,
+            "done     pets:3   test 94.6% (zero-shot 71.3%, +23.3)   41 s\n");
+  EXPECT_THAT(err_, HasSubstr("epoch 20/20"));
+  EXPECT_THAT(err_, HasSubstr("promptctl classify photo.jpg --task pets"));
+  ASSERT_EQ(Cli({"train", "pets", "--wait", "-o", "json"}), 0);
+  EXPECT_EQ(Json()["version"], 3);
+  EXPECT_EQ(Json()["state"], "succeeded");
+}
+
+TEST_F(ApiTest, TrainReportsAllViolations) {
+  state().fail = promptd::testing::RichError(
+      grpc::StatusCode::INVALID_ARGUMENT, "INVALID_SPEC", "two",
+      {{"spec.shots", "class \"bmw\" has 1 image"}, {"spec.epochs", "0"}});
+  EXPECT_EQ(Cli({"train", "cars"}), 1);
+  EXPECT_THAT(err_, HasSubstr("error: cannot train \"cars\"\n"));
+  EXPECT_THAT(err_, HasSubstr("spec.shots: class \"bmw\" has 1 image"));
+  EXPECT_THAT(err_, HasSubstr("spec.epochs: 0"));
+  EXPECT_THAT(err_, HasSubstr("INVALID_SPEC  request req-1"));
+}
+
+TEST_F(ApiTest, AFailedJobIsAnErrorWithItsReason) {
+  AddJob(v1::JOB_STATE_FAILED, 1);
+  state().jobs[0].set_error_reason("TOO_FEW_IMAGES");
+  state().jobs[0].set_error_message("class \"bmw\" has 1 image: use --shots 1");
+  EXPECT_EQ(Cli({"train", "pets", "--wait"}), 1);
+  EXPECT_EQ(out_, "");
+  EXPECT_THAT(err_, HasSubstr("class \"bmw\" has 1 image\n"));
+  EXPECT_THAT(err_, HasSubstr("  fix   use --shots 1\n"));
+  EXPECT_THAT(err_, HasSubstr("TOO_FEW_IMAGES"));
+}
+
+TEST_F(ApiTest, WatchSurvivesALostServerWithoutRepeatingEvents) {
+  AddJob(v1::JOB_STATE_SUCCEEDED, 5);
+  state().break_after = 3;
+  ASSERT_EQ(Cli({"job", "watch", "1", "-o", "json"}), 0) << err_;
+  std::istringstream lines(out_);
+  std::string line;
+  int64_t expected = 1;
+  while (std::getline(lines, line)) {
+    EXPECT_EQ(nlohmann::json::parse(line)["sequence"], expected++);
+  }
+  EXPECT_EQ(expected, 6);
+  EXPECT_THAT(state().watched_from, ElementsAre(1, 4));
+}
+
+TEST_F(ApiTest, JobVerbs) {
+  AddJob(v1::JOB_STATE_SUCCEEDED, 1);
+  ASSERT_EQ(Cli({"job", "list"}), 0);
+  EXPECT_THAT(out_, HasSubstr("pets:3  test 94.6% (zero-shot 71.3%, +23.3)"));
+  ASSERT_EQ(Cli({"job", "show", "1"}), 0);
+  EXPECT_THAT(out_, HasSubstr("succeeded"));
+  EXPECT_EQ(Cli({"job", "show", "7"}), 3);
+  EXPECT_THAT(err_, HasSubstr("error: no job 7\n  fix   see `promptctl job "
+                              "list`\n  ref   JOB_NOT_FOUND  request req-1"));
+}
+
+TEST_F(ApiTest, ClassifyBatchesUnderTheLimits) {
+  std::vector<std::string> line = {"classify", "--task", "pets:2"};
+  for (int i = 0; i < 5; ++i) {
+    line.push_back(Image("image" + std::to_string(i), "bytes"));
+  }
+  ASSERT_EQ(Cli(line), 0) << err_;
+  EXPECT_EQ(state().classified.size(), 3u);  // two images a call
+  for (const v1::ClassifyRequest& request : state().classified) {
+    EXPECT_EQ(request.version(), 2);
+    EXPECT_EQ(request.top_k(), 5);
+  }
+  EXPECT_THAT(out_, HasSubstr("image4  cat 0.750\n"));
+}
+
+TEST_F(ApiTest, OneBadImageDoesNotStopTheOthers) {
+  const std::string good = Image("good.jpg", "bytes");
+  const std::string broken = Image("broken.jpg", "broken");
+  const std::string empty = Image("empty.jpg", "");
+  std::filesystem::create_directory(Path("folder"));
+  EXPECT_EQ(Cli({"classify", good, broken, empty, Path("folder"), Path("*.jpg"),
+                 Path("none.jpg"), "-t", "pets@beta", "-o", "json"}),
+            1);
+  const nlohmann::json results = Json()["results"];
+  EXPECT_EQ(results[0]["scores"][0]["class_name"], "cat");
+  EXPECT_EQ(results[1]["error"]["reason"], "IMAGE_TRUNCATED");
+  EXPECT_EQ(results[2]["error"]["reason"], "IMAGE_EMPTY");
+  EXPECT_EQ(results[3]["error"]["reason"], "IS_A_FOLDER");
+  EXPECT_THAT(std::string(results[4]["error"]["message"]),
+              HasSubstr("no file matches"));
+  EXPECT_EQ(results[5]["error"]["reason"], "FILE_NOT_FOUND");
+  EXPECT_EQ(state().classified.at(0).alias(), "beta");
+  EXPECT_THAT(err_, HasSubstr("5 of 6 images"));
+}
+
+TEST_F(ApiTest, ImagesOverTheLimitNeverLeave) {
+  const std::string big = Image("big.jpg", std::string(2 << 20, 'x'));
+  EXPECT_EQ(Cli({"classify", big, "-t", "pets"}), 1);
+  EXPECT_THAT(out_, HasSubstr("FILE_TOO_LARGE"));
+  EXPECT_TRUE(state().classified.empty());
+}
+
+TEST_F(ApiTest, LabelsAreZeroShot) {
+  const std::string image = Image("a.jpg", "bytes");
+  ASSERT_EQ(Cli({"classify", image, "--labels", "cat, dog ,", "--template",
+                 "a photo of a {}."}),
+            0)
+      << err_;
+  const v1::ZeroShotClassifyRequest& request = state().zero_shot.at(0);
+  EXPECT_THAT(request.labels(), ElementsAre("cat", "dog"));
+  EXPECT_EQ(request.template_(), "a photo of a {}.");
+}
+
+TEST_F(ApiTest, ListsFollowAllPages) {
+  ASSERT_EQ(Cli({"task", "list", "-o", "json"}), 0);
+  EXPECT_EQ(Json().size(), 2u);
+  EXPECT_EQ(Json()[1]["name"], "pets");
+}
+
+TEST_F(ApiTest, ExportNeverOverwritesUnlessForced) {
+  const std::string folder = Path("out/pets-1");
+  ASSERT_EQ(Cli({"version", "export", "pets:1", "--out", folder}), 0) << err_;
+  EXPECT_EQ(*ReadFile(folder + "/context.safetensors", 100), "context bytes");
+  EXPECT_EQ(*ReadFile(folder + "/manifest.json", 100), "{\"version\":1}");
+  EXPECT_EQ(Cli({"version", "export", "pets:1", "--out", folder}), 1);
+  EXPECT_THAT(err_, HasSubstr("FILE_EXISTS"));
+  EXPECT_EQ(Cli({"version", "export", "pets:1", "--out", folder, "--force"}),
+            0);
+}
+
+TEST_F(ApiTest, ACorruptExportIsNotWritten) {
+  state().context = "other bytes";
+  EXPECT_EQ(Cli({"version", "export", "pets:1", "--out", Path("out")}), 1);
+  EXPECT_THAT(err_, HasSubstr("EXPORT_CORRUPT"));
+  EXPECT_FALSE(std::filesystem::exists(Path("out/context.safetensors")));
+}
+
+TEST_F(ApiTest, AliasSetComparesAndSwaps) {
+  ASSERT_EQ(Cli({"alias", "set", "pets", "production", "2", "--expect", "1"}),
+            0)
+      << err_;
+  EXPECT_THAT(out_, HasSubstr("pets:2"));
+  EXPECT_EQ(Cli({"alias", "set", "pets", "production", "2", "--expect", "9"}),
+            1);
+  EXPECT_THAT(err_, HasSubstr("ALIAS_MOVED"));
+  ASSERT_EQ(Cli({"alias", "list", "pets", "-o", "json"}), 0);
+  EXPECT_EQ(Json()[0]["revision"], 2);
+}
+
+TEST_F(ApiTest, VersionTaskAndEncoderShow) {
+  ASSERT_EQ(Cli({"version", "show", "pets@beta", "-o", "json"}), 0);
+  EXPECT_EQ(Json()["aliases"][0], "beta");
+  ASSERT_EQ(Cli({"task", "show", "pets"}), 0);
+  EXPECT_THAT(out_, HasSubstr("cat, dog"));
+  ASSERT_EQ(Cli({"encoder", "show", "embedded"}), 0);
+  EXPECT_THAT(out_, HasSubstr("77 tokens"));
+  EXPECT_EQ(Cli({"encoder", "show", "other"}), 3);
+}
+
+TEST_F(ApiTest, ExitCodesFollowTheServersAnswer) {
+  using Code = grpc::StatusCode;
+  const std::vector<std::pair<Code, int>> table = {
+      {Code::PERMISSION_DENIED, 4}, {Code::UNAUTHENTICATED, 4},
+      {Code::UNAVAILABLE, 5},       {Code::RESOURCE_EXHAUSTED, 6},
+      {Code::DEADLINE_EXCEEDED, 7}, {Code::INTERNAL, 1}};
+  for (const auto& [code, exit] : table) {
+    state().fail = promptd::testing::RichError(code, "SOME_REASON", "why");
+    EXPECT_EQ(Cli({"task", "show", "pets"}), exit);
+    EXPECT_THAT(err_, HasSubstr("SOME_REASON"));
+  }
+}
+
+TEST_F(ApiTest, QuietKeepsResultsOnly) {
+  AddJob(v1::JOB_STATE_SUCCEEDED, 5);
+  ASSERT_EQ(Cli({"job", "watch", "1", "--quiet"}), 0);
+  EXPECT_EQ(err_, "");
+  EXPECT_THAT(out_, HasSubstr("done     pets:3"));
+}
+
+}  // namespace
+}  // namespace promptd::client

@@ -1,0 +1,188 @@
+#include "tests/client/fake_services.h"
+
+#include <algorithm>
+
+#include "common/sha256.h"
+
+namespace promptd::testing {
+namespace {
+
+using grpc::ServerContext;
+using grpc::Status;
+using Lock = std::lock_guard<std::mutex>;
+
+class FakeInfo final : public v1::ServerService::Service {
+ public:
+  explicit FakeInfo(FakeState* state) : state_(*state) {}
+  Status GetServerInfo(ServerContext*, const v1::GetServerInfoRequest*,
+                       v1::GetServerInfoResponse* out) override {
+    const Lock lock(state_.mutex);
+    out->set_version("9.9.9");
+    *out->mutable_limits() = state_.limits;
+    (*out->mutable_jobs())["running"] = 1;
+    (*out->mutable_jobs())["succeeded"] = 2;
+    out->set_default_encoder("embedded");
+    out->set_uptime_seconds(61);
+    auto* worker = out->add_workers();
+    worker->set_id("local");
+    worker->set_device("cpu");
+    worker->set_ready(true);
+    worker->add_encoder_digests("0123456789abcdef");
+    return Status::OK;
+  }
+
+ private:
+  FakeState& state_;
+};
+
+class FakeEncoders final : public v1::EncoderService::Service {
+ public:
+  explicit FakeEncoders(FakeState* state) : state_(*state) {}
+  Status ListEncoders(ServerContext*, const v1::ListEncodersRequest*,
+                      v1::ListEncodersResponse* out) override {
+    const Lock lock(state_.mutex);
+    if (state_.fail) return *state_.fail;
+    Fill(out->add_encoders());
+    return Status::OK;
+  }
+  Status GetEncoder(ServerContext*, const v1::GetEncoderRequest* request,
+                    v1::Encoder* out) override {
+    if (!request->name().empty() && request->name() != "embedded") {
+      return RichError(
+          grpc::StatusCode::NOT_FOUND, "ENCODER_NOT_FOUND",
+          "no encoder \"" + request->name() + "\": take one of embedded");
+    }
+    Fill(out);
+    return Status::OK;
+  }
+
+ private:
+  static void Fill(v1::Encoder* out) {
+    out->set_name("embedded");
+    out->set_digest("0123456789abcdef");
+    out->set_embed_dim(256);
+    out->set_image_size(96);
+    out->set_context_length(77);
+    out->set_parameters(5'000'000);
+    out->set_demonstration(true);
+  }
+  FakeState& state_;
+};
+
+class FakePrompts final : public v1::PromptService::Service {
+ public:
+  explicit FakePrompts(FakeState* state) : state_(*state) {}
+  Status ListTasks(ServerContext*, const v1::ListTasksRequest* request,
+                   v1::ListTasksResponse* out) override {
+    // Two pages of one task each.
+    const bool first = request->page_token().empty();
+    out->add_tasks()->set_name(first ? "cars" : "pets");
+    if (first) out->set_next_page_token("2");
+    return Status::OK;
+  }
+  Status GetTask(ServerContext*, const v1::GetTaskRequest* request,
+                 v1::Task* out) override {
+    const Lock lock(state_.mutex);
+    if (state_.fail) return *state_.fail;
+    out->set_name(request->name());
+    out->add_class_names("cat");
+    out->add_class_names("dog");
+    out->set_latest_version(2);
+    return Status::OK;
+  }
+  Status GetVersion(ServerContext*, const v1::GetVersionRequest* request,
+                    v1::PromptVersion* out) override {
+    const Lock lock(state_.mutex);
+    out->set_task(request->task());
+    out->set_version(request->has_version() ? request->version() : 1);
+    out->set_context_digest(Sha256Hex("context bytes"));
+    if (!request->alias().empty()) out->add_aliases(request->alias());
+    return Status::OK;
+  }
+  Status ExportVersion(ServerContext*, const v1::ExportVersionRequest*,
+                       v1::ExportVersionResponse* out) override {
+    const Lock lock(state_.mutex);
+    out->set_context(state_.context);
+    out->set_manifest_json("{\"version\":1}");
+    return Status::OK;
+  }
+  Status ListAliases(ServerContext*, const v1::ListAliasesRequest*,
+                     v1::ListAliasesResponse* out) override {
+    const Lock lock(state_.mutex);
+    for (const v1::Alias& alias : state_.aliases) *out->add_aliases() = alias;
+    return Status::OK;
+  }
+  Status SetAlias(ServerContext*, const v1::SetAliasRequest* request,
+                  v1::Alias* out) override {
+    const Lock lock(state_.mutex);
+    if (request->has_expected_version() && request->expected_version() != 1) {
+      return RichError(grpc::StatusCode::ABORTED, "ALIAS_MOVED",
+                       "production is at version 1: repeat with --expect 1");
+    }
+    out->set_task(request->task());
+    out->set_name(request->name());
+    out->set_version(request->version());
+    out->set_revision(2);
+    state_.aliases.push_back(*out);
+    return Status::OK;
+  }
+
+ private:
+  FakeState& state_;
+};
+
+// "broken" images fail alone; everything else is a cat.
+template <typename Request>
+void Answer(const Request& request, v1::ClassifyResponse* out) {
+  for (const std::string& image : request.images()) {
+    auto* result = out->add_results();
+    if (image == "broken") {
+      result->set_error_reason("IMAGE_TRUNCATED");
+      result->set_error_message("the image ends early");
+      continue;
+    }
+    auto* score = result->add_scores();
+    score->set_class_name("cat");
+    score->set_probability(0.75);
+  }
+}
+
+class FakeClassify final : public v1::ClassifyService::Service {
+ public:
+  explicit FakeClassify(FakeState* state) : state_(*state) {}
+  Status Classify(ServerContext*, const v1::ClassifyRequest* request,
+                  v1::ClassifyResponse* out) override {
+    const Lock lock(state_.mutex);
+    if (state_.fail) return *state_.fail;
+    state_.classified.push_back(*request);
+    Answer(*request, out);
+    out->set_version(request->version() > 0 ? request->version() : 1);
+    return Status::OK;
+  }
+  Status ZeroShotClassify(ServerContext*,
+                          const v1::ZeroShotClassifyRequest* request,
+                          v1::ClassifyResponse* out) override {
+    const Lock lock(state_.mutex);
+    state_.zero_shot.push_back(*request);
+    Answer(*request, out);
+    return Status::OK;
+  }
+
+ private:
+  FakeState& state_;
+};
+
+}  // namespace
+
+std::vector<std::unique_ptr<grpc::Service>> MakeFakeServices(FakeState* state) {
+  std::vector<std::unique_ptr<grpc::Service>> services;
+  services.push_back(std::make_unique<FakeInfo>(state));
+  services.push_back(std::make_unique<FakeEncoders>(state));
+  services.push_back(std::make_unique<FakePrompts>(state));
+  services.push_back(std::make_unique<FakeClassify>(state));
+  services.push_back(MakeFakeDatasets(state));
+  services.push_back(MakeFakeTraining(state));
+  return services;
+}
+
+}  // namespace promptd::testing

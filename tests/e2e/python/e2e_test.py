@@ -1,0 +1,14 @@
+"""End-to-end tests of the built programs; the parameters are in
+promptd_process.py. Run one with e.g. `e2e_test.py CrashCase`."""
+import sys
+import unittest
+
+from bad_input_cases import BadInputCase
+from crash_cases import CrashCase
+from demo_cases import DemoCase
+from main_job_cases import MainJobCase
+
+__all__ = ["BadInputCase", "CrashCase", "DemoCase", "MainJobCase"]
+
+if __name__ == "__main__":
+    unittest.main(module=sys.modules["__main__"], verbosity=2)

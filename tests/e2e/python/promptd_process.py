@@ -1,0 +1,114 @@
+"""Starts and stops the programs under test.
+
+Environment: PROMPTD_BIN, PROMPTCTL_BIN, PROMPTD_MODELS, PROMPTD_SOURCE_DIR.
+"""
+import ctypes
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+PR_SET_PDEATHSIG = 1
+START_SECONDS = 90
+
+
+def program(variable):
+    path = os.environ.get(variable, "")
+    if not os.access(path, os.X_OK):
+        raise RuntimeError(f"{variable} must name an executable, is {path!r}")
+    return path
+
+
+def environment():
+    """Ours without settings that would reach the programs by accident."""
+    keep = {k: v for k, v in os.environ.items()
+            if not k.startswith("PROMPTD_")}
+    keep["PROMPTD_MODELS"] = os.environ["PROMPTD_MODELS"]
+    return keep
+
+
+def die_with_parent():
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Promptd:
+    """One promptd on free ports; data and log under `folder`."""
+
+    def __init__(self, folder, *extra):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.ready = self.folder / "ready.json"
+        self.ready.unlink(missing_ok=True)
+        self.log = self.folder / "promptd.log"
+        command = [program("PROMPTD_BIN"), "--data-dir",
+                   str(self.folder / "data"), "--listen", "127.0.0.1:0",
+                   "--http", "127.0.0.1:0", "--ready-file", str(self.ready),
+                   *extra]
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                env=environment(), preexec_fn=die_with_parent)
+        addresses = self._wait_until_ready()
+        self.grpc = addresses["listen"]
+        self.http = addresses["http"]
+
+    def _wait_until_ready(self):
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self.ready.exists():
+                return json.loads(self.ready.read_text())
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.01)
+        self.kill()
+        raise RuntimeError(f"promptd did not start:\n{self.tail()}")
+
+    def tail(self, lines=30):
+        text = self.log.read_text(errors="replace").splitlines()
+        return "\n".join(text[-lines:])
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def kill(self):
+        """kill -9."""
+        if self.alive():
+            self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        """SIGTERM; the exit status."""
+        if self.alive():
+            self.process.terminate()
+        try:
+            return self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+
+def promptctl(*arguments, server=None, timeout=300):
+    """Runs promptctl; returns subprocess.CompletedProcess with text."""
+    command = [program("PROMPTCTL_BIN")]
+    if server:
+        command += ["-s", server]
+    return subprocess.run(command + [str(a) for a in arguments],
+                          capture_output=True, text=True, timeout=timeout,
+                          env=environment(), stdin=subprocess.DEVNULL)
+
+
+def processes_with(text):
+    """Ids of live processes whose command line holds `text`."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            line = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if text.encode() in line:
+            found.append(int(entry.name))
+    return found
