@@ -136,7 +136,7 @@ void ReadVision(const Json& json, std::vector<std::string>& problems,
                 VisionConfig& vision) {
   Members members(json, "vision_cfg", problems);
   members.Int("image_size", 32, 1024, vision.image_size);
-  members.Int("width", 8, 4096, vision.width);
+  members.Int("width", 2, 4096, vision.width);
   members.Int("head_width", 1, 4096, vision.head_width);
   members.Int("patch_size", 1, 1024, vision.patch_size);
   ReadLayers(members, vision);

@@ -1,0 +1,115 @@
+// The encoder against open_clip's CLIP class on the same weights.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdio>
+
+#include "clip/encoder.h"
+#include "tests/clip/golden.h"
+
+namespace promptd::clip {
+namespace {
+
+constexpr double kTextTolerance = 1e-5;
+constexpr double kImageTolerance = 1e-4;
+
+class EncoderParityTest : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    const auto folder = weights::EncoderFolder::Open(EncoderPath(GetParam()));
+    ASSERT_TRUE(folder.ok()) << folder.status();
+    const auto loaded = Encoder::Load(*folder);
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    encoder_ = *loaded;
+    goldens_ = LoadGoldens(GetParam());
+  }
+
+  // The figure, into the test's output.
+  static double Recorded(double error) {
+    std::printf("relative error %.2e\n", error);
+    return error;
+  }
+
+  std::shared_ptr<const Encoder> encoder_;
+  Goldens goldens_;
+};
+
+TEST_P(EncoderParityTest, ImageFeaturesEqualOpenClips) {
+  const auto features = encoder_->EncodeImages(goldens_.pixels);
+  ASSERT_TRUE(features.ok()) << features.status();
+  EXPECT_LE(Recorded(RelativeError(*features, goldens_.image_features)),
+            kImageTolerance);
+}
+
+TEST_P(EncoderParityTest, ImageFeaturesDoNotDependOnTheBatch) {
+  const int64_t count = goldens_.pixels.shape[0];
+  const size_t size = goldens_.pixels.values.size() / count;
+  const size_t width = goldens_.image_features.values.size() / count;
+  for (int64_t i = 0; i < count; ++i) {
+    FloatTensor one = goldens_.pixels;
+    one.shape[0] = 1;
+    one.values.assign(goldens_.pixels.values.begin() + i * size,
+                      goldens_.pixels.values.begin() + (i + 1) * size);
+    const auto features = encoder_->EncodeImages(one);
+    ASSERT_TRUE(features.ok()) << features.status();
+    const FloatTensor expected{
+        {1, static_cast<int64_t>(width)},
+        {goldens_.image_features.values.begin() + i * width,
+         goldens_.image_features.values.begin() + (i + 1) * width}};
+    EXPECT_LE(RelativeError(*features, expected), kImageTolerance);
+  }
+}
+
+TEST_P(EncoderParityTest, DifferentImagesHaveDifferentFeatures) {
+  const auto features = encoder_->EncodeImages(goldens_.pixels);
+  ASSERT_TRUE(features.ok()) << features.status();
+  const int64_t width = features->shape[1];
+  const auto dot = [&](int64_t i, int64_t j) {
+    double sum = 0;
+    for (int64_t k = 0; k < width; ++k) {
+      sum += static_cast<double>(features->values[i * width + k]) *
+             features->values[j * width + k];
+    }
+    return sum;
+  };
+  double closest = 1;
+  for (int64_t i = 1; i < features->shape[0]; ++i) {
+    closest = std::min(closest, dot(0, i) / std::sqrt(dot(0, 0) * dot(i, i)));
+  }
+  EXPECT_LT(closest, 0.9);
+}
+
+TEST_P(EncoderParityTest, PlainTextFeaturesEqualOpenClips) {
+  const FloatTensor features = PlainTextFeatures(*encoder_, goldens_.token_ids);
+  EXPECT_LE(Recorded(RelativeError(features, goldens_.text_features)),
+            kTextTolerance);
+}
+
+TEST_P(EncoderParityTest, PackedTextFeaturesEqualOpenClips) {
+  const FloatTensor features =
+      PackedTextFeatures(*encoder_, goldens_.token_ids);
+  EXPECT_LE(Recorded(RelativeError(features, goldens_.text_features)),
+            kTextTolerance);
+}
+
+TEST_P(EncoderParityTest, TokensEqualOpenClips) {
+  for (size_t i = 0; i < goldens_.texts.size(); ++i) {
+    auto tokens = encoder_->tokenizer().EncodeWithMarkers(
+        goldens_.texts[i], encoder_->config().text.context_length);
+    ASSERT_TRUE(tokens.ok()) << tokens.status();
+    tokens->resize(goldens_.token_ids[i].size(), 0);
+    EXPECT_EQ(*tokens, goldens_.token_ids[i]) << goldens_.texts[i];
+  }
+}
+
+TEST_P(EncoderParityTest, LogitScaleIsTheExponential) {
+  EXPECT_NEAR(encoder_->logit_scale(), goldens_.logit_scale,
+              1e-5 * goldens_.logit_scale);
+}
+
+INSTANTIATE_TEST_SUITE_P(Encoders, EncoderParityTest,
+                         ::testing::Values("tiny", "embedded"),
+                         [](const auto& encoder) { return encoder.param; });
+
+}  // namespace
+}  // namespace promptd::clip

@@ -1,0 +1,136 @@
+#include "tests/clip/golden.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "clip/plain_text_encoder.h"
+#include "clip/prompt_batch.h"
+#include "clip/text_tower.h"
+#include "common/check.h"
+#include "common/file.h"
+#include "common/sha256.h"
+#include "nlohmann/json.hpp"
+
+namespace promptd::clip {
+namespace {
+
+template <typename T>
+T Must(absl::StatusOr<T> value) {
+  if (!value.ok())
+    std::fprintf(stderr, "%s\n", value.status().ToString().c_str());
+  PROMPTD_CHECK(value.ok());
+  return *std::move(value);
+}
+
+std::vector<TokenRow> TokenRows(const weights::Safetensors& file) {
+  const std::vector<int64_t>& shape = file.tensors().at("token_ids").shape;
+  const absl::string_view bytes = Must(file.Bytes("token_ids"));
+  std::vector<TokenRow> rows(shape[0], TokenRow(shape[1]));
+  size_t offset = 0;
+  for (TokenRow& row : rows) {
+    for (int32_t& id : row) {
+      int64_t value;
+      std::memcpy(&value, bytes.data() + offset, sizeof(value));
+      offset += sizeof(value);
+      id = static_cast<int32_t>(value);
+    }
+  }
+  return rows;
+}
+
+FloatTensor ToFloatTensor(const at::Tensor& tensor) {
+  const at::Tensor values = tensor.contiguous();
+  const float* begin = values.const_data_ptr<float>();
+  return {values.sizes().vec(),
+          std::vector<float>(begin, begin + values.numel())};
+}
+
+}  // namespace
+
+Goldens LoadGoldens(const std::string& encoder) {
+  const std::string path =
+      absl::StrCat(GoldenDir(), "/", encoder, ".safetensors");
+  const weights::Safetensors file = Must(weights::Safetensors::FromFile(path));
+  const std::string weights = Must(ReadFile(
+      absl::StrCat(EncoderPath(encoder), "/", weights::kEncoderWeightsFile),
+      int64_t{1} << 30));
+  if (file.metadata().at("weights_sha256") != Sha256Hex(weights)) {
+    std::fprintf(stderr,
+                 "%s was made for other weights: run "
+                 "tools/goldens/make_embedded_goldens.py again\n",
+                 path.c_str());
+    std::abort();
+  }
+  Goldens goldens;
+  goldens.pixels = Must(file.Floats("pixels"));
+  goldens.image_features = Must(file.Floats("image_features"));
+  goldens.text_features = Must(file.Floats("text_features"));
+  goldens.logit_scale = Must(file.Floats("logit_scale_exp")).values[0];
+  goldens.token_ids = TokenRows(file);
+  goldens.texts = nlohmann::json::parse(file.metadata().at("texts"))
+                      .get<std::vector<std::string>>();
+  return goldens;
+}
+
+double RelativeError(const FloatTensor& a, const FloatTensor& b) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  if (a.shape != b.shape) return kInfinity;
+  double difference = 0;
+  double scale = 0;
+  for (size_t i = 0; i < a.values.size(); ++i) {
+    if (!std::isfinite(a.values[i])) return kInfinity;
+    difference =
+        std::max<double>(difference, std::abs(a.values[i] - b.values[i]));
+    scale = std::max<double>(scale, std::abs(b.values[i]));
+  }
+  return difference / scale;
+}
+
+OpenEncoder OpenEncoder::Read(const std::string& name) {
+  const weights::EncoderFolder folder =
+      Must(weights::EncoderFolder::Open(EncoderPath(name)));
+  OpenEncoder encoder;
+  encoder.config = folder.config;
+  encoder.merges = folder.merges;
+  for (const auto& [tensor, record] : folder.tensors.tensors()) {
+    if (record.dtype == weights::DType::kI64) continue;
+    encoder.tensors[tensor] = Must(folder.tensors.Floats(tensor));
+  }
+  return encoder;
+}
+
+absl::StatusOr<std::shared_ptr<const Encoder>> OpenEncoder::Load() const {
+  std::string bytes = Must(weights::WriteSafetensors(tensors));
+  return Encoder::Load(weights::EncoderFolder{
+      "altered", std::string(64, '0'), config,
+      Must(weights::Safetensors::FromBytes(std::move(bytes), "altered")),
+      merges});
+}
+
+FloatTensor PlainTextFeatures(const Encoder& encoder,
+                              const std::vector<TokenRow>& rows) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor ids = at::zeros(
+      {static_cast<int64_t>(rows.size()), encoder.config().text.context_length},
+      at::kLong);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::copy(rows[i].begin(), rows[i].end(),
+              ids.select(0, static_cast<int64_t>(i)).data_ptr<int64_t>());
+  }
+  return ToFloatTensor(EncodeTokens(encoder.text_tower()->weights(), ids));
+}
+
+FloatTensor PackedTextFeatures(const Encoder& encoder,
+                               const std::vector<TokenRow>& rows) {
+  return ToFloatTensor(Must(EncodeTexts(encoder.text_tower(), rows)));
+}
+
+}  // namespace promptd::clip

@@ -1,0 +1,51 @@
+// open_clip's features for the tests, and encoders that may be altered.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "clip/encoder.h"
+#include "clip/prompt_layout.h"
+#include "common/float_tensor.h"
+#include "tests/clip/golden_paths.h"
+#include "weights/encoder_config.h"
+#include "weights/encoder_folder.h"
+
+namespace promptd::clip {
+
+struct Goldens {
+  FloatTensor pixels;               // [B, 3, S, S]
+  FloatTensor image_features;       // [B, E]
+  std::vector<TokenRow> token_ids;  // T rows of L
+  std::vector<std::string> texts;   // of the first rows
+  FloatTensor text_features;        // [T, E]
+  float logit_scale = 0;
+};
+
+// Aborts the test binary when the goldens are missing or of other weights.
+Goldens LoadGoldens(const std::string& encoder);
+
+// max |a - b| / max |b|; infinity when the shapes differ or a is not finite.
+double RelativeError(const FloatTensor& a, const FloatTensor& b);
+
+// Everything an encoder is made of, open to change.
+struct OpenEncoder {
+  weights::EncoderConfig config;
+  std::map<std::string, FloatTensor> tensors;
+  std::string merges;
+
+  static OpenEncoder Read(const std::string& name);
+  FloatTensor& at(const std::string& tensor) { return tensors.at(tensor); }
+  absl::StatusOr<std::shared_ptr<const Encoder>> Load() const;
+};
+
+// The plain 77-token forward, and the packed one without a context.
+FloatTensor PlainTextFeatures(const Encoder& encoder,
+                              const std::vector<TokenRow>& rows);
+FloatTensor PackedTextFeatures(const Encoder& encoder,
+                               const std::vector<TokenRow>& rows);
+
+}  // namespace promptd::clip

@@ -1,0 +1,25 @@
+#include "tests/clip/golden_paths.h"
+
+#include <cstdlib>
+
+namespace promptd::clip {
+namespace {
+
+std::string SourceDir() {
+  const char* source = std::getenv("PROMPTD_SOURCE_DIR");
+  return source == nullptr ? "." : source;
+}
+
+}  // namespace
+
+std::string GoldenDir() {
+  const char* folder = std::getenv("PROMPTD_GOLDEN_DIR");
+  return folder != nullptr ? folder : SourceDir() + "/tests/golden/clip";
+}
+
+std::string EncoderPath(const std::string& name) {
+  if (name == "embedded") return SourceDir() + "/models/embedded";
+  return GoldenDir() + "/" + name;
+}
+
+}  // namespace promptd::clip

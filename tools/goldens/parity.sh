@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Live parity: open_clip's answers are computed now, with a random seed, and
+# the C++ tests run against them. usage: tools/goldens/parity.sh BUILD_DIR
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+build=$(realpath "$1")
+python=${PROMPTD_PYTHON:-.venv/bin/python}
+seed=${PROMPTD_PARITY_SEED:-$((RANDOM + 1))}
+out=$build/parity
+mkdir -p "$out"
+"$python" -c 'import importlib.util as u, sys
+sys.exit(u.find_spec("open_clip") is None)' ||
+  "$python" -m pip install --quiet --no-deps open_clip_torch==3.3.0
+echo "parity: asking open_clip, seed $seed"
+export PYTHONDONTWRITEBYTECODE=1
+"$python" tools/goldens/make_tiny_goldens.py "$out" "$seed"
+"$python" tools/goldens/make_embedded_goldens.py models "$out" "$seed"
+"$python" tools/goldens/make_tokenizer_goldens.py \
+  models/embedded/merges.txt "$out" "$seed"
+PROMPTD_GOLDEN_DIR=$out PROMPTD_SOURCE_DIR=$PWD \
+  "$build/tests/clip/clip_test" \
+  --gtest_filter='*Parity*:TokenizerTest.*:*Mutation*'
+echo "parity: OK seed $seed"
