@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "clip/prompt_batch.h"
 #include "clip/text_tower.h"
 #include "common/error.h"
@@ -58,19 +59,25 @@ class CoOp : public Method {
   clip::PromptState state_;
 };
 
+std::string SpacesForUnderscores(const std::string& text) {
+  return absl::StrReplaceAll(text, {{"_", " "}});
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Method>> MakeCoOp(
     const std::shared_ptr<const clip::Encoder>& encoder, const MethodSpec& spec,
     const std::vector<std::string>& class_names) {
-  if (spec.context_tokens < 1) {
+  const int most = encoder->config().text.context_length - 3;
+  if (spec.context_tokens < 1 || spec.context_tokens > most) {
     return MakeError(absl::StatusCode::kInvalidArgument, "BAD_CONTEXT_TOKENS",
                      absl::StrCat("a context of ", spec.context_tokens,
-                                  " tokens: it needs at least one"));
+                                  " tokens: it must have 1 to ", most));
   }
   std::vector<int32_t> init_ids;
   if (!spec.context_init.empty()) {
-    ASSIGN_OR_RETURN(init_ids, encoder->tokenizer().Encode(spec.context_init));
+    ASSIGN_OR_RETURN(init_ids, encoder->tokenizer().Encode(
+                                   SpacesForUnderscores(spec.context_init)));
     if (init_ids.size() != static_cast<size_t>(spec.context_tokens)) {
       return MakeError(
           absl::StatusCode::kInvalidArgument, "BAD_CONTEXT_TOKENS",
@@ -85,7 +92,7 @@ absl::StatusOr<std::unique_ptr<Method>> MakeCoOp(
   std::vector<clip::TokenRow> rows;
   for (const std::string& name : class_names) {
     auto row = encoder->tokenizer().EncodeWithMarkers(
-        absl::StrCat(placeholders, name, "."),
+        absl::StrCat(placeholders, SpacesForUnderscores(name), "."),
         encoder->config().text.context_length);
     if (!row.ok()) {
       return Annotate(row.status(),

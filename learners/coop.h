@@ -14,10 +14,11 @@ namespace promptd::learners {
 
 // Unified context [M, W], class name at the end:
 //   SOT, context 1 .. M, name tokens, ".", EOT.
+// Underscores in names and words become spaces, as in the reference.
 // The context starts as N(0, 0.02^2), or as the embeddings of the words of
 // `context_init` (M is then the number of their tokens: a word of several
 // tokens takes several vectors).
-// INVALID_ARGUMENT: BAD_CONTEXT_TOKENS when M is not positive or not the
+// INVALID_ARGUMENT: BAD_CONTEXT_TOKENS when M is out of range or not the
 // number of the words' tokens; TEXT_TOO_LONG and BAD_UTF8, naming the class.
 absl::StatusOr<std::unique_ptr<Method>> MakeCoOp(
     const std::shared_ptr<const clip::Encoder>& encoder, const MethodSpec& spec,

@@ -45,7 +45,8 @@ struct Trainer::State {
   absl::Status RunUnit();
   void BeginEpoch();
   absl::Status ComputeLoss();
-  void ApplyGradient();
+  absl::Status ApplyGradient();
+  absl::Status NotFinite(absl::string_view what) const;
   void FinishEpoch();
 };
 
@@ -139,7 +140,7 @@ absl::Status Trainer::State::RunUnit() {
   for (int64_t i = 0; i < budget; ++i) {
     if (next_backward >= 0) {
       method->BackwardUnit(next_backward--, loss.d_text);
-      if (next_backward < 0) ApplyGradient();
+      if (next_backward < 0) RETURN_IF_ERROR(ApplyGradient());
       continue;
     }
     if (next_forward == 0) {
@@ -175,22 +176,26 @@ absl::Status Trainer::State::ComputeLoss() {
   loss =
       CosineCrossEntropy(images.index_select(0, rows), method->text_features(),
                          labels.index_select(0, rows), encoder->logit_scale());
-  if (std::isfinite(loss.loss)) return absl::OkStatus();
+  return std::isfinite(loss.loss) ? absl::OkStatus() : NotFinite("loss");
+}
+
+absl::Status Trainer::State::NotFinite(absl::string_view what) const {
   return MakeError(absl::StatusCode::kOutOfRange, "NON_FINITE_LOSS",
-                   absl::StrCat("the loss is not finite at step ",
+                   absl::StrCat("the ", what, " is not finite at step ",
                                 progress.step + 1, " of ", progress.steps,
                                 ": train with a lower learning "
                                 "rate than ",
                                 spec.learning_rate));
 }
 
-void Trainer::State::ApplyGradient() {
+absl::Status Trainer::State::ApplyGradient() {
   // torch.optim.SGD, dampening 0, no Nesterov. The first step's momentum is
   // the gradient itself, which zero momentum gives too.
   const at::Tensor gradient =
       method->gradient().add(parameter, spec.weight_decay);
   momentum.mul_(spec.momentum).add_(gradient);
   parameter.add_(momentum, -progress.learning_rate);
+  if (!parameter.isfinite().all().item<bool>()) return NotFinite("context");
 
   epoch_state.loss_sum += loss.loss;
   epoch_state.correct += loss.correct;
@@ -202,6 +207,7 @@ void Trainer::State::ApplyGradient() {
                         static_cast<double>(in_epoch * batch_size);
   }
   if (in_epoch == steps_per_epoch) FinishEpoch();
+  return absl::OkStatus();
 }
 
 void Trainer::State::FinishEpoch() {
@@ -213,14 +219,16 @@ void Trainer::State::FinishEpoch() {
 }
 
 absl::StatusOr<std::string> Trainer::SaveCheckpoint() const {
-  const State& state = *state_;
-  CheckpointContent content;
-  content.identity = state.identity;
-  content.parameter = ToFloatTensor(state.parameter);
-  content.momentum = ToFloatTensor(state.momentum);
-  content.epoch = state.epoch_state;
-  content.progress = state.progress;
-  return WriteCheckpoint(content);
+  return clip::Guarded("save a checkpoint", [this] {
+    const State& state = *state_;
+    CheckpointContent content;
+    content.identity = state.identity;
+    content.parameter = ToFloatTensor(state.parameter);
+    content.momentum = ToFloatTensor(state.momentum);
+    content.epoch = state.epoch_state;
+    content.progress = state.progress;
+    return WriteCheckpoint(content);
+  });
 }
 
 absl::Status Trainer::Restore(const std::string& checkpoint) {
@@ -251,7 +259,8 @@ absl::Status Trainer::Restore(const std::string& checkpoint) {
 }
 
 absl::StatusOr<FloatTensor> Trainer::Context() const {
-  return ToFloatTensor(state_->parameter);
+  return clip::Guarded("read the context",
+                       [this] { return ToFloatTensor(state_->parameter); });
 }
 
 absl::StatusOr<FloatTensor> Trainer::TextFeatures() {

@@ -1,0 +1,89 @@
+#include "learners/evaluation.h"
+
+#include <cstdint>
+#include <fstream>
+#include <numeric>
+#include <vector>
+
+#include "common/error.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tests/learners/tiny_job.h"
+
+namespace promptd::learners {
+namespace {
+
+using ::testing::ElementsAre;
+
+FloatTensor FromRows(const nlohmann::json& rows) {
+  FloatTensor tensor;
+  for (const auto& row : rows) {
+    for (const float value : row) tensor.values.push_back(value);
+  }
+  const int64_t count = static_cast<int64_t>(rows.size());
+  tensor.shape = {count, static_cast<int64_t>(tensor.values.size()) / count};
+  return tensor;
+}
+
+TEST(EvaluationTest, AgreesWithScikitLearn) {
+  std::ifstream file(LearnersGoldenDir() + "/scores.json");
+  const nlohmann::json golden = nlohmann::json::parse(file);
+  const auto scores =
+      ScoreFeatures(FromRows(golden.at("images")),
+                    golden.at("labels").get<std::vector<int>>(),
+                    FromRows(golden.at("text")), golden.at("scale"));
+  ASSERT_TRUE(scores.ok()) << scores.status();
+  EXPECT_NEAR(scores->accuracy, golden.at("accuracy").get<double>(), 1e-12);
+  EXPECT_NEAR(scores->macro_f1, golden.at("macro_f1").get<double>(), 1e-12);
+  EXPECT_NEAR(scores->ece, golden.at("ece").get<double>(), 1e-6);
+  const auto confusion =
+      golden.at("confusion").get<std::vector<std::vector<int64_t>>>();
+  for (size_t row = 0; row < 5; ++row) {
+    for (size_t column = 0; column < 5; ++column) {
+      EXPECT_EQ(scores->confusion[row * 5 + column], confusion[row][column]);
+    }
+    const int64_t images =
+        std::accumulate(confusion[row].begin(), confusion[row].end(), 0);
+    EXPECT_EQ(scores->class_images[row], images);
+    if (images > 0) {
+      EXPECT_DOUBLE_EQ(scores->class_accuracy[row],
+                       static_cast<double>(confusion[row][row]) / images);
+    }
+  }
+}
+
+TEST(EvaluationTest, LengthOfImageFeaturesDoesNotMatter) {
+  const FloatTensor text{{2, 2}, {1, 0, 0, 1}};
+  const auto scores =
+      ScoreFeatures({{3, 2}, {2, 1, 20, 10, 1, 5}}, {0, 0, 1}, text, 3);
+  ASSERT_TRUE(scores.ok());
+  EXPECT_EQ(scores->accuracy, 1);
+  EXPECT_EQ(scores->macro_f1, 1);
+  EXPECT_THAT(scores->confusion, ElementsAre(2, 0, 0, 1));
+}
+
+TEST(EvaluationTest, TiesGoToTheLowerClass) {
+  const FloatTensor text{{2, 2}, {1, 0, 1, 0}};
+  const auto scores = ScoreFeatures({{1, 2}, {1, 0}}, {0}, text, 1);
+  ASSERT_TRUE(scores.ok());
+  EXPECT_EQ(scores->accuracy, 1);
+  EXPECT_DOUBLE_EQ(scores->ece, 0.5);  // sure to one half, right
+}
+
+TEST(EvaluationTest, RefusesWhatDoesNotFit) {
+  const FloatTensor text{{2, 2}, {1, 0, 0, 1}};
+  const FloatTensor image{{1, 2}, {1, 0}};
+  EXPECT_EQ(ErrorReason(ScoreFeatures(image, {2}, text, 1).status()),
+            "BAD_SCORING_INPUT");
+  EXPECT_EQ(ErrorReason(ScoreFeatures(image, {0, 1}, text, 1).status()),
+            "BAD_SCORING_INPUT");
+  EXPECT_EQ(
+      ErrorReason(ScoreFeatures({{1, 3}, {1, 0, 0}}, {0}, text, 1).status()),
+      "BAD_SCORING_INPUT");
+  EXPECT_EQ(ErrorReason(ScoreFeatures({{0, 2}, {}}, {}, text, 1).status()),
+            "BAD_SCORING_INPUT");
+}
+
+}  // namespace
+}  // namespace promptd::learners

@@ -1,0 +1,82 @@
+#include "tests/learners/tiny_job.h"
+
+#include <ATen/Parallel.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/check.h"
+#include "nlohmann/json.hpp"
+#include "weights/encoder_folder.h"
+
+namespace promptd::learners {
+namespace {
+
+template <typename T>
+T Must(absl::StatusOr<T> value) {
+  if (!value.ok())
+    std::fprintf(stderr, "%s\n", value.status().ToString().c_str());
+  PROMPTD_CHECK(value.ok());
+  return *std::move(value);
+}
+
+std::string GoldenDir() {
+  const char* source = std::getenv("PROMPTD_SOURCE_DIR");
+  return std::string(source == nullptr ? "." : source) + "/tests/golden";
+}
+
+}  // namespace
+
+std::string LearnersGoldenDir() { return GoldenDir() + "/learners"; }
+
+std::shared_ptr<const clip::Encoder> TinyEncoder() {
+  static const auto* const encoder = [] {
+    at::set_num_threads(1);
+    const auto folder =
+        Must(weights::EncoderFolder::Open(GoldenDir() + "/clip/tiny"));
+    return new std::shared_ptr<const clip::Encoder>(
+        Must(clip::Encoder::Load(folder)));
+  }();
+  return *encoder;
+}
+
+weights::Safetensors CoOpGoldens() {
+  return Must(weights::Safetensors::FromFile(LearnersGoldenDir() +
+                                             "/coop.safetensors"));
+}
+
+TrainerSpec GoldenSpec() {
+  const weights::Safetensors goldens = CoOpGoldens();
+  const auto json = nlohmann::json::parse(goldens.metadata().at("spec"));
+  TrainerSpec spec;
+  spec.context_tokens = json.at("context_tokens");
+  spec.epochs = json.at("epochs");
+  spec.batch_size = json.at("batch_size");
+  spec.learning_rate = json.at("learning_rate");
+  spec.momentum = json.at("momentum");
+  spec.weight_decay = json.at("weight_decay");
+  spec.warmup_epochs = json.at("warmup_epochs");
+  spec.warmup_learning_rate = json.at("warmup_learning_rate");
+  spec.seed = json.at("seed");
+  return spec;
+}
+
+TrainingData GoldenData(const weights::Safetensors& goldens) {
+  TrainingData data;
+  data.class_names = nlohmann::json::parse(goldens.metadata().at("classes"))
+                         .get<std::vector<std::string>>();
+  data.features = Must(goldens.Floats("images"));
+  const FloatTensor labels = Must(goldens.Floats("labels"));
+  data.labels.assign(labels.values.begin(), labels.values.end());
+  data.features_digest = "golden";
+  return data;
+}
+
+void RunToEnd(Trainer* trainer) {
+  while (!trainer->done()) PROMPTD_CHECK(trainer->RunUnit().ok());
+}
+
+}  // namespace promptd::learners

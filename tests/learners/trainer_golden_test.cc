@@ -1,0 +1,92 @@
+// A whole short run against PyTorch: autograd through open_clip's 77-token
+// text tower and torch.optim.SGD.
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "common/float_tensor.h"
+#include "gtest/gtest.h"
+#include "learners/trainer.h"
+#include "tests/learners/tiny_job.h"
+
+namespace promptd::learners {
+namespace {
+
+float LargestDifference(const float* a, const float* b, size_t count) {
+  float largest = 0;
+  for (size_t i = 0; i < count; ++i) {
+    largest = std::max(largest, std::abs(a[i] - b[i]));
+  }
+  return largest;
+}
+
+class TrainerGoldenTest : public ::testing::Test {
+ protected:
+  TrainerGoldenTest() : goldens_(CoOpGoldens()) {
+    auto trainer =
+        Trainer::Create(TinyEncoder(), GoldenSpec(), GoldenData(goldens_));
+    EXPECT_TRUE(trainer.ok()) << trainer.status();
+    trainer_ = *std::move(trainer);
+  }
+
+  weights::Safetensors goldens_;
+  std::unique_ptr<Trainer> trainer_;
+};
+
+TEST_F(TrainerGoldenTest, StartsFromTheDocumentedRandomContext) {
+  const FloatTensor expected = *goldens_.Floats("initial_context");
+  const FloatTensor context = *trainer_->Context();
+  ASSERT_EQ(context.shape, expected.shape);
+  EXPECT_LE(LargestDifference(context.values.data(), expected.values.data(),
+                              expected.values.size()),
+            1e-9f);
+}
+
+TEST_F(TrainerGoldenTest, EveryStepIsPyTorchs) {
+  const FloatTensor contexts = *goldens_.Floats("contexts");  // [S, M, W]
+  const FloatTensor losses = *goldens_.Floats("losses");
+  const FloatTensor rates = *goldens_.Floats("learning_rates");
+  ASSERT_EQ(trainer_->progress().steps, contexts.shape[0]);
+  const size_t size =
+      static_cast<size_t>(contexts.shape[1] * contexts.shape[2]);
+  const int64_t steps_per_epoch = contexts.shape[0] / rates.shape[0];
+  float moved = 0;
+  for (int64_t step = 0; step < contexts.shape[0]; ++step) {
+    while (trainer_->progress().step == step) {
+      ASSERT_TRUE(trainer_->RunUnit().ok());
+    }
+    const FloatTensor context = *trainer_->Context();
+    const float* expected = contexts.values.data() + step * size;
+    ASSERT_LE(LargestDifference(context.values.data(), expected, size), 2e-5f)
+        << "step " << step;
+    moved = std::max(moved, LargestDifference(context.values.data(),
+                                              contexts.values.data(), size));
+    ASSERT_EQ(static_cast<float>(trainer_->progress().learning_rate),
+              rates.values[step / steps_per_epoch]);
+    if ((step + 1) % steps_per_epoch == 0) {
+      double mean = 0;
+      for (int64_t i = step + 1 - steps_per_epoch; i <= step; ++i) {
+        mean += losses.values[i] / static_cast<double>(steps_per_epoch);
+      }
+      EXPECT_NEAR(trainer_->progress().loss, mean, 1e-5);
+    }
+  }
+  EXPECT_TRUE(trainer_->done());
+  // The run went somewhere: the tolerance is far below what was learned.
+  EXPECT_GT(moved, 0.05f);
+}
+
+TEST_F(TrainerGoldenTest, TextFeaturesAreThoseOfTheLearnedContext) {
+  RunToEnd(trainer_.get());
+  const auto features = trainer_->TextFeatures();
+  ASSERT_TRUE(features.ok()) << features.status();
+  const FloatTensor expected = *goldens_.Floats("text_features");
+  ASSERT_EQ(features->shape, expected.shape);
+  EXPECT_LE(LargestDifference(features->values.data(), expected.values.data(),
+                              expected.values.size()),
+            1e-4f);
+}
+
+}  // namespace
+}  // namespace promptd::learners

@@ -1,0 +1,191 @@
+"""A short CoOp run in PyTorch, and scores from scikit-learn.
+
+usage: make_coop_goldens.py TINY_ENCODER_DIR OUT_DIR
+
+The context is learned as CoOp's authors do it: all 77 tokens of every class
+through open_clip's text tower, autograd, torch.optim.SGD, one rate an epoch.
+The random numbers are those that learners/random.h documents, written again
+here. Writes OUT_DIR/coop.safetensors and OUT_DIR/scores.json.
+"""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+
+import reference
+
+MASK = (1 << 64) - 1
+CLASSES = ["cat", "red_apple", "kite (bird of prey)", "dog"]
+SPEC = {"context_tokens": 4, "epochs": 6, "batch_size": 8,
+        "learning_rate": 0.05, "momentum": 0.9, "weight_decay": 5e-4,
+        "warmup_epochs": 1, "warmup_learning_rate": 1e-5, "seed": 7}
+IMAGES = 29  # three batches an epoch, five images left out
+
+
+class Random:
+    """xoshiro256** seeded through splitmix64."""
+
+    def __init__(self, seed):
+        self.words = []
+        for _ in range(4):
+            seed = (seed + 0x9E3779B97F4A7C15) & MASK
+            z = seed
+            z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+            z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+            self.words.append(z ^ (z >> 31))
+
+    @staticmethod
+    def rotl(x, k):
+        return ((x << k) | (x >> (64 - k))) & MASK
+
+    def next(self):
+        s = self.words
+        result = (self.rotl((s[1] * 5) & MASK, 7) * 9) & MASK
+        t = (s[1] << 17) & MASK
+        s[2] ^= s[0]
+        s[3] ^= s[1]
+        s[1] ^= s[2]
+        s[0] ^= s[3]
+        s[2] ^= t
+        s[3] = self.rotl(s[3], 45)
+        return result
+
+    def below(self, bound):
+        while True:
+            value = self.next()
+            if value >= (1 << 64) % bound:
+                return value % bound
+
+    def uniform(self):
+        return (self.next() >> 11) * 2.0 ** -53
+
+    def normal(self):
+        radius = math.sqrt(-2 * math.log(1 - self.uniform()))
+        return radius * math.cos(2 * math.pi * self.uniform())
+
+    def permutation(self, count):
+        order = list(range(count))
+        for last in range(count - 1, 0, -1):
+            other = self.below(last + 1)
+            order[last], order[other] = order[other], order[last]
+        return order
+
+
+def encode(model, embedded, eot):
+    """open_clip's encode_text from token embeddings on."""
+    x = embedded + model.positional_embedding
+    x = model.transformer(x, attn_mask=model.attn_mask)
+    x = model.ln_final(x)[torch.arange(len(eot)), eot]
+    return x @ model.text_projection
+
+
+def learning_rate(epoch):
+    """Dassl's ConstantWarmupScheduler in front of CosineAnnealingLR."""
+    if epoch < SPEC["warmup_epochs"]:
+        return SPEC["warmup_learning_rate"]
+    phase = math.pi * (epoch - SPEC["warmup_epochs"]) / SPEC["epochs"]
+    return SPEC["learning_rate"] / 2 * (1 + math.cos(phase))
+
+
+def train(model, tokenizer, images, labels):
+    m, width = SPEC["context_tokens"], model.token_embedding.weight.shape[1]
+    random = Random(SPEC["seed"])
+    context = torch.tensor([0.02 * random.normal() for _ in range(m * width)],
+                           dtype=torch.float64).float().view(m, width)
+    out = {"initial_context": context.clone()}
+    context.requires_grad_(True)
+    texts = ["X " * m + name.replace("_", " ") + "." for name in CLASSES]
+    ids = tokenizer(texts)
+    eot = ids.argmax(-1)
+    embedded = model.token_embedding(ids).detach()
+    unit_images = F.normalize(images, dim=-1)
+    optimizer = torch.optim.SGD([context], lr=1, momentum=SPEC["momentum"],
+                                weight_decay=SPEC["weight_decay"])
+    size = SPEC["batch_size"]
+    rates, losses, contexts = [], [], []
+    for epoch in range(SPEC["epochs"]):
+        order = random.permutation(len(labels))
+        rates.append(learning_rate(epoch))
+        optimizer.param_groups[0]["lr"] = rates[-1]
+        for first in range(0, len(labels) - size + 1, size):
+            rows = order[first:first + size]
+            prompts = torch.cat([
+                embedded[:, :1], context.expand(len(CLASSES), -1, -1),
+                embedded[:, 1 + m:]], 1)
+            text = F.normalize(encode(model, prompts, eot), dim=-1)
+            logits = model.logit_scale.exp() * unit_images[rows] @ text.t()
+            loss = F.cross_entropy(logits, labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+            contexts.append(context.detach().clone())
+    out["contexts"] = torch.stack(contexts)
+    out["losses"] = torch.tensor(losses)
+    out["learning_rates"] = torch.tensor(rates, dtype=torch.float64).float()
+    prompts = torch.cat([embedded[:, :1],
+                         contexts[-1].expand(len(CLASSES), -1, -1),
+                         embedded[:, 1 + m:]], 1)
+    out["text_features"] = F.normalize(encode(model, prompts, eot), dim=-1)
+    return out
+
+
+def scores(generator):
+    """A case with an absent class, scored by scikit-learn and numpy."""
+    import numpy as np
+    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
+    images = torch.randn(60, 6, generator=generator)
+    text = F.normalize(torch.randn(5, 6, generator=generator), dim=-1)
+    labels = torch.randint(0, 4, (60,), generator=generator)  # no class 4
+    scale = 4.0
+    logits = scale * F.normalize(images.double(), dim=-1) @ text.double().t()
+    confidence, answer = (t.numpy() for t in logits.softmax(-1).max(-1))
+    truth = labels.numpy()
+    bins = np.minimum((confidence * 15).astype(int), 14)
+    ece = sum(abs(confidence[bins == b].mean() -
+                  (answer == truth)[bins == b].mean()) * (bins == b).mean()
+              for b in set(bins))
+    return {"images": images.tolist(), "text": text.tolist(),
+            "labels": truth.tolist(), "scale": scale,
+            "accuracy": accuracy_score(truth, answer),
+            "macro_f1": f1_score(truth, answer, average="macro",
+                                 labels=np.unique(truth)),
+            "ece": float(ece),
+            "confusion": confusion_matrix(
+                truth, answer, labels=range(5)).tolist()}
+
+
+def main(encoder, out):
+    torch.set_num_threads(1)
+    model, _, merges = reference.load_folder(encoder)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    generator = torch.Generator().manual_seed(3)
+    dim = model.text_projection.shape[1]
+    labels = torch.arange(IMAGES) % len(CLASSES)
+    centres = torch.randn(len(CLASSES), dim, generator=generator)
+    images = centres[labels] + 0.7 * torch.randn(IMAGES, dim,
+                                                 generator=generator)
+    with reference.without_ftfy():
+        tokenizer = reference.tokenizer(merges)
+        learned = train(model, tokenizer, images, labels)
+    learned["images"] = images
+    learned["labels"] = labels.float()
+    out.mkdir(parents=True, exist_ok=True)
+    save_file({key: value.float().contiguous()
+               for key, value in learned.items()}, out / "coop.safetensors",
+              metadata={"spec": json.dumps(SPEC),
+                        "classes": json.dumps(CLASSES)})
+    (out / "coop.safetensors").chmod(0o644)
+    (out / "scores.json").write_text(json.dumps(scores(generator)) + "\n")
+    print("loss", learned["losses"][0].item(), "->",
+          learned["losses"][-1].item())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
