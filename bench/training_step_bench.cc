@@ -1,0 +1,217 @@
+// The text side of a CoOp training step, forward and backward to the context:
+// promptd's packed path against the plain 77-token path with autograd, in one
+// process, on a text tower of CLIP's real size with random weights.
+//
+//   OMP_NUM_THREADS=2 training_step_bench [--benchmark_min_time=...]
+//
+// Ends with one line a class count: the ratio of the best wall times, and that
+// of the best processor times, which other load on the machine disturbs less.
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/tensor.h>
+#include <benchmark/benchmark.h>
+#include <time.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <limits>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "clip/plain_text_encoder.h"
+#include "clip/prompt_batch.h"
+#include "clip/text_tower.h"
+#include "common/check.h"
+
+namespace promptd::clip {
+namespace {
+
+constexpr int kContextTokens = 16;
+constexpr int64_t kWidth = 512;
+constexpr int kLayers = 12;
+constexpr int64_t kContextLength = 77;
+
+// Random weights of open_clip's scales.
+TextWeights RandomWeights() {
+  TextWeights tower;
+  tower.config.vocab_size = 1024;
+  tower.embed_dim = 512;
+  tower.quick_gelu = true;
+  const auto normal = [](at::IntArrayRef shape, double scale) {
+    return at::randn(shape).mul_(scale);
+  };
+  const int64_t w = kWidth;
+  tower.token_embedding = normal({tower.config.vocab_size, w}, 0.02);
+  tower.positional_embedding = normal({kContextLength, w}, 0.01);
+  for (int layer = 0; layer < kLayers; ++layer) {
+    TextBlockWeights block;
+    block.ln_1_weight = normal({w}, 0.1).add_(1);
+    block.ln_1_bias = normal({w}, 0.1);
+    block.in_proj_weight = normal({3 * w, w}, 0.044);
+    block.in_proj_bias = normal({3 * w}, 0.02);
+    block.out_proj_weight = normal({w, w}, 0.009);
+    block.out_proj_bias = normal({w}, 0.02);
+    block.ln_2_weight = normal({w}, 0.1).add_(1);
+    block.ln_2_bias = normal({w}, 0.1);
+    block.c_fc_weight = normal({4 * w, w}, 0.031);
+    block.c_fc_bias = normal({4 * w}, 0.02);
+    block.c_proj_weight = normal({w, 4 * w}, 0.009);
+    block.c_proj_bias = normal({w}, 0.02);
+    tower.blocks.push_back(block);
+  }
+  tower.ln_final_weight = normal({w}, 0.1).add_(1);
+  tower.ln_final_bias = normal({w}, 0.1);
+  tower.text_projection = normal({w, tower.embed_dim}, 0.044);
+  return tower;
+}
+
+// SOT, M placeholders, a name of 2 or 3 tokens, the dot, EOT.
+std::vector<TokenRow> Rows(int classes) {
+  std::vector<TokenRow> rows;
+  for (int c = 0; c < classes; ++c) {
+    TokenRow row = {1022};
+    row.insert(row.end(), kContextTokens, 343);
+    for (int token = 0; token < 2 + c % 2; ++token) {
+      row.push_back((31 * c + token) % 300);
+    }
+    row.push_back(269);
+    row.push_back(1023);
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+// Everything a step needs, for both paths.
+struct Job {
+  explicit Job(int classes)
+      : rows(Rows(classes)),
+        context(at::randn({kContextTokens, kWidth}).mul_(0.02)),
+        d_features(at::randn({classes, 512})) {}
+
+  std::vector<TokenRow> rows;
+  at::Tensor context;
+  at::Tensor d_features;
+};
+
+const std::shared_ptr<const TextTower>& Tower() {
+  static const auto* const tower = new std::shared_ptr<const TextTower>(
+      std::make_shared<const TextTower>(RandomWeights()));
+  return *tower;
+}
+
+struct Seconds {
+  double wall = std::numeric_limits<double>::infinity();
+  double processor = std::numeric_limits<double>::infinity();  // all threads
+};
+
+// The best of each case, by name and class count.
+std::map<std::pair<std::string, int>, Seconds>& Best() {
+  static auto* const best = new std::map<std::pair<std::string, int>, Seconds>;
+  return *best;
+}
+
+Seconds Now() {
+  timespec processor{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &processor);
+  const std::chrono::duration<double> wall =
+      std::chrono::steady_clock::now().time_since_epoch();
+  return {wall.count(), processor.tv_sec + 1e-9 * processor.tv_nsec};
+}
+
+template <typename Step>
+void Measure(benchmark::State& state, const std::string& name, Step step) {
+  Seconds& best = Best()[{name, static_cast<int>(state.range(0))}];
+  for (auto _ : state) {
+    const Seconds start = Now();
+    step();
+    const Seconds end = Now();
+    best.wall = std::min(best.wall, end.wall - start.wall);
+    best.processor = std::min(best.processor, end.processor - start.processor);
+  }
+  state.counters["best_ms"] = 1e3 * best.wall;
+}
+
+at::Tensor PlainStep(const Job& job, const at::Tensor& ids,
+                     const at::Tensor& embedded) {
+  const TextWeights& weights = Tower()->weights();
+  const int64_t classes = ids.size(0);
+  const at::Tensor context = job.context.detach().clone().requires_grad_(true);
+  const at::Tensor prompts =
+      at::cat({embedded.narrow(1, 0, 1),
+               context.unsqueeze(0).expand({classes, kContextTokens, kWidth}),
+               embedded.narrow(1, 1 + kContextTokens,
+                               kContextLength - 1 - kContextTokens)},
+              1);
+  EncodeEmbedded(weights, prompts, ids.argmax(-1)).backward(job.d_features);
+  return context.grad();
+}
+
+void BM_PlainStep(benchmark::State& state) {
+  const Job job(static_cast<int>(state.range(0)));
+  std::vector<int64_t> ids;
+  for (const TokenRow& row : job.rows) {
+    ids.insert(ids.end(), row.begin(), row.end());
+    ids.resize(ids.size() + kContextLength - row.size());
+  }
+  const at::Tensor id_tensor = at::tensor(ids).view({-1, kContextLength});
+  const at::Tensor embedded = EmbedTokens(Tower()->weights(), id_tensor);
+  Measure(state, "plain", [&] {
+    benchmark::DoNotOptimize(PlainStep(job, id_tensor, embedded));
+  });
+}
+
+void BM_PackedStep(benchmark::State& state) {
+  const Job job(static_cast<int>(state.range(0)));
+  const auto batch = PromptBatch::Create(Tower(), job.rows, kContextTokens, {});
+  PROMPTD_CHECK(batch.ok());
+  PromptState prompt;
+  batch->Forward(job.context, &prompt);
+  batch->Backward(job.d_features, &prompt);  // packs the transposes
+  Measure(state, "packed", [&] {
+    batch->Forward(job.context, &prompt);
+    benchmark::DoNotOptimize(batch->Backward(job.d_features, &prompt));
+  });
+}
+
+BENCHMARK(BM_PackedStep)
+    ->Arg(10)
+    ->Arg(100)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+BENCHMARK(BM_PlainStep)
+    ->Arg(10)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->Iterations(5);
+BENCHMARK(BM_PlainStep)
+    ->Arg(100)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->Iterations(1);
+
+}  // namespace
+}  // namespace promptd::clip
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+  const auto& best = promptd::clip::Best();
+  for (const int classes : {10, 100}) {
+    const auto plain = best.find({"plain", classes});
+    const auto packed = best.find({"packed", classes});
+    if (plain == best.end() || packed == best.end()) continue;
+    std::printf(
+        "text side of a step, %d classes, %d threads: plain %.0f ms, packed "
+        "%.1f ms, ratio %.1fx (processor time %.1fx)\n",
+        classes, at::get_num_threads(), 1e3 * plain->second.wall,
+        1e3 * packed->second.wall, plain->second.wall / packed->second.wall,
+        plain->second.processor / packed->second.processor);
+  }
+  return 0;
+}
