@@ -94,19 +94,20 @@ grpc::ServerUnaryReactor* DatasetServiceImpl::GetDataset(
 grpc::ServerUnaryReactor* DatasetServiceImpl::ListDatasets(
     grpc::CallbackServerContext* context,
     const v1::ListDatasetsRequest* request, v1::ListDatasetsResponse* reply) {
-  return rpc_.Unary(context, "ListDatasets",
-                    [this, request, reply](const Call& call) -> absl::Status {
-                      ASSIGN_OR_RETURN(const store::PageRequest page,
-                                       ToPageRequest(*request));
-                      ASSIGN_OR_RETURN(auto datasets,
-                                       backend_.registry->datasets().List(
-                                           call.principal().tenant, page));
-                      for (const registry::Dataset& dataset : datasets.items) {
-                        ToProto(dataset, reply->add_datasets());
-                      }
-                      reply->set_next_page_token(datasets.next_page_token);
-                      return absl::OkStatus();
-                    });
+  return rpc_.Unary(
+      context, "ListDatasets",
+      [this, request, reply](const Call& call) -> absl::Status {
+        ASSIGN_OR_RETURN(const store::PageRequest page,
+                         ToPageRequest("ListDatasets", *request));
+        ASSIGN_OR_RETURN(auto datasets, backend_.registry->datasets().List(
+                                            call.principal().tenant, page));
+        for (const registry::Dataset& dataset : datasets.items) {
+          ToProto(dataset, reply->add_datasets());
+        }
+        reply->set_next_page_token(
+            SealPageToken("ListDatasets", datasets.next_page_token));
+        return absl::OkStatus();
+      });
 }
 
 grpc::ServerUnaryReactor* DatasetServiceImpl::DeleteDataset(

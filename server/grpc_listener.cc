@@ -1,8 +1,10 @@
 #include "server/grpc_listener.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/error.h"
 #include "google/protobuf/descriptor.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
@@ -101,7 +103,8 @@ void GrpcListener::SetServing(bool serving) {
 }
 
 void GrpcListener::Shutdown(absl::Time deadline) {
-  server_->Shutdown(absl::ToChronoTime(deadline));
+  // gRPC reads a time before 1970 as "never".
+  server_->Shutdown(absl::ToChronoTime(std::max(deadline, absl::Now())));
   server_->Wait();
 }
 

@@ -1,5 +1,6 @@
 #include "server/grpc_status.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -85,16 +86,17 @@ bool Retryable(absl::StatusCode code) {
 
 std::string TruncateUtf8(absl::string_view text, size_t max_bytes) {
   std::string out;
+  size_t cut = 0;  // where "..." still fits
   size_t i = 0;
   while (i < text.size()) {
     const size_t length = CharacterLength(text.substr(i));
     const absl::string_view piece =
         length == 0 ? absl::string_view("?") : text.substr(i, length);
-    const bool last = i + std::max<size_t>(length, 1) >= text.size();
-    if (out.size() + piece.size() + (last ? 0 : 3) > max_bytes) {
-      return out + "...";
+    if (out.size() + piece.size() > max_bytes) {
+      return out.substr(0, cut) + "...";
     }
     absl::StrAppend(&out, piece);
+    if (out.size() + 3 <= max_bytes) cut = out.size();
     i += std::max<size_t>(length, 1);
   }
   return out;

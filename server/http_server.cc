@@ -2,11 +2,15 @@
 
 #include <CivetServer.h>
 
+#include <atomic>
 #include <exception>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/error.h"
 #include "server/log.h"
 
@@ -92,6 +96,7 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(
       "request_timeout_ms", "5000",
       "max_request_size",   "8192",
       "enable_keep_alive",  "no"};
+  server->host_ = host;
   try {
     server->handler_ = std::make_unique<PageHandler>(std::move(pages));
     server->server_ = std::make_unique<CivetServer>(options);
@@ -111,6 +116,23 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(
   return server;
 }
 
-HttpServer::~HttpServer() = default;
+// civetweb looks at its stop flag only when a connection comes or two seconds
+// have passed, so connections are made until it has stopped.
+HttpServer::~HttpServer() {
+  if (server_ == nullptr || port_ == 0) return;
+  std::atomic<bool> stopped = false;
+  std::thread waker([this, &stopped] {
+    char error[100];
+    while (!stopped) {
+      mg_connection* connection = mg_connect_client(
+          host_.c_str(), port_, /*use_ssl=*/0, error, sizeof(error));
+      if (connection != nullptr) mg_close_connection(connection);
+      absl::SleepFor(absl::Milliseconds(10));
+    }
+  });
+  server_.reset();
+  stopped = true;
+  waker.join();
+}
 
 }  // namespace promptd::server

@@ -40,6 +40,7 @@ class HttpServer {
 
   std::unique_ptr<CivetHandler> handler_;
   std::unique_ptr<CivetServer> server_;
+  std::string host_;
   int port_ = 0;
 };
 

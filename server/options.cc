@@ -48,7 +48,7 @@ std::string Footer() {
       "environment variable beside it.");
 }
 
-void Declare(RawOptions* raw, CLI::App* app) {
+void DeclarePlaces(RawOptions* raw, CLI::App* app) {
   app->add_option("--data-dir", raw->data_dir,
                   "Folder of the database and the blobs; made when missing. "
                   "Default: ~/.local/share/promptd")
@@ -76,6 +76,9 @@ void Declare(RawOptions* raw, CLI::App* app) {
                   "File that is written once requests are served: JSON with "
                   "listen, http and pid")
       ->envname("PROMPTD_READY_FILE");
+}
+
+void DeclareTuning(RawOptions* raw, CLI::App* app) {
   app->add_option("--grace", raw->grace,
                   "Time that running calls have at shutdown")
       ->envname("PROMPTD_GRACE")
@@ -201,7 +204,8 @@ std::optional<int> ParseProgramOptions(int argc, const char* const* argv,
   app.footer(Footer());
   app.set_version_flag("--version", std::string("promptd ") + PROMPTD_VERSION);
   RawOptions raw;
-  Declare(&raw, &app);
+  DeclarePlaces(&raw, &app);
+  DeclareTuning(&raw, &app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

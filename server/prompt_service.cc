@@ -20,13 +20,14 @@ grpc::ServerUnaryReactor* PromptServiceImpl::ListTasks(
   return rpc_.Unary(context, "ListTasks",
                     [this, request, reply](const Call& call) -> absl::Status {
                       ASSIGN_OR_RETURN(const store::PageRequest page,
-                                       ToPageRequest(*request));
+                                       ToPageRequest("ListTasks", *request));
                       ASSIGN_OR_RETURN(
                           auto tasks,
                           prompts().ListTasks(call.principal().tenant, page));
                       for (const auto& task : tasks.items)
                         ToProto(task, reply->add_tasks());
-                      reply->set_next_page_token(tasks.next_page_token);
+                      reply->set_next_page_token(
+                          SealPageToken("ListTasks", tasks.next_page_token));
                       return absl::OkStatus();
                     });
 }
@@ -52,14 +53,15 @@ grpc::ServerUnaryReactor* PromptServiceImpl::ListVersions(
       context, "ListVersions",
       [this, request, reply](const Call& call) -> absl::Status {
         ASSIGN_OR_RETURN(const store::PageRequest page,
-                         ToPageRequest(*request));
+                         ToPageRequest("ListVersions", *request));
         ASSIGN_OR_RETURN(auto versions,
                          prompts().ListVersions(call.principal().tenant,
                                                 request->task(), page));
         for (const auto& version : versions.items) {
           RETURN_IF_ERROR(ToProto(version, reply->add_versions()));
         }
-        reply->set_next_page_token(versions.next_page_token);
+        reply->set_next_page_token(
+            SealPageToken("ListVersions", versions.next_page_token));
         return absl::OkStatus();
       });
 }

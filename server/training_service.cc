@@ -135,13 +135,14 @@ grpc::ServerUnaryReactor* TrainingServiceImpl::ListTrainingJobs(
       context, "ListTrainingJobs",
       [this, request, reply](const Call& call) -> absl::Status {
         ASSIGN_OR_RETURN(const store::PageRequest page,
-                         ToPageRequest(*request));
+                         ToPageRequest("ListTrainingJobs", *request));
         ASSIGN_OR_RETURN(auto jobs, backend_.jobs->List(call.principal().tenant,
                                                         request->task(), page));
         for (const jobs::Job& job : jobs.items) {
           RETURN_IF_ERROR(ToProto(job, reply->add_jobs()));
         }
-        reply->set_next_page_token(jobs.next_page_token);
+        reply->set_next_page_token(
+            SealPageToken("ListTrainingJobs", jobs.next_page_token));
         return absl::OkStatus();
       });
 }

@@ -1,0 +1,109 @@
+#include "server/options.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include "absl/strings/match.h"
+
+namespace promptd::server {
+namespace {
+
+std::optional<int> Parse(std::vector<const char*> arguments,
+                         ProgramOptions* options) {
+  arguments.insert(arguments.begin(), "promptd");
+  return ParseProgramOptions(static_cast<int>(arguments.size()),
+                             arguments.data(), options);
+}
+
+class OptionsTest : public ::testing::Test {
+ protected:
+  OptionsTest() { ::setenv("PROMPTD_MODELS", "/models", 1); }
+  ~OptionsTest() override {
+    for (const char* name :
+         {"PROMPTD_MODELS", "PROMPTD_LISTEN", "PROMPTD_DATA_DIR"}) {
+      ::unsetenv(name);
+    }
+  }
+  ProgramOptions options_;
+};
+
+TEST_F(OptionsTest, DefaultsAreLoopback) {
+  ::setenv("HOME", "/home/somebody", 1);
+  ASSERT_EQ(Parse({}, &options_), std::nullopt);
+  EXPECT_EQ(FormatAddress(options_.listen), "127.0.0.1:7080");
+  EXPECT_EQ(FormatAddress(*options_.http), "127.0.0.1:7081");
+  EXPECT_EQ(options_.data_dir, "/home/somebody/.local/share/promptd");
+  EXPECT_EQ(options_.encoder_dirs,
+            std::vector<std::string>{"/models/embedded"});
+  EXPECT_EQ(options_.grace, absl::Seconds(10));
+  EXPECT_EQ(options_.lease, absl::Seconds(15));
+}
+
+TEST_F(OptionsTest, FlagsWinOverTheEnvironment) {
+  ::setenv("PROMPTD_LISTEN", "127.0.0.1:1", 1);
+  ::setenv("PROMPTD_DATA_DIR", "/env", 1);
+  ASSERT_EQ(Parse({"--listen", "[::1]:2", "--http", "", "--encoder", "/a",
+                   "--encoder", "/b", "--grace", "1500ms"},
+                  &options_),
+            std::nullopt);
+  EXPECT_EQ(FormatAddress(options_.listen), "[::1]:2");
+  EXPECT_EQ(options_.data_dir, "/env");
+  EXPECT_FALSE(options_.http.has_value());
+  EXPECT_EQ(options_.encoder_dirs, (std::vector<std::string>{"/a", "/b"}));
+  EXPECT_EQ(options_.grace, absl::Milliseconds(1500));
+}
+
+TEST_F(OptionsTest, ListeningBeyondThisMachineNeedsAnExplicitWord) {
+  struct Case {
+    const char* host;
+    bool loopback;
+  };
+  for (const Case& c :
+       {Case{"127.0.0.1", true}, Case{"127.9.9.9", true}, Case{"[::1]", true},
+        Case{"localhost", true}, Case{"0.0.0.0", false}, Case{"[::]", false},
+        Case{"10.0.0.1", false}, Case{"example.com", false}}) {
+    const std::string address = std::string(c.host) + ":7000";
+    for (const char* flag : {"--listen", "--http"}) {
+      const auto refused = Parse({flag, address.c_str()}, &options_);
+      EXPECT_EQ(refused, c.loopback ? std::nullopt : std::optional<int>(2))
+          << flag << " " << address;
+      EXPECT_EQ(
+          Parse({flag, address.c_str(), "--insecure-allow-remote"}, &options_),
+          std::nullopt)
+          << flag << " " << address;
+    }
+  }
+}
+
+TEST_F(OptionsTest, MistakesAreExplainedAndEndWithTwo) {
+  for (const std::vector<const char*>& arguments :
+       std::vector<std::vector<const char*>>{{"--listen", "7080"},
+                                             {"--listen", "127.0.0.1:70800"},
+                                             {"--listen", ":7080"},
+                                             {"--grace", "soon"},
+                                             {"--lease", "1s"},
+                                             {"--threads", "-1"},
+                                             {"--log-level", "loud"},
+                                             {"--no-such-flag"}}) {
+    ::testing::internal::CaptureStderr();
+    EXPECT_EQ(Parse(arguments, &options_), 2) << arguments[0];
+    EXPECT_NE(::testing::internal::GetCapturedStderr(), "") << arguments[0];
+  }
+}
+
+TEST_F(OptionsTest, HelpAndVersionEndWithZero) {
+  ::testing::internal::CaptureStdout();
+  EXPECT_EQ(Parse({"--help"}, &options_), 0);
+  const std::string help = ::testing::internal::GetCapturedStdout();
+  for (const char* text : {"--data-dir", "PROMPTD_LISTEN", "10 MiB",
+                           "64 images a call", "SIGTERM"}) {
+    EXPECT_TRUE(absl::StrContains(help, text)) << text;
+  }
+  ::testing::internal::CaptureStdout();
+  EXPECT_EQ(Parse({"--version"}, &options_), 0);
+  EXPECT_TRUE(
+      absl::StartsWith(::testing::internal::GetCapturedStdout(), "promptd "));
+}
+
+}  // namespace
+}  // namespace promptd::server

@@ -1,0 +1,162 @@
+// A worker that computes nothing heavy: real image headers, made-up scores.
+// Calls can be held back to test deadlines, cancellation and drain.
+// Thread-safe.
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_split.h"
+#include "absl/synchronization/mutex.h"
+#include "common/error.h"
+#include "datasets/image_format.h"
+#include "worker/executor.h"
+
+namespace promptd::testing {
+
+class FakeExecutor : public worker::Executor {
+ public:
+  FakeExecutor() {
+    for (const char* name : {"large", "small"}) {
+      worker::EncoderDescription encoder;
+      encoder.name = name;
+      encoder.digest = std::string(64, name[0] == 'l' ? 'a' : 'b');
+      encoder.embed_dim = 8;
+      encoder.image_size = 32;
+      encoder.context_length = 77;
+      encoder.text_width = 16;
+      encoder.logit_scale = name[0] == 'l' ? 100.0f : 20.0f;
+      encoder.parameters = 1000;
+      encoder.demonstration = name[0] == 's';
+      encoders_.push_back(encoder);
+    }
+  }
+
+  std::vector<worker::EncoderDescription> Encoders() const override {
+    return encoders_;
+  }
+
+  void Classify(worker::ClassifyCall call, ClassifyCallback done) override {
+    {
+      absl::MutexLock lock(&mutex_);
+      last_call_ = call;
+      if (throw_) throw std::runtime_error("secret /path/of/the/server");
+      if (hold_) {
+        held_.push_back({std::move(call), std::move(done)});
+        return;
+      }
+    }
+    done(Answer(call));
+  }
+
+  // A class name takes one token a word; "." and the two ends one each.
+  absl::StatusOr<worker::PromptCheck> CheckPrompt(
+      const std::string& encoder_digest, int context_tokens,
+      const std::string& context_init,
+      const std::vector<std::string>& class_names) const override {
+    if (std::none_of(encoders_.begin(), encoders_.end(), [&](const auto& e) {
+          return e.digest == encoder_digest;
+        })) {
+      return MakeError(absl::StatusCode::kNotFound, "ENCODER_NOT_HELD", "no");
+    }
+    worker::PromptCheck check;
+    check.init_tokens = Words(context_init);
+    for (const std::string& name : class_names) {
+      check.total_tokens.push_back(context_tokens + Words(name) + 3);
+    }
+    return check;
+  }
+
+  bool Ready() const override {
+    absl::MutexLock lock(&mutex_);
+    return ready_;
+  }
+
+  void SetReady(bool ready) {
+    absl::MutexLock lock(&mutex_);
+    ready_ = ready;
+  }
+  void ThrowFromNowOn() {
+    absl::MutexLock lock(&mutex_);
+    throw_ = true;
+  }
+  // Calls wait until ReleaseHeld, or until their client is gone and
+  // AbandonCancelled runs.
+  void HoldCalls() {
+    absl::MutexLock lock(&mutex_);
+    hold_ = true;
+  }
+  // Blocks until `count` calls are held.
+  void AwaitHeld(size_t count) {
+    absl::MutexLock lock(&mutex_);
+    const auto enough = [this, count]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return held_.size() >= count;
+    };
+    mutex_.Await(absl::Condition(&enough));
+  }
+  bool AnyHeldCancelled() const {
+    absl::MutexLock lock(&mutex_);
+    return std::any_of(held_.begin(), held_.end(),
+                       [](const Held& held) { return held.call.cancelled(); });
+  }
+  void ReleaseHeld() {
+    std::vector<Held> held;
+    {
+      absl::MutexLock lock(&mutex_);
+      hold_ = false;
+      held.swap(held_);
+    }
+    for (Held& one : held) one.done(Answer(one.call));
+  }
+  worker::ClassifyCall last_call() const {
+    absl::MutexLock lock(&mutex_);
+    return last_call_;
+  }
+
+ private:
+  struct Held {
+    worker::ClassifyCall call;
+    ClassifyCallback done;
+  };
+
+  static int Words(const std::string& text) {
+    const std::vector<std::string> words =
+        absl::StrSplit(text, ' ', absl::SkipEmpty());
+    return static_cast<int>(words.size());
+  }
+
+  static absl::StatusOr<worker::ClassifyOutcome> Answer(
+      const worker::ClassifyCall& call) {
+    if (call.cancelled && call.cancelled()) {
+      return MakeError(absl::StatusCode::kCancelled, "CANCELLED", "gone");
+    }
+    worker::ClassifyOutcome outcome;
+    outcome.timings.encode = absl::Milliseconds(3);
+    for (const std::string& image : call.images) {
+      worker::ImageOutcome& one = outcome.images.emplace_back();
+      one.status = datasets::ReadImageHeader(image).status();
+      if (!one.status.ok()) continue;
+      for (int i = 0; i < call.top_k; ++i) {
+        one.scores.push_back({.class_index = i,
+                              .probability = 1.0f / static_cast<float>(2 + i),
+                              .similarity = 0.25f});
+      }
+    }
+    return outcome;
+  }
+
+  std::vector<worker::EncoderDescription> encoders_;
+  mutable absl::Mutex mutex_;
+  bool ready_ ABSL_GUARDED_BY(mutex_) = true;
+  bool throw_ ABSL_GUARDED_BY(mutex_) = false;
+  bool hold_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<Held> held_ ABSL_GUARDED_BY(mutex_);
+  worker::ClassifyCall last_call_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace promptd::testing
