@@ -13,9 +13,10 @@ STYLE_WORDS = {
     "notov1": ("blob", "soft"), "fluentflat": ("flat", "fluent flat"),
     "fluent3d": ("3d", "gradient"),
 }
-# How often a group of concepts is drawn, per concept. Flags and signs are
-# many, near-identical, and in none of the tasks.
-GROUP_WEIGHT = {"flags": 0.1, "symbols": 0.2, "people-body": 0.35}
+# How often a group of concepts is drawn, per concept. Flags, signs, gestures
+# and faces are many and near-identical, and in none of the tasks.
+GROUP_WEIGHT = {"flags": 0.03, "symbols": 0.1, "people-body": 0.2,
+                "smileys-emotion": 0.5}
 
 
 def family(concept):

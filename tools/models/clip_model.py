@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 MERGES = 4096
 EMBED_DIM = 256
-IMAGE_SIDE = 64
+IMAGE_SIDE = 32
 MODEL_CFG = {
     "embed_dim": EMBED_DIM,
     "quick_gelu": True,
@@ -91,8 +91,9 @@ def _attend(block, x, past, mask, rows=None):
         mask = mask[rows][:, None, None]
     q = _heads(F.linear(normed, weight[:width], bias[:width]), heads)
     if past is not None:
-        k = torch.cat([past[0].expand(len(x), -1, -1, -1), k], 2)
-        v = torch.cat([past[1].expand(len(x), -1, -1, -1), v], 2)
+        times = len(x) // len(past[0])  # consecutive captions of a prefix
+        k = torch.cat([past[0].repeat_interleave(times, 0), k], 2)
+        v = torch.cat([past[1].repeat_interleave(times, 0), v], 2)
     y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     x = x + attn.out_proj(y.transpose(1, 2).flatten(2))
     return x + block.mlp(block.ln_2(x)), own
@@ -102,13 +103,15 @@ def encode_after_prefix(model, prefix, tokens, eot):
     """Text features of captions that share their first positions.
 
     prefix [P, D]: embeddings of positions 0..P-1 (SOT and fillers or a learned
-    context), without positional embedding. tokens [B, L]: what follows.
+    context), without positional embedding; or [S, P, D], S prefixes, each for
+    its B / S consecutive captions. tokens [B, L]: what follows.
     eot [B]: index of EOT in tokens. Equal to encode_text on the joined
     sequence, because the mask is causal. Returns [B, E], not normalised.
     """
-    n, length = len(prefix), tokens.shape[1]
+    n, length = prefix.shape[-2], tokens.shape[1]
     place = model.positional_embedding
-    head = (prefix + place[:n])[None]
+    head = prefix + place[:n]
+    head = head[None] if head.ndim == 2 else head
     x = model.token_embedding(tokens) + place[n:n + length]
     whole = torch.ones(n + length, n + length, dtype=torch.bool).tril()
     blocks = model.transformer.resblocks

@@ -62,15 +62,20 @@ def few_shot(labels, shots, rng):
     return picked
 
 
-def text_features(model, tok, texts, context=None):
-    """Unit text features of texts, after SOT and an optional context."""
-    table = model.token_embedding.weight
-    prefix = table[[tok.sot_token_id]]
-    if context is not None:
-        prefix = torch.cat([prefix, context])
-    tokens = [tok.encode(t) + [tok.eot_token_id] for t in texts]
-    return F.normalize(clip_model.encode_after_prefix(
-        model, prefix, *clip_model.pack(tokens, tok.eot_token_id)), dim=-1)
+def text_features(model, tok, texts, contexts=None):
+    """Unit text features after SOT and, if given, contexts [S, M, D]:
+    [S, C, E], or [C, E] without contexts."""
+    packed = clip_model.pack([tok.encode(t) + [tok.eot_token_id]
+                              for t in texts], tok.eot_token_id)
+    sot = model.token_embedding.weight[[tok.sot_token_id]]
+    if contexts is None:
+        return F.normalize(clip_model.encode_after_prefix(
+            model, sot, *packed), dim=-1)
+    count = len(contexts)
+    prefix = torch.cat([sot.expand(count, -1, -1), contexts], 1)
+    out = clip_model.encode_after_prefix(
+        model, prefix, packed[0].repeat(count, 1), packed[1].repeat(count))
+    return F.normalize(out, dim=-1).unflatten(0, (count, -1))
 
 
 @torch.no_grad()
@@ -81,69 +86,69 @@ def zero_shot(model, tok, names, template, features, labels):
     return (F.normalize(features, dim=-1) @ weights.T).argmax(1) == labels
 
 
-def coop(model, tok, names, features, labels, shots, seed, tokens=16,
-         epochs=None):
-    """Learns a context [tokens, D]; a unified one, class name at the end."""
-    noise = torch.Generator().manual_seed(seed)
+def endings(names):
+    return [name.replace("_", " ") + "." for name in names]
+
+
+def coop(model, tok, names, features, labels, shots, seeds, tokens=16):
+    """Learns one unified context per seed, all in step: [S, tokens, D].
+
+    features [S, N, E] raw and labels [S, N] are the picks of each seed. The
+    seeds do not touch each other: the sum of their losses has the gradient
+    of each in its own context.
+    """
+    noise = [torch.Generator().manual_seed(seed) for seed in seeds]
     width = model.token_embedding.weight.shape[1]
-    context = (0.02 * torch.randn(tokens, width, generator=noise))
-    context.requires_grad_(True)
-    top = rate(model)
-    optimizer = torch.optim.SGD([context], lr=top, momentum=0.9,
+    contexts = torch.stack([0.02 * torch.randn(tokens, width, generator=g)
+                            for g in noise]).requires_grad_(True)
+    top, total = rate(model), EPOCHS[shots]
+    optimizer = torch.optim.SGD([contexts], lr=top, momentum=0.9,
                                 weight_decay=5e-4)
     features = F.normalize(features, dim=-1)
     scale = model.logit_scale.exp().detach()
-    endings = [name.replace("_", " ") + "." for name in names]
-    total = epochs or EPOCHS[shots]
+    texts, count = endings(names), labels.shape[1]
     for epoch in range(total):
         now = 1e-5 if epoch == 0 else (
             top / 2 * (1 + math.cos(math.pi * (epoch - 1) / total)))
         optimizer.param_groups[0]["lr"] = now
-        order = torch.randperm(len(labels), generator=noise)
-        full = len(labels) // BATCH * BATCH or len(labels)
-        for start in range(0, full, BATCH):
-            pick = order[start:start + BATCH]
-            weights = text_features(model, tok, endings, context)
-            loss = F.cross_entropy(scale * features[pick] @ weights.T,
-                                   labels[pick])
+        order = torch.stack([torch.randperm(count, generator=g)
+                             for g in noise])
+        for start in range(0, count // BATCH * BATCH or count, BATCH):
+            pick = order[:, start:start + BATCH]
+            images = features.gather(
+                1, pick[:, :, None].expand(-1, -1, features.shape[2]))
+            weights = text_features(model, tok, texts, contexts)
+            logits = scale * images @ weights.transpose(1, 2)
+            loss = F.cross_entropy(logits.transpose(1, 2),
+                                   labels.gather(1, pick), reduction="sum")
             optimizer.zero_grad()
-            loss.backward()
+            (loss / pick.shape[1]).backward()
             optimizer.step()
-    return context.detach()
+    return contexts.detach()
 
 
 @torch.no_grad()
 def coop_hits(model, tok, names, context, features, labels):
-    endings = [name.replace("_", " ") + "." for name in names]
-    weights = text_features(model, tok, endings, context)
+    weights = text_features(model, tok, endings(names), context[None])[0]
     return (F.normalize(features, dim=-1) @ weights.T).argmax(1) == labels
 
 
 def linear_probe(train, train_labels, val, val_labels, test, test_labels):
-    """Logistic regression on raw features; C by a grid and then bisection
-    on the few-shot validation set. -> hits [N]."""
+    """Logistic regression on raw features; C by a grid of decades on the
+    few-shot validation set, ties to the smaller C. -> hits [N]."""
     from sklearn.linear_model import LogisticRegression
 
     def fitted(c):
         return LogisticRegression(C=c, max_iter=1000).fit(
             train.numpy(), train_labels.numpy())
 
-    def score(c):
-        return fitted(c).score(val.numpy(), val_labels.numpy())
-
-    grid = [1e6, 1e4, 1e2, 1.0, 1e-2, 1e-4, 1e-6]
-    peak = max(grid, key=score)
-    low, high = math.log10(peak) - 1, math.log10(peak) + 1
-    scores = score(10 ** low), score(10 ** high)
-    for _ in range(8):
-        middle = (low + high) / 2
-        if scores[0] >= scores[1]:
-            high, scores = middle, (scores[0], score(10 ** middle))
-        else:
-            low, scores = middle, (score(10 ** middle), scores[1])
-    best = 10 ** (low if scores[0] >= scores[1] else high)
-    guess = fitted(best).predict(test.numpy())
-    return torch.from_numpy(guess) == test_labels
+    best, model = -1.0, None
+    for power in (-3, -2, -1, 0, 1, 2):
+        now = fitted(10.0 ** power)
+        score = now.score(val.numpy(), val_labels.numpy())
+        if score > best:
+            best, model = score, now
+    return torch.from_numpy(model.predict(test.numpy())) == test_labels
 
 
 def shots_of(train_labels, val_labels, shots, seed):

@@ -27,7 +27,8 @@ def config():
             "preprocess_cfg": {"mean": list(augment.MEAN),
                                "std": list(augment.STD),
                                "interpolation": "bicubic",
-                               "resize_mode": "shortest"}}
+                               "resize_mode": "shortest"},
+            "promptd": {"demonstration": True}}
 
 
 def stored(state):
@@ -75,6 +76,8 @@ def main():
     run, out = Path(sys.argv[1]), Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
     state = torch.load(run / "ema.pt")
+    exact = clip_model.build()
+    exact.load_state_dict(state)
     (out / "open_clip_config.json").write_text(
         json.dumps(config(), indent=2) + "\n")
     clip_model.write_merges(out / "merges.txt")
@@ -84,8 +87,6 @@ def main():
     size = (out / "open_clip_model.safetensors").stat().st_size
     if size > LIMIT_BYTES:
         raise SystemExit(f"export: {size} bytes, over {LIMIT_BYTES}")
-    exact = clip_model.build()
-    exact.load_state_dict(state)
     again = load_encoder(out)[0]
     cosine = closeness(exact.eval(), again)
     count = sum(p.numel() for p in again.parameters())

@@ -24,8 +24,11 @@ class Sprites:
         listing = json.loads((folder / "sprites.json").read_text())
         self.concepts = {c["id"]: c for c in listing["concepts"]}
         self.rows = [tuple(row) for row in listing["rows"]]
-        self.pixels = augment.premultiply(
-            np.load(folder / "sprites.npy", mmap_mode="r"), side)
+        small = folder / f"premultiplied-{side}.pt"
+        if not small.exists():
+            torch.save(augment.premultiply(
+                np.load(folder / "sprites.npy", mmap_mode="r"), side), small)
+        self.pixels = torch.load(small)
         self.can_flip = torch.tensor([
             self.concepts[c]["subgroup"] not in UNFLIPPED
             for c, _ in self.rows])

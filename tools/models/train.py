@@ -3,7 +3,7 @@
 usage: train.py WORK_DIR [--minutes 64] [--seed 1] [--batch 128]
 
 Reads WORK_DIR/sprites; writes WORK_DIR/run/{ema.pt,state.pt,log.jsonl} every
-few minutes. The learning rate follows a cosine over wall time, so the run ends
+few minutes. The learning rate falls with the wall time, so the run ends
 on time on any machine; a run that was stopped goes on from state.pt.
 """
 
@@ -21,12 +21,13 @@ import clip_model
 import pairs
 import sources
 
-PEAK_RATE = 1.2e-3
+PEAK_RATE = 1.5e-3
 WARM_UP_STEPS = 120
 EASY_STEPS = 300  # upright sprites on white fade out; fillers come after
 AUX_WEIGHT = 0.5
+GROUPED = 0.125  # share of a batch in fours of one concept
 AUX_SCALE = 16.0
-SMALL_UNTIL = 0.45  # share of the time spent on pictures of half the side
+STRENGTH = (0.6, 0.9)  # of the augmentation: most of the run, its end
 FILLERS_UP_TO = 20
 TEXT_PARTS = 4  # captions of one part share a prefix
 
@@ -76,19 +77,10 @@ class TextSide:
         return torch.cat(out)[back]
 
 
-def encode_image(model, images):
-    """encode_image that also takes pictures of half the side: their last map
-    is 1x1, and is repeated to the 2x2 that the attention pool expects."""
-    tower = model.visual
-    x = tower.stem(images.contiguous(memory_format=torch.channels_last))
-    x = tower.layer4(tower.layer3(tower.layer2(tower.layer1(x))))
-    side = clip_model.IMAGE_SIDE // 32
-    return tower.attnpool(F.interpolate(x, size=(side, side)))
-
-
 def losses(model, aux, text_side, images, texts, labels, fillers):
     """Symmetric InfoNCE, and cross-entropy on the concept's identity."""
-    image = F.normalize(encode_image(model, images), dim=-1)
+    image = F.normalize(model.encode_image(
+        images.contiguous(memory_format=torch.channels_last)), dim=-1)
     text = F.normalize(text_side.encode(model, texts, fillers), dim=-1)
     logits = model.logit_scale.exp() * image @ text.T
     truth = torch.arange(len(logits))
@@ -103,7 +95,8 @@ def losses(model, aux, text_side, images, texts, labels, fillers):
 def retrieval(model, text_side, images, labels):
     """Share of images whose own label is the nearest of all, in percent."""
     model.eval()
-    image = F.normalize(encode_image(model, images), dim=-1)
+    image = F.normalize(model.encode_image(
+        images.contiguous(memory_format=torch.channels_last)), dim=-1)
     text = F.normalize(text_side.encode(
         model, [f"a photo of a {label}." for label in labels], False, 1),
         dim=-1)
@@ -125,10 +118,17 @@ def retrieval_tests(source):
     return tests
 
 
+def strength(step, progress):
+    """Of the augmentation: easy at first, hardest at the end."""
+    low, high = STRENGTH
+    late = min(1.0, max(0.0, (progress - 0.5) / 0.4))
+    return min(1.0, step / EASY_STEPS) * (low + (high - low) * late)
+
+
 class Average:
     """Exponential moving average of parameters and buffers."""
 
-    def __init__(self, model, decay=0.997):
+    def __init__(self, model, decay=0.99):
         self.decay, self.steps = decay, 0
         self.values = {k: v.detach().clone()
                        for k, v in model.state_dict().items()}
@@ -168,10 +168,8 @@ def main():
     torch.manual_seed(args.seed)
 
     side = clip_model.IMAGE_SIDE
-    sources_by_size = [
-        pairs.Pairs(pairs.Sprites(args.work / "sprites", s), s, args.seed + s)
-        for s in (side // 2, side)]
-    source = sources_by_size[0]
+    source = pairs.Pairs(pairs.Sprites(args.work / "sprites", side), side,
+                         args.seed)
     clip_model.write_merges(run / "merges.txt")
     text_side = TextSide(run / "merges.txt", args.seed)
     model = clip_model.build()
@@ -179,7 +177,7 @@ def main():
                                          clip_model.EMBED_DIM))
     optimizer = optimizer_for(model, aux)
     average = Average(model)
-    tests_by_size = [retrieval_tests(s) for s in sources_by_size]
+    tests = retrieval_tests(source)
     step, spent = 0, 0.0
     if (run / "state.pt").exists():
         state = torch.load(run / "state.pt")
@@ -196,15 +194,12 @@ def main():
     while True:
         spent = time.time() - start
         progress = min(1.0, spent / (60 * args.minutes))
-        size = int(progress >= SMALL_UNTIL)
-        source, tests = sources_by_size[size], tests_by_size[size]
-        rate = PEAK_RATE * min(1, (step + 1) / WARM_UP_STEPS)
-        rate *= 0.5 * (1 + math.cos(math.pi * progress))
+        rate = PEAK_RATE * min(1, (step + 1) / WARM_UP_STEPS) * (1 - progress)
         for group in optimizer.param_groups:
             group["lr"] = rate
         images, texts, labels = source.batch(
-            args.batch, min(1.0, step / EASY_STEPS),
-            0.06 if step < 200 else 0.25)
+            args.batch, strength(step, progress),
+            0.06 if step < 200 else GROUPED)
         model.train()
         contrast, named, hit = losses(
             model, aux, text_side, images, texts, labels,
@@ -242,7 +237,7 @@ def report(run, model, average, text_side, tests, sums, step, spent):
             for name, test in tests.items()}
     model.load_state_dict(own)
     mean = [sum(column) / len(sums) for column in zip(*sums)]
-    line.update(side=tests["trained"][0].shape[-1], step=step, seconds=round(spent), loss=round(mean[0], 3),
+    line.update(step=step, seconds=round(spent), loss=round(mean[0], 3),
                 aux=round(mean[1], 3), hit=round(100 * mean[2], 1),
                 scale=round(model.logit_scale.exp().item(), 2))
     with open(run / "log.jsonl", "a") as log:

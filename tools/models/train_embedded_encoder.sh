@@ -12,6 +12,8 @@
 # WORK     where the art and the run are kept, outside the repository
 #          (default: $HOME/.cache/promptd/embedded-encoder; about 1.5 GB)
 # MINUTES  wall time of the training itself (default 64)
+# VENV     the virtual environment to use (default: $WORK/venv); the packages of
+#          requirements.txt are added to it, torch only when it has none
 # PYTHON   a Python 3.11+ to make the virtual environment with
 set -eu
 what=${1:-all}
@@ -23,14 +25,16 @@ root=$(cd "$here/../.." && pwd)
 work=${WORK:-$HOME/.cache/promptd/embedded-encoder}
 mkdir -p "$work"
 
-if [ ! -f "$work/venv/.complete" ]; then
-  echo "packages: into $work/venv (about 1 GB with the CPU build of torch)"
-  "${PYTHON:-python3}" -m venv "$work/venv"
-  "$work/venv/bin/pip" install -q -r "$here/requirements.txt"
-  "$work/venv/bin/pip" install -q --no-deps open_clip_torch==3.3.0
-  touch "$work/venv/.complete"
+venv=${VENV:-$work/venv}
+if [ ! -f "$venv/.tools-models-1" ]; then
+  echo "packages: into $venv (about 1 GB with the CPU build of torch)"
+  [ -d "$venv" ] || "${PYTHON:-python3}" -m venv "$venv"
+  "$venv/bin/python" -m pip install -q -r "$here/requirements.txt"
+  # Without its dependencies: the torchvision it asks for is not needed.
+  "$venv/bin/python" -m pip install -q --no-deps open_clip_torch==3.3.0
+  touch "$venv/.tools-models-1"
 fi
-python=$work/venv/bin/python
+python=$venv/bin/python
 # Threads that wait give their core away: matters on shared machines.
 export OMP_WAIT_POLICY=PASSIVE
 
