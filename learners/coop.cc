@@ -3,11 +3,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "clip/prompt_batch.h"
 #include "clip/text_tower.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "learners/class_text.h"
 
 namespace promptd::learners {
 namespace {
@@ -59,10 +59,6 @@ class CoOp : public Method {
   clip::PromptState state_;
 };
 
-std::string SpacesForUnderscores(const std::string& text) {
-  return absl::StrReplaceAll(text, {{"_", " "}});
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Method>> MakeCoOp(
@@ -76,8 +72,8 @@ absl::StatusOr<std::unique_ptr<Method>> MakeCoOp(
   }
   std::vector<int32_t> init_ids;
   if (!spec.context_init.empty()) {
-    ASSIGN_OR_RETURN(init_ids, encoder->tokenizer().Encode(
-                                   SpacesForUnderscores(spec.context_init)));
+    ASSIGN_OR_RETURN(init_ids,
+                     encoder->tokenizer().Encode(ClassText(spec.context_init)));
     if (init_ids.size() != static_cast<size_t>(spec.context_tokens)) {
       return MakeError(
           absl::StatusCode::kInvalidArgument, "BAD_CONTEXT_TOKENS",
@@ -92,7 +88,7 @@ absl::StatusOr<std::unique_ptr<Method>> MakeCoOp(
   std::vector<clip::TokenRow> rows;
   for (const std::string& name : class_names) {
     auto row = encoder->tokenizer().EncodeWithMarkers(
-        absl::StrCat(placeholders, SpacesForUnderscores(name), "."),
+        absl::StrCat(placeholders, ClassText(name), "."),
         encoder->config().text.context_length);
     if (!row.ok()) {
       return Annotate(row.status(),

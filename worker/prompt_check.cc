@@ -3,6 +3,7 @@
 #include "clip/encoder.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "learners/class_text.h"
 
 namespace promptd::worker {
 
@@ -13,13 +14,14 @@ absl::StatusOr<PromptCheck> CountPromptTokens(
   constexpr int kMarkers = 2;  // SOT and EOT
   PromptCheck check;
   if (!context_init.empty()) {
-    ASSIGN_OR_RETURN(const std::vector<int32_t> words,
-                     encoder.tokenizer().Encode(context_init));
+    ASSIGN_OR_RETURN(
+        const std::vector<int32_t> words,
+        encoder.tokenizer().Encode(learners::ClassText(context_init)));
     check.init_tokens = static_cast<int>(words.size());
   }
   for (const std::string& name : class_names) {
     absl::StatusOr<std::vector<int32_t>> tokens =
-        encoder.tokenizer().Encode(name + ".");
+        encoder.tokenizer().Encode(learners::ClassText(name) + ".");
     if (!tokens.ok()) {
       return Annotate(tokens.status(), "class \"" + name + "\"");
     }

@@ -5,7 +5,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "clip/encoder.h"
+#include "common/error.h"
 #include "common/status_macros.h"
+#include "learners/class_text.h"
 #include "learners/evaluation.h"
 #include "worker/prompt_features.h"
 
@@ -16,12 +18,30 @@ std::vector<std::string> FillTemplate(
     const std::string& text, const std::vector<std::string>& class_names) {
   std::vector<std::string> filled;
   for (const std::string& name : class_names) {
-    filled.push_back(absl::StrReplaceAll(text, {{"{}", name}}));
+    filled.push_back(
+        absl::StrReplaceAll(text, {{"{}", learners::ClassText(name)}}));
   }
   return filled;
 }
 
 }  // namespace
+
+absl::Status PromptEvaluation::CheckTexts(
+    const clip::Encoder& encoder, const std::vector<std::string>& class_names,
+    const std::vector<std::string>& templates) {
+  for (const std::string& text : templates) {
+    for (const std::string& filled : FillTemplate(text, class_names)) {
+      const absl::Status fits =
+          encoder.tokenizer()
+              .EncodeWithMarkers(filled, encoder.config().text.context_length)
+              .status();
+      if (!fits.ok()) {
+        return Annotate(fits, absl::StrCat("zero-shot text \"", filled, "\""));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<Evaluation> PromptEvaluation::Run(
     const std::string& split, const std::vector<std::string>& class_names,

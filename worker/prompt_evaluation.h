@@ -25,6 +25,13 @@ class PromptEvaluation {
                    std::function<absl::Status()> check)
       : loop_(loop), encoder_(encoder), check_(std::move(check)) {}
 
+  // Whether every template fits the encoder's context with every class, before
+  // anything is trained. INVALID_ARGUMENT (TEXT_TOO_LONG, BAD_UTF8,
+  // RESERVED_TEXT) names the text.
+  static absl::Status CheckTexts(const clip::Encoder& encoder,
+                                 const std::vector<std::string>& class_names,
+                                 const std::vector<std::string>& templates);
+
   // image_features [N, E] with labels [N]; text_features [C, E], unit rows.
   // Every template holds one "{}" for the class name; the most accurate one is
   // the baseline (the first of equals).

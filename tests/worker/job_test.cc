@@ -167,6 +167,10 @@ TEST_F(JobTest, WhatCannotBeTrainedFailsWithItsReason) {
   EXPECT_THAT(control_.WaitForEnd(control_.Enqueue(spec)),
               StartsWith("failed: NON_FINITE_LOSS"));
   spec = good;
+  spec.templates.push_back(std::string(300, 'x') + " {}");
+  EXPECT_THAT(control_.WaitForEnd(control_.Enqueue(spec)),
+              StartsWith("failed: TEXT_TOO_LONG"));
+  spec = good;
   spec.method = "magic";
   EXPECT_THAT(control_.WaitForEnd(control_.Enqueue(spec)),
               HasSubstr("UNKNOWN_METHOD"));
