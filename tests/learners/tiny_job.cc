@@ -23,20 +23,19 @@ T Must(absl::StatusOr<T> value) {
   return *std::move(value);
 }
 
-std::string GoldenDir() {
-  const char* source = std::getenv("PROMPTD_SOURCE_DIR");
-  return std::string(source == nullptr ? "." : source) + "/tests/golden";
-}
-
 }  // namespace
 
-std::string LearnersGoldenDir() { return GoldenDir() + "/learners"; }
+std::string LearnersGoldenDir() {
+  const char* source = std::getenv("PROMPTD_SOURCE_DIR");
+  return std::string(source == nullptr ? "." : source) +
+         "/tests/golden/learners";
+}
 
 std::shared_ptr<const clip::Encoder> TinyEncoder() {
   static const auto* const encoder = [] {
     at::set_num_threads(1);
     const auto folder =
-        Must(weights::EncoderFolder::Open(GoldenDir() + "/clip/tiny"));
+        Must(weights::EncoderFolder::Open(LearnersGoldenDir() + "/tiny"));
     return new std::shared_ptr<const clip::Encoder>(
         Must(clip::Encoder::Load(folder)));
   }();

@@ -13,8 +13,8 @@ namespace promptd::learners {
 // The folder of this room's goldens.
 std::string LearnersGoldenDir();
 
-// tests/golden/clip/tiny, loaded once; aborts when it is missing. One thread
-// computes: the machine may be shared.
+// tests/golden/learners/tiny, loaded once; aborts when it is missing. One
+// thread computes: the machine may be shared.
 std::shared_ptr<const clip::Encoder> TinyEncoder();
 
 // PyTorch's run, tools/goldens/make_coop_goldens.py.

@@ -1,6 +1,6 @@
 """A short CoOp run in PyTorch, and scores from scikit-learn.
 
-usage: make_coop_goldens.py TINY_ENCODER_DIR OUT_DIR
+usage: make_coop_goldens.py OUT_DIR
 
 The context is learned as CoOp's authors do it: all 77 tokens of every class
 through open_clip's text tower, autograd, torch.optim.SGD, one rate an epoch.
@@ -20,6 +20,18 @@ from safetensors.torch import save_file
 import reference
 
 MASK = (1 << 64) - 1
+MERGES = 40
+MODEL_CFG = {
+    "embed_dim": 32,
+    "quick_gelu": True,
+    "vision_cfg": {"layers": [1, 1, 1, 1], "width": 2, "image_size": 32,
+                   "head_width": 32},
+    "text_cfg": {"context_length": 77, "vocab_size": 512 + MERGES + 2,
+                 "width": 64, "heads": 4, "layers": 3},
+}
+PREPROCESS_CFG = {"mean": [0.48145466, 0.4578275, 0.40821073],
+                  "std": [0.26862954, 0.26130258, 0.27577711],
+                  "interpolation": "bicubic", "resize_mode": "shortest"}
 CLASSES = ["cat", "red_apple", "kite (bird of prey)", "dog"]
 SPEC = {"context_tokens": 4, "epochs": 6, "batch_size": 8,
         "learning_rate": 0.05, "momentum": 0.9, "weight_decay": 5e-4,
@@ -74,6 +86,23 @@ class Random:
             other = self.below(last + 1)
             order[last], order[other] = order[other], order[last]
         return order
+
+
+@torch.no_grad()
+def write_encoder(folder):
+    """A tiny CLIP with every parameter random."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = reference.build(MODEL_CFG)
+    reference.randomise(model, torch.Generator().manual_seed(11))
+    save_file({name: value.clone().contiguous()
+               for name, value in model.state_dict().items()},
+              folder / reference.WEIGHTS, metadata={"format": "pt"})
+    (folder / reference.WEIGHTS).chmod(0o644)
+    (folder / reference.CONFIG).write_text(json.dumps(
+        {"model_cfg": MODEL_CFG, "preprocess_cfg": PREPROCESS_CFG}, indent=2)
+        + "\n")
+    (folder / reference.MERGES).write_text(reference.clip_merges(MERGES),
+                                           encoding="utf-8")
 
 
 def encode(model, embedded, eot):
@@ -160,9 +189,10 @@ def scores(generator):
                 truth, answer, labels=range(5)).tolist()}
 
 
-def main(encoder, out):
+def main(out):
     torch.set_num_threads(1)
-    model, _, merges = reference.load_folder(encoder)
+    write_encoder(out / "tiny")
+    model, _, merges = reference.load_folder(out / "tiny")
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     generator = torch.Generator().manual_seed(3)
@@ -176,7 +206,6 @@ def main(encoder, out):
         learned = train(model, tokenizer, images, labels)
     learned["images"] = images
     learned["labels"] = labels.float()
-    out.mkdir(parents=True, exist_ok=True)
     save_file({key: value.float().contiguous()
                for key, value in learned.items()}, out / "coop.safetensors",
               metadata={"spec": json.dumps(SPEC),
@@ -188,4 +217,4 @@ def main(encoder, out):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]))
