@@ -12,6 +12,7 @@ namespace {
 
 constexpr absl::Duration kRedraw = absl::Milliseconds(100);
 constexpr absl::Duration kPlainLine = absl::Seconds(10);
+constexpr absl::Duration kPlainPause = absl::Seconds(2);
 constexpr double kPlainStep = 0.1;
 constexpr int kBarWidth = 24;
 
@@ -52,6 +53,7 @@ bool Progress::Due(absl::string_view label, double fraction) const {
   if (fraction >= 1.0) return shown_fraction_ < 1.0;
   const absl::Duration since = clock_.Now() - shown_time_;
   if (console_.options().tty) return since >= kRedraw;
+  if (since < kPlainPause) return false;
   return fraction - shown_fraction_ >= kPlainStep || since >= kPlainLine;
 }
 

@@ -32,8 +32,8 @@ class Progress {
 
   // `label` names the step, `detail` follows the percentage. A new label and
   // a full bar are always shown; anything else as often as the stream allows:
-  // ten times a second on a terminal, else every tenth of the way and every
-  // ten seconds.
+  // ten times a second on a terminal, else every tenth of the way but not
+  // within two seconds, and every ten seconds.
   void Update(absl::string_view label, double fraction,
               absl::string_view detail);
 

@@ -37,12 +37,22 @@ TEST_F(ProgressTest, BarFillsFromEmptyToFull) {
 TEST_F(ProgressTest, PlainLinesComeEveryTenthOfTheWay) {
   const auto console = MakeConsole(false);
   Progress progress(*console, clock_);
-  for (int i = 0; i <= 100; ++i) progress.Update("upload", i / 100.0, "x");
+  for (int i = 0; i <= 100; ++i) {
+    progress.Update("upload", i / 100.0, "x");
+    clock_.Advance(absl::Seconds(1));
+  }
   progress.Finish();
   const std::string text = err_.str();
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 11);
   EXPECT_EQ(text.find('\r'), std::string::npos);
   EXPECT_EQ(text.substr(0, text.find('\n')), "upload     0%  x");
+}
+
+TEST_F(ProgressTest, AQuickStepTakesTwoPlainLines) {
+  const auto console = MakeConsole(false);
+  Progress progress(*console, clock_);
+  for (int i = 0; i <= 100; ++i) progress.Update("upload", i / 100.0, "x");
+  EXPECT_EQ(err_.str(), "upload     0%  x\nupload   100%  x\n");
 }
 
 TEST_F(ProgressTest, PlainLinesAlsoComeEveryTenSeconds) {

@@ -157,11 +157,16 @@ class BadInputCase(workbench.Case):
     def test_streams_that_break_off_leave_nothing_behind(self):
         before = self.bench.call("DatasetService", "ListDatasets")
         self.assert_any_refusal("DatasetService", "PushDataset", [])
-        self.assert_any_refusal("DatasetService", "UploadImages", [])
-        self.assert_any_refusal(
-            "DatasetService", "UploadImages",
-            [self.bench.new("UploadImagesRequest", push_id="no such push",
-                            chunk=b"x", last=True)])
+        self.assertEqual(self.bench.upload("", []).stored_images, 0)
+        data = images.tiny_dataset(seed=99)[0][1]
+        push_id, _ = self.bench.announce("cut", ["disc", "square"],
+                                         [("a/1.png", data, 0, 1)])
+        for upload in (dict(push_id="no such push", chunk=b"x", last=True),
+                       dict(push_id=push_id, chunk=data[:100]),
+                       dict(push_id=push_id, chunk=b"x" * (2 << 20))):
+            self.assert_any_refusal(
+                "DatasetService", "UploadImages",
+                [self.bench.new("UploadImagesRequest", **upload)])
         after = self.bench.call("DatasetService", "ListDatasets")
         self.assertEqual(before, after)
 

@@ -1,19 +1,15 @@
 """kill -9 in the middle of a job: it finishes, bit for bit the same."""
 import pathlib
 import tempfile
+import time
 
 import images
 import promptd_process
 import workbench
 
-# Long enough for several checkpoints (every 5 s) before and after the kill.
-TARGET_SECONDS = 24.0
-KILL_AT = 0.7  # of the job
-
-
-def seconds(job):
-    return (job.end_time.ToNanoseconds() -
-            job.start_time.ToNanoseconds()) * 1e-9
+# promptd writes a checkpoint every 5 s: one is there when we kill.
+KILL_AFTER_SECONDS = 8.0
+FIRST_EPOCHS, MAX_EPOCHS = 200, 10_000
 
 
 class CrashCase(workbench.Case):
@@ -21,6 +17,7 @@ class CrashCase(workbench.Case):
         folder = tempfile.TemporaryDirectory(prefix="promptd-crash-")
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
+        self.items = images.tiny_dataset()
 
     def start(self, name):
         server = promptd_process.Promptd(self.folder / name)
@@ -29,68 +26,77 @@ class CrashCase(workbench.Case):
         self.addCleanup(bench.close)
         return server, bench
 
-    def spec(self, epochs):
-        return dict(task="shapes", dataset="shapes", shots=8,
-                    context_tokens=4, epochs=epochs, batch_size=8, seed=3)
+    def submit(self, bench, epochs):
+        bench.push("shapes", images.CLASSES, self.items)
+        return bench.train(task="shapes", dataset="shapes", shots=8,
+                           context_tokens=4, epochs=epochs, batch_size=8,
+                           seed=3).id
 
-    def epochs_for_target(self, bench):
-        """How many epochs take about TARGET_SECONDS on this machine."""
-        times = []
-        for epochs in (10, 60):
-            spec = {**self.spec(epochs), "task": f"probe-{epochs}"}
-            job, _ = bench.finish(bench.train(**spec).id)
-            self.assertEqual(job.state, workbench.SUCCEEDED,
-                             job.error_message)
-            times.append(seconds(job))
-        per_epoch = max((times[1] - times[0]) / 50, 1e-3)
-        return max(60, min(10_000, int(TARGET_SECONDS / per_epoch)))
-
-    def test_kill_in_the_middle_changes_no_bit(self):
-        items = images.tiny_dataset()
-        server, bench = self.start("calm")
-        bench.push("shapes", images.CLASSES, items)
-        epochs = self.epochs_for_target(bench)
-        calm, _ = bench.finish(bench.train(**self.spec(epochs)).id)
-        self.assertEqual(calm.state, workbench.SUCCEEDED, calm.error_message)
-        expected = bench.export("shapes", calm.version)
-        self.assertEqual(server.stop(), 0, server.tail())
-
-        server, bench = self.start("crashed")
-        bench.push("shapes", images.CLASSES, items)
-        job_id = bench.train(**self.spec(epochs)).id
-        last = self.kill_when_deep_in(server, bench, job_id, epochs)
-
-        server, bench = self.start("crashed")
-        job, events = bench.finish(job_id, last.sequence + 1)
+    def finish_well(self, server, bench, job_id, from_sequence=1):
+        """Follows the job to success and stops the server."""
+        job, events = bench.finish(job_id, from_sequence)
         self.assertEqual(job.state, workbench.SUCCEEDED, job.error_message)
-        self.assertGreaterEqual(job.attempt, 2, "the job was not interrupted")
-        lowest = min(e.progress.epoch for e in events
-                     if e.progress.phase == "train")
-        self.assertGreater(lowest, 0.2 * epochs,
-                           "the job began again instead of resuming")
-        self.assertEqual(events[0].sequence, last.sequence + 1)
-        got = bench.export("shapes", job.version)
-        self.assertEqual(got.context, expected.context)
-        self.assertEqual(job.result, calm.result)
+        context = bench.export("shapes", job.version).context
         self.assertEqual(server.stop(), 0, server.tail())
+        return job, events, context
 
-    def kill_when_deep_in(self, server, bench, job_id, epochs):
-        """kill -9 at KILL_AT of the job; the last event that was seen."""
+    def kill_in_the_middle(self, server, bench, job_id, epochs):
+        """kill -9 with a checkpoint behind and work ahead; the last event
+        that was seen, or None when the job is too fast for that."""
+        began = None
         for event in bench.events(job_id):
-            self.assertNotEqual(event.state, workbench.SUCCEEDED,
-                                "the job ended before it could be killed")
-            if (event.progress.phase == "train" and
-                    event.progress.epoch >= KILL_AT * epochs):
+            if event.progress.phase != "train":
+                continue
+            began = began or time.monotonic()
+            if event.progress.epoch > 0.8 * epochs:
+                break
+            if time.monotonic() - began >= KILL_AFTER_SECONDS:
                 server.kill()
                 bench.close()
                 return event
-        raise AssertionError("the watch ended before the job did")
+        server.stop()
+        return None
+
+    def interrupted_run(self, epochs):
+        """(job, events after the restart, context), or None: too fast."""
+        name = f"crashed-{epochs}"
+        server, bench = self.start(name)
+        job_id = self.submit(bench, epochs)
+        last = self.kill_in_the_middle(server, bench, job_id, epochs)
+        if last is None:
+            return None
+        killed = time.time()
+        server, bench = self.start(name)
+        job, events, context = self.finish_well(server, bench, job_id,
+                                                last.sequence + 1)
+        # What was seen before the kill stays: the log goes on after it.
+        self.assertEqual(events[0].sequence, last.sequence + 1)
+        if job.end_time.ToNanoseconds() * 1e-9 < killed:
+            return None
+        return job, events, context
+
+    def test_kill_in_the_middle_changes_no_bit(self):
+        epochs, outcome = FIRST_EPOCHS, None
+        while outcome is None:
+            self.assertLessEqual(epochs, MAX_EPOCHS, "no job was long enough")
+            outcome = self.interrupted_run(epochs)
+            used, epochs = epochs, epochs * 4
+        job, events, context = outcome
+        self.assertGreaterEqual(job.attempt, 2)
+        lowest = min(e.progress.epoch for e in events
+                     if e.progress.phase == "train")
+        self.assertGreater(lowest, 0, "it began again instead of resuming")
+
+        server, bench = self.start("calm")
+        calm, _, expected = self.finish_well(server, bench,
+                                             self.submit(bench, used))
+        self.assertEqual(calm.attempt, 1)
+        self.assertEqual(context, expected)
+        self.assertEqual(job.result, calm.result)
 
     def test_sigterm_gives_the_job_back_and_a_cancel_outlives_it(self):
-        items = images.tiny_dataset()
         server, bench = self.start("drained")
-        bench.push("shapes", images.CLASSES, items)
-        job_id = bench.train(**self.spec(2000)).id
+        job_id = self.submit(bench, 10_000)
         for event in bench.events(job_id):
             if event.progress.phase == "train":
                 break

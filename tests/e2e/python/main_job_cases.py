@@ -152,14 +152,10 @@ class MainJobCase(workbench.Case):
                          200)
 
     def test_a_second_promptd_on_the_same_data_is_refused(self):
+        folder = pathlib.Path(self.folder.name) / "second"
         with self.assertRaises(RuntimeError) as caught:
-            other = promptd_process.Promptd.__new__(promptd_process.Promptd)
-            self.addCleanup(lambda: other.kill()
-                            if hasattr(other, "process") else None)
-            # The same data directory, but a log and ready file of its own.
-            other.__init__(pathlib.Path(self.folder.name) / "second",
-                           "--data-dir", str(self.server.folder / "data"))
-        self.assertIn("error:", str(caught.exception))
+            promptd_process.Promptd(folder, data_dir=self.server.data_dir)
+        self.assertIn("DATA_DIR_IN_USE", str(caught.exception))
         self.assertTrue(self.server.alive())
         self.bench.call("ServerService", "GetServerInfo")
 

@@ -34,18 +34,18 @@ def die_with_parent():
 
 
 class Promptd:
-    """One promptd on free ports; data and log under `folder`."""
+    """One promptd on free ports; log, and data unless said, in `folder`."""
 
-    def __init__(self, folder, *extra):
+    def __init__(self, folder, *extra, data_dir=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.ready = self.folder / "ready.json"
         self.ready.unlink(missing_ok=True)
         self.log = self.folder / "promptd.log"
-        command = [program("PROMPTD_BIN"), "--data-dir",
-                   str(self.folder / "data"), "--listen", "127.0.0.1:0",
-                   "--http", "127.0.0.1:0", "--ready-file", str(self.ready),
-                   *extra]
+        self.data_dir = pathlib.Path(data_dir or self.folder / "data")
+        command = [program("PROMPTD_BIN"), "--data-dir", str(self.data_dir),
+                   "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0",
+                   "--ready-file", str(self.ready), *extra]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,

@@ -88,7 +88,7 @@ class Client:
         except grpc.RpcError as error:
             raise failure_of(error) from None
 
-    def stream(self, service, method, requests, *, timeout=300):
+    def stream(self, service, method, requests, *, timeout=900):
         """A streaming call; yields replies, raises RpcFailure."""
         stub, _ = self.method("promptd.v1." + service, method)
         try:
