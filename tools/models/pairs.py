@@ -97,8 +97,11 @@ class Pairs:
             labels.append(self.index[concept])
         return images, texts, torch.tensor(labels)
 
-    def retrieval_set(self, style_names, concept_ids, count, seed):
-        """A fixed test: count concepts, one fresh view of each.
+    def retrieval_set(self, style_names, concept_ids, count, seed,
+                      strength=1.0):
+        """A fixed test: count concepts, one fresh view of each, as strongly
+        augmented as asked: 1 is more than training ever does, 0 is an
+        upright sprite on white.
         -> images, labels as text."""
         rng = random.Random(seed)
         wanted, have = set(concept_ids), {}
@@ -109,5 +112,5 @@ class Pairs:
         rows = torch.tensor([rng.choice(have[c]) for c in chosen])
         images, _ = augment.views(
             self.sprites.pixels[rows], self.sprites.can_flip[rows], self.bank,
-            1.0, torch.Generator().manual_seed(seed))
+            strength, torch.Generator().manual_seed(seed))
         return images, [self.sprites.concepts[c]["label"] for c in chosen]

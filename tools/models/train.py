@@ -104,17 +104,18 @@ def retrieval(model, text_side, images, labels):
     return 100 * (best == torch.arange(len(best))).float().mean().item()
 
 
-def retrieval_tests(source):
+def retrieval_tests(source, strength=1.0):
     """256-way tests: trained styles, each unseen style, unseen concepts."""
+    def test(styles, concepts, seed):
+        return source.retrieval_set(styles, concepts, 256, seed, strength)
+
     roles = {role: [s.name for s in sources.STYLES if s.role == role]
              for role in ("train", "unseen", "eval")}
     unknown = [c for c in source.sprites.concepts if c not in source.index]
-    tests = {"trained": source.retrieval_set(roles["train"], source.ids,
-                                             256, 11)}
+    tests = {"trained": test(roles["train"], source.ids, 11)}
     for style in roles["unseen"] + roles["eval"]:
-        tests[style] = source.retrieval_set([style], source.ids, 256, 12)
-    tests["new-concepts"] = source.retrieval_set(roles["train"], unknown,
-                                                 256, 13)
+        tests[style] = test([style], source.ids, 12)
+    tests["new-concepts"] = test(roles["train"], unknown, 13)
     return tests
 
 
