@@ -34,8 +34,8 @@ using ConvAddSignature = at::Tensor(const at::Tensor&, const at::Tensor&,
                                     const std::optional<at::Tensor>&,
                                     at::IntArrayRef, at::IntArrayRef,
                                     at::IntArrayRef, int64_t, std::string_view,
-                                    std::optional<at::Scalar>,
-                                    OptionalText, Scalars, OptionalText);
+                                    std::optional<at::Scalar>, OptionalText,
+                                    Scalars, OptionalText);
 
 std::optional<c10::OperatorHandle> Find(const char* name,
                                         const char* overload) {
