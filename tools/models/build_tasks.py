@@ -111,6 +111,8 @@ def build(task, spec, art, out):
                             if (c, s) in art.rows], f"{task}/{name}")
     card = {"task": task, "about": spec["about"], "image_side": SIDE,
             "classes": len(deals), "splits": {}}
+    if "note" in spec:
+        card["note"] = spec["note"]
     for split, wanted in WANTED.items():
         images, every = 0, []
         for name, dealt in deals.items():
@@ -152,7 +154,7 @@ def card_text(card):
     lines = [f"# Task: {card['task']}", "", card["about"],
              f"{card['classes']} classes, {card['image_side']} px images. A "
              "sprite is one concept drawn in one style; no sprite is in two "
-             "splits.", "",
+             "splits.", "", *([card["note"], ""] if "note" in card else []),
              "| split | images | sprites | fewest sprites in a class | in "
              "styles the encoder never saw | of concepts it never saw |",
              "| --- | --- | --- | --- | --- | --- |"]
