@@ -7,6 +7,8 @@
 #   make parity   compare with open_clip, live, on random and real weights
 #   make format   format the C++ sources        make lint   check them
 #   make clean    remove the build folder
+#   make report-tasks             zero-shot, probe and CoOp on bundled tasks
+#   make train-embedded-encoder   the embedded encoder, from its sources
 #
 # PROMPTD_TORCH=cuda chooses the CUDA build of LibTorch.
 
@@ -14,7 +16,6 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 JOBS ?= $(shell nproc)
 CTEST_ARGS ?=
-PYTHON := .venv/bin/python
 SOURCES := $(shell git ls-files '*.cc' '*.h' 2>/dev/null)
 
 .DEFAULT_GOAL := build
@@ -58,11 +59,11 @@ lint: setup-test $(BUILD)/build.ninja
 
 report-tasks:
 	scripts/setup models
-	$(PYTHON) tools/models/report.py
+	VENV=.venv tools/models/train_embedded_encoder.sh report
 
 train-embedded-encoder:
 	scripts/setup models
-	tools/models/train_embedded_encoder.sh
+	VENV=.venv tools/models/train_embedded_encoder.sh
 
 clean:
 	rm -rf build

@@ -13,6 +13,8 @@ FIRST_EPOCHS, MAX_EPOCHS = 200, 10_000
 
 
 class CrashCase(workbench.Case):
+    maxDiff = None
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="promptd-crash-")
         self.addCleanup(folder.cleanup)
@@ -82,7 +84,8 @@ class CrashCase(workbench.Case):
             outcome = self.interrupted_run(epochs)
             used, epochs = epochs, epochs * 4
         job, events, context = outcome
-        self.assertGreaterEqual(job.attempt, 2)
+        self.assertTrue(any("worker was lost" in e.message for e in events),
+                        [e.message for e in events])
         lowest = min(e.progress.epoch for e in events
                      if e.progress.phase == "train")
         self.assertGreater(lowest, 0, "it began again instead of resuming")
@@ -90,9 +93,12 @@ class CrashCase(workbench.Case):
         server, bench = self.start("calm")
         calm, _, expected = self.finish_well(server, bench,
                                              self.submit(bench, used))
-        self.assertEqual(calm.attempt, 1)
         self.assertEqual(context, expected)
-        self.assertEqual(job.result, calm.result)
+        # Each server has its own message classes, so fields are compared.
+        for field in ("images", "accuracy", "macro_f1", "zero_shot_accuracy",
+                      "ece"):
+            self.assertAlmostEqual(getattr(job.result, field),
+                                   getattr(calm.result, field), 5, field)
 
     def test_sigterm_gives_the_job_back_and_a_cancel_outlives_it(self):
         server, bench = self.start("drained")
