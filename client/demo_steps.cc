@@ -26,7 +26,11 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kShownClasses = 6;
-constexpr int kShownMetrics = 8;
+// What the metrics say about the job and the images of a demo.
+constexpr const char* kShownMetrics[] = {
+    "promptd_jobs_finished_total", "promptd_training_steps_total",
+    "promptd_images_total", "promptd_stage_duration_seconds_count",
+    "promptd_grpc_requests_total{code=\"OK\",method=\"Classify\""};
 
 // Where the demo shows what the commands would have printed: the result
 // stream holds only the last line.
@@ -190,13 +194,11 @@ absl::Status MetricsStep(Session& session, const std::string& http_address) {
   ASSIGN_OR_RETURN(const std::string text,
                    HttpGet(http_address, "/metrics", absl::Seconds(10)));
   int shown = 0;
-  for (absl::string_view line : absl::StrSplit(text, '\n')) {
-    const bool interesting = absl::StartsWith(line, "promptd_") &&
-                             (absl::StrContains(line, "_count") ||
-                              absl::StrContains(line, "_total") ||
-                              absl::StrContains(line, "jobs{")) &&
-                             !absl::EndsWith(line, " 0");
-    if (interesting && shown < kShownMetrics) {
+  for (const char* metric : kShownMetrics) {
+    for (absl::string_view line : absl::StrSplit(text, '\n')) {
+      if (!absl::StartsWith(line, metric) || absl::EndsWith(line, " 0")) {
+        continue;
+      }
       Shown(session) << Printable(line) << "\n";
       ++shown;
     }
