@@ -17,7 +17,7 @@
 namespace promptd::clip {
 namespace {
 
-constexpr int64_t kSummationBlock = 128;
+constexpr int64_t kSummationBlock = 256;
 
 // oneDNN's blocked linear layer. It has no ATen/ops header; the dispatcher
 // knows it wherever the build has oneDNN.
@@ -28,13 +28,20 @@ using LinearSignature = at::Tensor(const at::Tensor&, const at::Tensor&,
                                    c10::List<std::optional<at::Scalar>>,
                                    std::optional<std::string_view>);
 
-std::optional<c10::OperatorHandle> Find(const char* name) {
-  return c10::Dispatcher::singleton().findSchema({name, ""});
+using LinearAddSignature = at::Tensor(const at::Tensor&, const at::Tensor&,
+                                      const at::Tensor&,
+                                      const std::optional<at::Tensor>&,
+                                      std::string_view);
+
+std::optional<c10::OperatorHandle> Find(const char* name,
+                                        const char* overload = "") {
+  return c10::Dispatcher::singleton().findSchema({name, overload});
 }
 
 bool HasBlockedLinear() {
   static const bool found = Find("mkldnn::_reorder_linear_weight") &&
-                            Find("mkldnn::_linear_pointwise");
+                            Find("mkldnn::_linear_pointwise") &&
+                            Find("mkldnn::_linear_pointwise", "binary");
   return found;
 }
 
@@ -54,6 +61,14 @@ at::Tensor BlockedLinear(const at::Tensor& x, const at::Tensor& packed,
                      c10::List<std::optional<at::Scalar>>(), "");
 }
 
+// x W^T + sum.
+at::Tensor BlockedLinearAdd(const at::Tensor& x, const at::Tensor& packed,
+                            const at::Tensor& sum) {
+  static const auto linear =
+      Find("mkldnn::_linear_pointwise", "binary")->typed<LinearAddSignature>();
+  return linear.call(x.contiguous(), sum, packed, std::nullopt, "add");
+}
+
 bool CanPack(const at::Tensor& weight) {
   return weight.device().is_cpu() && weight.scalar_type() == at::kFloat &&
          weight.numel() > 0 && HasBlockedLinear();
@@ -67,8 +82,7 @@ struct FrozenLinear::Backward {
   at::Tensor packed;
 };
 
-FrozenLinear::FrozenLinear(const at::Tensor& weight, const at::Tensor& bias,
-                           Summation summation)
+FrozenLinear::FrozenLinear(const at::Tensor& weight, const at::Tensor& bias)
     : in_(weight.size(1)), out_(weight.size(0)), bias_(bias) {
   const at::NoGradGuard no_grad;
   TORCH_CHECK(weight.dim() == 2, "a linear weight has two dimensions");
@@ -77,11 +91,9 @@ FrozenLinear::FrozenLinear(const at::Tensor& weight, const at::Tensor& bias,
     weight_ = contiguous;
     return;
   }
-  const int64_t block =
-      summation == Summation::kPlain ? in_ : std::min(in_, kSummationBlock);
-  for (int64_t begin = 0; begin < in_; begin += block) {
+  for (int64_t begin = 0; begin < in_; begin += kSummationBlock) {
     forward_packed_.push_back(
-        Pack(contiguous.narrow(1, begin, std::min(block, in_ - begin))
+        Pack(contiguous.narrow(1, begin, std::min(kSummationBlock, in_ - begin))
                  .contiguous()));
   }
   backward_ = std::make_shared<Backward>();
@@ -93,16 +105,13 @@ at::Tensor FrozenLinear::Forward(const at::Tensor& x) const {
               "], got ", x.sizes());
   if (!packed()) return at::linear(x, weight_, bias_);
   if (x.size(0) == 0) return x.new_zeros({0, out_});
-  if (forward_packed_.size() == 1) {
-    return BlockedLinear(x, forward_packed_[0], bias_);
-  }
   at::Tensor y;
   for (size_t i = 0; i < forward_packed_.size(); ++i) {
     const int64_t begin = static_cast<int64_t>(i) * kSummationBlock;
-    const at::Tensor part = BlockedLinear(
-        x.narrow(1, begin, std::min(kSummationBlock, in_ - begin)),
-        forward_packed_[i], i == 0 ? bias_ : at::Tensor());
-    y = i == 0 ? part : y.add_(part);
+    const at::Tensor part =
+        x.narrow(1, begin, std::min(kSummationBlock, in_ - begin));
+    y = i == 0 ? BlockedLinear(part, forward_packed_[i], bias_)
+               : BlockedLinearAdd(part, forward_packed_[i], y);
   }
   return y;
 }

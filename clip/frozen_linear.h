@@ -9,24 +9,19 @@
 
 namespace promptd::clip {
 
-// How the products of one output are summed in the forward.
-enum class Summation {
-  kPlain,    // one after the other, fastest
-  kBlocked,  // in blocks of 128 that are summed last: half the rounding error
-};
-
 // y = x W^T + b, and dx = dy W for the backward of a frozen layer; both
 // directions run on weights in oneDNN's blocked layout: W's is made at
 // construction, W^T's on the first InputGradient. Where that layout does not
 // apply (another device, a build without oneDNN) the plain operators run. Both
-// functions throw c10::Error on a shape mismatch. float32. Immutable and
+// functions throw c10::Error on a shape mismatch. float32; the
+// forward sums in blocks of 256 inputs, which costs about a seventh of the time
+// and takes away nearly half of the rounding error. Immutable and
 // thread-safe; copies share the weights; callers hold a no-grad guard.
 class FrozenLinear {
  public:
   FrozenLinear() = default;
   // weight [out, in], bias [out] or undefined; both float32.
-  FrozenLinear(const at::Tensor& weight, const at::Tensor& bias,
-               Summation summation = Summation::kPlain);
+  FrozenLinear(const at::Tensor& weight, const at::Tensor& bias);
 
   // x [rows, in] -> [rows, out].
   at::Tensor Forward(const at::Tensor& x) const;

@@ -35,11 +35,8 @@ TextBlock::TextBlock(const TextBlockWeights& weights, int64_t heads,
                      bool quick_gelu, bool last)
     : quick_gelu_(quick_gelu),
       norm_1_(weights.ln_1_weight, weights.ln_1_bias),
-      norm_2_(weights.ln_2_weight, weights.ln_2_bias) {
-  // The last block runs on few rows: there, accuracy is nearly free.
-  const Summation summation = last ? Summation::kBlocked : Summation::kPlain;
-  out_ =
-      FrozenLinear(weights.out_proj_weight, weights.out_proj_bias, summation);
+      norm_2_(weights.ln_2_weight, weights.ln_2_bias),
+      out_(weights.out_proj_weight, weights.out_proj_bias) {
   const int64_t width = weights.out_proj_weight.size(0);
   const double scale = 1.0 / std::sqrt(static_cast<double>(width / heads));
   const at::Tensor& w = weights.in_proj_weight;
@@ -49,7 +46,7 @@ TextBlock::TextBlock(const TextBlockWeights& weights, int64_t heads,
   const at::Tensor rest_weight = w.narrow(0, width, 2 * width);
   const at::Tensor rest_bias = b.narrow(0, width, 2 * width);
   if (last) {
-    query_ = FrozenLinear(query_weight, query_bias, summation);
+    query_ = FrozenLinear(query_weight, query_bias);
     key_value_ = FrozenLinear(rest_weight, rest_bias.contiguous());
   } else {
     qkv_ = FrozenLinear(at::cat({query_weight, rest_weight}),
@@ -57,9 +54,8 @@ TextBlock::TextBlock(const TextBlockWeights& weights, int64_t heads,
   }
   const double factor = quick_gelu ? kQuickGelu : 1.0;
   fc_ = FrozenLinear(weights.c_fc_weight.mul(factor),
-                     weights.c_fc_bias.mul(factor), summation);
-  proj_ = FrozenLinear(weights.c_proj_weight.div(factor), weights.c_proj_bias,
-                       summation);
+                     weights.c_fc_bias.mul(factor));
+  proj_ = FrozenLinear(weights.c_proj_weight.div(factor), weights.c_proj_bias);
 }
 
 at::Tensor TextBlock::Mlp(const at::Tensor& x, MlpSaved* saved) const {

@@ -28,8 +28,7 @@ TextTower::TextTower(TextWeights weights) : weights_(std::move(weights)) {
                          layer + 1 == layers);
   }
   norm_final_ = FrozenNorm(weights_.ln_final_weight, weights_.ln_final_bias);
-  projection_ = FrozenLinear(weights_.text_projection.t(), at::Tensor(),
-                             Summation::kBlocked);
+  projection_ = FrozenLinear(weights_.text_projection.t(), at::Tensor());
 }
 
 at::Tensor TextTower::Embed(const std::vector<int64_t>& ids,

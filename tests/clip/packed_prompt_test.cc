@@ -1,5 +1,4 @@
 // The packed prompt path against CLIP's plain 77-token path with autograd.
-#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
@@ -102,11 +101,7 @@ void PrintTo(const Case& c, std::ostream* out) {
        << c.context_tokens << " chunk rows " << c.max_chunk_rows;
 }
 
-class PackedPromptTest : public ::testing::TestWithParam<Case> {
- protected:
-  // The machine may be shared: spinning OpenMP teams would fight.
-  static void SetUpTestSuite() { at::set_num_threads(1); }
-};
+class PackedPromptTest : public ::testing::TestWithParam<Case> {};
 
 TEST_P(PackedPromptTest, EqualsThePlainPathForwardAndBackward) {
   const Case c = GetParam();
@@ -135,8 +130,9 @@ TEST_P(PackedPromptTest, EqualsThePlainPathForwardAndBackward) {
   EXPECT_LE(RelativeError(features, exact.features), 1e-6);
   EXPECT_LE(RelativeError(gradient, exact.gradient), 1e-5);
   const Reference plain = PlainPrompt(weights, rows, context, d_features);
-  // At width 512 the float32 reference itself is up to 8e-7 off.
-  EXPECT_LE(RelativeError(features, plain.features), wide ? 1.5e-6 : 1e-6);
+  // At width 512 the float32 reference is itself up to 8e-7 off the exact
+  // value, as the packed path is: their difference may be a little more.
+  EXPECT_LE(RelativeError(features, plain.features), wide ? 1.2e-6 : 1e-6);
   EXPECT_LE(RelativeError(gradient, plain.gradient), 1e-5);
 }
 
@@ -153,8 +149,6 @@ INSTANTIATE_TEST_SUITE_P(
 
 class PromptBatchTest : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() { at::set_num_threads(1); }
-
   PromptBatchTest()
       : config_(TinyTextConfig(64, 4, 3, true)),
         weights_(RandomTextWeights(config_, 3)),

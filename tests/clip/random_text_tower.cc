@@ -1,5 +1,8 @@
 #include "tests/clip/random_text_tower.h"
 
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
+
 #include <cmath>
 #include <random>
 #include <utility>
@@ -7,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
+#include "gtest/gtest.h"
 #include "weights/safetensors.h"
 
 namespace promptd::clip {
@@ -15,6 +19,22 @@ namespace {
 constexpr int kVocabulary = 600;
 constexpr int32_t kDot = 269;
 constexpr int32_t kPlaceholder = 343;
+
+// The machine may be shared, and spinning OpenMP teams would fight; LibTorch
+// seeds itself at random.
+class MakeTestsRepeatable : public ::testing::EmptyTestEventListener {
+  void OnTestStart(const ::testing::TestInfo&) override {
+    at::set_num_threads(1);
+    at::Generator generator = at::detail::getDefaultCPUGenerator();
+    generator.set_current_seed(7);
+  }
+};
+
+[[maybe_unused]] const bool kRepeatable = [] {
+  ::testing::UnitTest::GetInstance()->listeners().Append(
+      new MakeTestsRepeatable);
+  return true;
+}();
 
 class Filler {
  public:

@@ -1,9 +1,7 @@
 #include "clip/text_tower.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/randn.h>
 #include <ATen/ops/tensor.h>
 
 #include <map>
@@ -83,8 +81,6 @@ TEST(TextTowerTest, NamesEveryTensorThatIsMissingOrMisshapen) {
 
 class PlainTextEncoderTest : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() { at::set_num_threads(1); }
-
   PlainTextEncoderTest()
       : config_(TinyTextConfig(64, 4, 2, true)),
         weights_(RandomTextWeights(config_, 5)) {}
