@@ -9,6 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "clip/unicode_text.h"
 
 namespace promptd::clip {
 namespace {
@@ -44,13 +45,6 @@ const EntityTable& Entities() {
   return *table;
 }
 
-// What HTML5 makes of 0x80..0x9F, which Windows-1252 fills; 0 keeps the value.
-constexpr char32_t kC1[32] = {
-    0x20ac, 0x81,   0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021,
-    0x02c6, 0x2030, 0x0160, 0x2039, 0x0152, 0x8d,   0x017d, 0x8f,
-    0x90,   0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014,
-    0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0x9d,   0x017e, 0x0178};
-
 // Code points that a numeric reference must not produce: they vanish.
 bool IsForbidden(char32_t code) {
   return (code >= 0x1 && code <= 0x8) || code == 0xb ||
@@ -61,7 +55,7 @@ bool IsForbidden(char32_t code) {
 std::u32string NumericReference(char32_t code) {
   if (code == 0) return U"\uFFFD";
   if (code >= 0x80 && code <= 0x9f) {
-    return std::u32string(1, kC1[code - 0x80]);
+    return std::u32string(1, FromWindows1252(code));
   }
   if ((code >= 0xd800 && code <= 0xdfff) || code > 0x10ffff) {
     return U"\uFFFD";
@@ -129,6 +123,58 @@ size_t ReadNamed(const std::u32string& text, size_t at, std::u32string& out) {
   return 0;
 }
 
+// Names in capitals that ftfy reads too, with their semicolon: those of
+// all-small names whose capitals mean nothing to HTML.
+const EntityTable& CapitalEntities() {
+  static const EntityTable* const table = [] {
+    auto* made = new EntityTable();
+    for (const auto& [name, value] : Entities()) {
+      if (name.back() != ';' || name != absl::AsciiStrToLower(name)) continue;
+      const std::string capitals = absl::AsciiStrToUpper(name);
+      const std::u32string reference =
+          U"&" + std::u32string(capitals.begin(), capitals.end());
+      if (UnescapeHtml(reference) != reference) continue;
+      (*made)[capitals] = ToUpper(value);
+    }
+    return made;
+  }();
+  return *table;
+}
+
+bool IsAsciiAlphanumeric(char32_t c) {
+  return c < 0x80 && absl::ascii_isalnum(static_cast<unsigned char>(c));
+}
+
+// The length of what ftfy takes for a reference at the '&' at `at`: a name or
+// a number of 1 to 24 letters and digits, with its semicolon. 0 without one.
+size_t WholeReference(const std::u32string& text, size_t at) {
+  constexpr size_t kLongest = 24;
+  size_t i = at + 1;
+  if (i < text.size() && text[i] == U'#') ++i;
+  const size_t name = i;
+  while (i < text.size() && IsAsciiAlphanumeric(text[i])) ++i;
+  if (i == name || i - name > kLongest || i == text.size() || text[i] != U';') {
+    return 0;
+  }
+  return i + 1 - at;
+}
+
+// What ftfy puts for a whole reference, "&...;"; itself when it is unknown.
+std::u32string WholeReferenceValue(const std::u32string& reference) {
+  if (reference[1] == U'#') {
+    // A semicolon in the result was not part of the number, or is what the
+    // number stands for, which ftfy does not tell apart.
+    std::u32string value = UnescapeHtml(reference);
+    return value.find(U';') == std::u32string::npos ? value : reference;
+  }
+  const std::string name(reference.begin() + 1, reference.end());
+  if (const auto found = Entities().find(name); found != Entities().end()) {
+    return found->second;
+  }
+  const auto found = CapitalEntities().find(name);
+  return found == CapitalEntities().end() ? reference : found->second;
+}
+
 }  // namespace
 
 std::u32string UnescapeHtml(const std::u32string& text) {
@@ -147,6 +193,21 @@ std::u32string UnescapeHtml(const std::u32string& text) {
     } else {
       result += value;
       i += 1 + length;
+    }
+  }
+  return result;
+}
+
+std::u32string UnescapeWholeEntities(const std::u32string& text) {
+  std::u32string result;
+  result.reserve(text.size());
+  for (size_t i = 0; i < text.size();) {
+    const size_t length = text[i] == U'&' ? WholeReference(text, i) : 0;
+    if (length == 0) {
+      result.push_back(text[i++]);
+    } else {
+      result += WholeReferenceValue(text.substr(i, length));
+      i += length;
     }
   }
   return result;

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "clip/html_unescape.h"
+#include "clip/text_repair.h"
 #include "clip/unicode_text.h"
 #include "clip/word_split.h"
 #include "common/error.h"
@@ -184,8 +185,8 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(
     return MakeError(absl::StatusCode::kInvalidArgument, "BAD_UTF8",
                      "a text is not valid UTF-8: send it as UTF-8");
   }
-  const std::u32string clean =
-      ToLower(CollapseWhitespace(UnescapeHtml(UnescapeHtml(*decoded))));
+  const std::u32string clean = ToLower(
+      CollapseWhitespace(UnescapeHtml(UnescapeHtml(RepairText(*decoded)))));
   std::vector<int32_t> ids;
   for (const std::u32string& word : SplitWords(clean)) {
     const std::string bytes = EncodeUtf8(word);

@@ -1,5 +1,7 @@
 // CLIP's byte-pair tokenizer, id for id what open_clip's SimpleTokenizer
-// gives, without ftfy's repair of wrongly decoded text. No torch.
+// gives, ftfy's repairs of characters included. The exception is text that was
+// decoded with the wrong encoding (UTF-8 as Latin-1, say), which ftfy decodes
+// again: clip/text_repair.h says which that is. No torch.
 //
 //   ASSIGN_OR_RETURN(const Tokenizer tokenizer, Tokenizer::FromMerges(text));
 //   ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
@@ -27,9 +29,10 @@ class Tokenizer {
   // INVALID_ARGUMENT (BAD_MERGES) names the line.
   static absl::StatusOr<Tokenizer> FromMerges(absl::string_view merges);
 
-  // Cleans the text (HTML unescaped twice, white space collapsed, lower case)
-  // and splits it into ids, without SOT and EOT. The text "<end_of_text>" is
-  // one id, as in open_clip. INVALID_ARGUMENT (BAD_UTF8, TEXT_TOO_LONG).
+  // Cleans the text (characters repaired, HTML unescaped twice, white space
+  // collapsed, lower case) and splits it into ids, without SOT and EOT. The
+  // text "<end_of_text>" is one id, as in open_clip. INVALID_ARGUMENT
+  // (BAD_UTF8, TEXT_TOO_LONG).
   absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view text) const;
 
   // SOT, the text's ids, EOT; at most `context_length` of them. Refuses a

@@ -1,6 +1,7 @@
 #include "tests/clip/golden_paths.h"
 
 #include <cstdlib>
+#include <filesystem>
 
 namespace promptd::clip {
 namespace {
@@ -20,6 +21,12 @@ std::string GoldenDir() {
 std::string EncoderPath(const std::string& name) {
   if (name == "embedded") return SourceDir() + "/models/embedded";
   return GoldenDir() + "/" + name;
+}
+
+std::string ClipMergesPath() {
+  const std::string shipped = SourceDir() + "/models/clip/merges.txt";
+  return std::filesystem::exists(shipped) ? shipped
+                                          : GoldenDir() + "/clip_merges.txt";
 }
 
 }  // namespace promptd::clip

@@ -1,23 +1,30 @@
-"""Token ids of open_clip's SimpleTokenizer, ftfy switched off.
+"""Token ids of open_clip's SimpleTokenizer, with ftfy, as it is used.
 
-usage: make_tokenizer_goldens.py MERGES OUT_DIR [SEED]
+usage: make_tokenizer_goldens.py MERGES OUT_DIR [SEED [COUNT]]
 
-Writes OUT_DIR/tokenizer.jsonl, one {"text": ..., "ids": [...]} a line, and
-OUT_DIR/tokenizer_code_points.json: for every code point that Unicode has
-assigned (large uniform blocks thinned), a SHA-256 over its ids in context.
+Writes into OUT_DIR
+  tokenizer.jsonl: [text, digest, digest, digest] a line, about COUNT of them;
+      a digest is the beginning of a SHA-256: of what ftfy.fix_text gives, of
+      the ids with MERGES, of the ids with CLIP's own vocabulary;
+  tokenizer_code_points.json: for every code point that Unicode has assigned
+      (large uniform blocks thinned), a SHA-256 over its ids in context;
+  clip_merges.txt, when OUT_DIR is not the committed one: CLIP's vocabulary.
+
+Texts whose ids would be others if ftfy did not decode mojibake are left out
+and counted: the C++ leaves that step out, see docs/parity.md.
 """
 
+import collections
+import functools
 import hashlib
 import json
-import random
 import sys
 import unicodedata
 from pathlib import Path
 
 import reference
+import text_corpus
 
-TEMPLATES = ["a photo of a {}.", "X X X X {}.", "{}", "itap of the {}!",
-             "a {} (close-up).", "A Bad Photo Of The {}..."]
 FIXED = [
     "X", ".", "", " ", ").", "X.", "kite (bird of prey)", "ram (adult male)",
     "don't can't it's we're they've i'm he'll she'd", "'S 'T 'RE 'VE 'LL",
@@ -83,53 +90,100 @@ def context(char):
     return f"{char}a{char}B {char}1{char} .{char}'s\u03a3{char} &lt{char}"
 
 
-def strings(seed):
-    open_clip = reference.import_open_clip()
-    rng = random.Random(seed)
-    names = list(open_clip.IMAGENET_CLASSNAMES)
-    out = FIXED + ENTITIES
-    for i, name in enumerate(names):
-        out.append(TEMPLATES[i % len(TEMPLATES)].format(name))
-    points = assigned()
-    ascii_text = [chr(i) for i in range(32, 127)]
-    pieces = FIXED[:-6] + ENTITIES + names[:200]
-    for _ in range(500):
-        out.append("".join(rng.choices(ascii_text, k=rng.randint(1, 40))))
-    for _ in range(500):
-        out.append("".join(chr(p) for p in
-                           rng.choices(points, k=rng.randint(1, 12))))
-    for _ in range(500):
-        out.append(rng.choice(["", " ", "\t\n ", "\u3000"]).join(
-            rng.choices(pieces, k=rng.randint(2, 5))))
-    return out
+def strings(count, seed):
+    """(stratum, text) without repetition."""
+    names = list(reference.import_open_clip().IMAGENET_CLASSNAMES)
+    seen = set()
+    fixed = [("fixed", text) for text in FIXED + ENTITIES]
+    for stratum, text in fixed + list(text_corpus.corpus(count, seed, names)):
+        if text not in seen and len(text.encode()) <= 4096:
+            seen.add(text)
+            yield stratum, text
 
 
-def main(merges, out, seed):
-    out.mkdir(parents=True, exist_ok=True)
-    tokenizer = reference.tokenizer(Path(merges).read_text(encoding="utf-8"))
-    with reference.without_ftfy():
-        with open(out / "tokenizer.jsonl", "w", encoding="ascii") as lines:
-            for text in strings(seed):
-                lines.write(json.dumps(
-                    {"text": text, "ids": tokenizer.encode(text)},
-                    separators=(",", ":")) + "\n")
-        points = assigned()
-        digest = hashlib.sha256()
-        blocks = {}
-        for index, point in enumerate(points):
-            ids = tokenizer.encode(context(chr(point)))
-            tokenizer.cache.clear()
-            tokenizer.cache.update(
-                {t: t for t in ("<start_of_text>", "<end_of_text>")})
-            digest.update((" ".join(map(str, ids)) + "\n").encode())
-            if (index + 1) % 1000 == 0 or index + 1 == len(points):
-                blocks[str(point)] = digest.hexdigest()
-                digest = hashlib.sha256()
-    (out / "tokenizer_code_points.json").write_text(
+class Reference:
+    """open_clip's tokenizer with two vocabularies."""
+
+    def __init__(self, merges):
+        self.module = reference.import_open_clip().tokenizer
+        self.tokenizers = [reference.tokenizer(merges),
+                           self.module.SimpleTokenizer()]
+        # The real one; it is asked three times for each text.
+        self.fix_text = functools.lru_cache(8)(self.module.ftfy.fix_text)
+        self.module.ftfy.fix_text = self.fix_text
+
+    def decodes_mojibake(self, text):
+        return self.fix_text(text) != self.fix_text(text, fix_encoding=False)
+
+    def ids(self, text):
+        """Of both vocabularies; caches stay small."""
+        out = []
+        for tokenizer in self.tokenizers:
+            out.append(tokenizer.encode(text))
+            if len(tokenizer.cache) > 50000:
+                tokenizer.cache = {t: t for t in ("<start_of_text>",
+                                                  "<end_of_text>")}
+        return out
+
+
+def shortened(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def joined(ids):
+    return " ".join(map(str, ids))
+
+
+def write_strings(path, asked, count, seed):
+    kept, left_out = collections.Counter(), collections.Counter()
+    with open(path, "w", encoding="utf-8", newline="\n") as lines:
+        for stratum, text in strings(count, seed):
+            if asked.decodes_mojibake(text):
+                left_out[stratum] += 1
+                continue
+            kept[stratum] += 1
+            digests = [shortened(asked.fix_text(text)),
+                       *(shortened(joined(ids)) for ids in asked.ids(text))]
+            lines.write(json.dumps([text, *digests], ensure_ascii=False,
+                                   separators=(",", ":")) + "\n")
+    for stratum in kept | left_out:
+        print(f"{stratum}: {kept[stratum]} strings, "
+              f"{left_out[stratum]} left out as mojibake")
+    print(f"all: {kept.total()} strings, {left_out.total()} left out")
+
+
+def write_code_points(path, asked):
+    points, left_out = [], 0
+    digest, blocks, buffered = hashlib.sha256(), {}, 0
+    for point in assigned():
+        if asked.decodes_mojibake(context(chr(point))):
+            left_out += 1
+            continue
+        points.append(point)
+        digest.update((joined(asked.ids(context(chr(point)))[0]) + "\n").encode())
+        buffered += 1
+        if buffered == 1000:
+            blocks[str(point)] = digest.hexdigest()
+            digest, buffered = hashlib.sha256(), 0
+    if buffered:
+        blocks[str(points[-1])] = digest.hexdigest()
+    path.write_text(
         json.dumps({"ranges": ranges(points), "digest_up_to": blocks},
                    separators=(",", ":")) + "\n")
+    print(f"code points: {len(points)}, {left_out} left out as mojibake")
+
+
+def main(merges, out, seed, count):
+    out.mkdir(parents=True, exist_ok=True)
+    asked = Reference(Path(merges).read_text(encoding="utf-8"))
+    write_strings(out / "tokenizer.jsonl", asked, count, seed)
+    write_code_points(out / "tokenizer_code_points.json", asked)
+    if "tests" not in out.parts:
+        (out / "clip_merges.txt").write_text(
+            reference.clip_merges(49152 - 256 - 2), encoding="utf-8")
 
 
 if __name__ == "__main__":
     main(sys.argv[1], Path(sys.argv[2]),
-         int(sys.argv[3]) if len(sys.argv) > 3 else 1)
+         int(sys.argv[3]) if len(sys.argv) > 3 else 1,
+         int(sys.argv[4]) if len(sys.argv) > 4 else 4000)
