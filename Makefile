@@ -48,7 +48,7 @@ bench: setup $(BUILD)/build.ninja
 
 parity: $(BUILD)/build.ninja
 	scripts/setup parity
-	cmake --build $(BUILD) -j $(JOBS) --target clip_test
+	cmake --build $(BUILD) -j $(JOBS) --target clip_test datasets_test
 	tools/goldens/parity.sh $(BUILD)
 
 format:

@@ -29,7 +29,9 @@ bool IsWebp(absl::string_view bytes) {
 bool IsCutMagic(absl::string_view bytes) {
   return absl::StartsWith(kJpegMagic, bytes) ||
          absl::StartsWith(kPngMagic, bytes) ||
-         absl::StartsWith(kRiffMagic, bytes);
+         absl::StartsWith(kRiffMagic, bytes) ||
+         (absl::StartsWith(bytes, kRiffMagic) &&
+          (bytes.size() < 8 || absl::StartsWith(kWebpMagic, bytes.substr(8))));
 }
 
 }  // namespace

@@ -23,10 +23,18 @@ struct ImageLimits {
   int max_jpeg_scans = 100;         // progressive JPEGs have about 10
 };
 
+// Samples that are decoded in their own way.
+enum class ImageSamples {
+  kUsual,
+  kGrey16,  // PNG, one channel of 16 bits
+  kCmyk,    // JPEG, four components
+};
+
 struct ImageHeader {
   ImageFormat format = ImageFormat::kJpeg;
   int width = 0;
   int height = 0;
+  ImageSamples samples = ImageSamples::kUsual;
 };
 
 // The header of one complete still image. The dimensions are held against the

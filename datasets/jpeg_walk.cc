@@ -55,6 +55,7 @@ absl::StatusOr<ImageHeader> ReadFrameHeader(uint32_t marker,
     return UndecodableImage(ImageFormat::kJpeg,
                             absl::StrCat(components, " colour components"));
   }
+  if (components == 4) header.samples = ImageSamples::kCmyk;
   return header;
 }
 

@@ -9,6 +9,7 @@ namespace {
 constexpr size_t kSignatureBytes = 8;
 constexpr size_t kChunkOverhead = 12;  // length, type, CRC
 constexpr uint32_t kHeaderBytes = 13;
+constexpr uint32_t kGrey = 0;  // colour type
 
 uint32_t Crc32(absl::string_view bytes) {
   uint32_t crc = 0xffffffff;
@@ -37,8 +38,11 @@ absl::StatusOr<ImageHeader> ReadHeaderChunk(absl::string_view bytes,
   const int64_t width = BigEndian32(type_and_body, 4);
   const int64_t height = BigEndian32(type_and_body, 8);
   RETURN_IF_ERROR(CheckDimensions(width, height, limits));
+  const bool grey16 =
+      ByteAt(type_and_body, 12) == 16 && ByteAt(type_and_body, 13) == kGrey;
   return ImageHeader{ImageFormat::kPng, static_cast<int>(width),
-                     static_cast<int>(height)};
+                     static_cast<int>(height),
+                     grey16 ? ImageSamples::kGrey16 : ImageSamples::kUsual};
 }
 
 }  // namespace

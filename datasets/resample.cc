@@ -87,55 +87,82 @@ void ResampleRow(const uint8_t* source, const std::vector<Taps>& taps,
   }
 }
 
-// One row of the output from the rows of `source` that `tap` names, counted
-// from `first_row`, the source row that `source` begins with.
-void ResampleColumns(const std::vector<uint8_t>& source, size_t row_bytes,
-                     int first_row, const Taps& tap, std::vector<int32_t>* sums,
-                     uint8_t* out) {
+// One row of `sums->size()` bytes from the rows that `tap` names, each
+// `stride` bytes after the one before.
+void ResampleColumns(const uint8_t* source, size_t stride, const Taps& tap,
+                     std::vector<int32_t>* sums, uint8_t* out) {
   std::fill(sums->begin(), sums->end(), kHalf);
-  const uint8_t* row =
-      source.data() + static_cast<size_t>(tap.first - first_row) * row_bytes;
+  const uint8_t* row = source + static_cast<size_t>(tap.first) * stride;
+  const size_t bytes = sums->size();
   int32_t* const sum = sums->data();
   for (const int32_t weight : tap.weights) {
-    for (size_t i = 0; i < row_bytes; ++i) sum[i] += row[i] * weight;
-    row += row_bytes;
+    for (size_t i = 0; i < bytes; ++i) sum[i] += row[i] * weight;
+    row += stride;
   }
-  for (size_t i = 0; i < row_bytes; ++i) out[i] = ToByte(sum[i]);
+  for (size_t i = 0; i < bytes; ++i) out[i] = ToByte(sum[i]);
+}
+
+// The first source sample that `taps` name; they count from it afterwards.
+int CountFromFirst(std::vector<Taps>* taps) {
+  const int first = taps->front().first;
+  for (Taps& tap : *taps) tap.first -= first;
+  return first;
+}
+
+size_t SamplesUsed(const std::vector<Taps>& taps) {
+  return static_cast<size_t>(taps.back().first) + taps.back().weights.size();
+}
+
+// Pillow 13's rule: from top to bottom first when the height loses more than
+// twice as many pixels as the width. Before 13 it never did.
+bool ShrinksHeightFirst(const RgbImage& image, const ResizedWindow& window) {
+  const int lost_height = image.height - window.resized_height;
+  const int lost_width = image.width - window.resized_width;
+  return lost_height > 0 && lost_height > lost_width * 2;
 }
 
 }  // namespace
 
-// Columns first, rounded to bytes, then rows, as PIL does: the order and the
-// rounding between are part of the result. A pass that would not change the
-// size has the identity as its only tap, so it needs no special case.
+// Each pass rounds to bytes, so their order is part of the result. A pass that
+// would not change the size has the identity as its only tap, so it needs no
+// special case.
 RgbImage ResampleBicubic(const RgbImage& image, const ResizedWindow& window) {
   PROMPTD_CHECK(image.width > 0 && image.height > 0 && window.width > 0 &&
                 window.height > 0 && window.left >= 0 && window.top >= 0 &&
                 window.left + window.width <= window.resized_width &&
                 window.top + window.height <= window.resized_height);
-  const std::vector<Taps> columns =
+  std::vector<Taps> columns =
       MakeTaps(image.width, window.resized_width, window.left, window.width);
-  const std::vector<Taps> rows =
+  std::vector<Taps> rows =
       MakeTaps(image.height, window.resized_height, window.top, window.height);
-  const int first_row = rows.front().first;
-  const int end_row =
-      rows.back().first + static_cast<int>(rows.back().weights.size());
-  const size_t in_row_bytes = static_cast<size_t>(image.width) * kChannels;
-  const size_t row_bytes = static_cast<size_t>(window.width) * kChannels;
-
-  std::vector<uint8_t> narrowed(row_bytes *
-                                static_cast<size_t>(end_row - first_row));
-  for (int y = first_row; y < end_row; ++y) {
-    ResampleRow(
-        image.rgb.data() + static_cast<size_t>(y) * in_row_bytes, columns,
-        narrowed.data() + static_cast<size_t>(y - first_row) * row_bytes);
-  }
+  const int left = CountFromFirst(&columns);
+  const int top = CountFromFirst(&rows);
+  const size_t in_stride = static_cast<size_t>(image.width) * kChannels;
+  const size_t out_stride = static_cast<size_t>(window.width) * kChannels;
+  const uint8_t* const source = image.rgb.data() +
+                                static_cast<size_t>(top) * in_stride +
+                                static_cast<size_t>(left) * kChannels;
   RgbImage out{window.width, window.height, {}};
-  out.rgb.resize(row_bytes * static_cast<size_t>(window.height));
-  std::vector<int32_t> sums(row_bytes);
+  out.rgb.resize(out_stride * rows.size());
+  if (ShrinksHeightFirst(image, window)) {
+    const size_t stride = SamplesUsed(columns) * kChannels;
+    std::vector<uint8_t> row(stride);
+    std::vector<int32_t> sums(stride);
+    for (size_t y = 0; y < rows.size(); ++y) {
+      ResampleColumns(source, in_stride, rows[y], &sums, row.data());
+      ResampleRow(row.data(), columns, out.rgb.data() + y * out_stride);
+    }
+    return out;
+  }
+  std::vector<uint8_t> narrowed(out_stride * SamplesUsed(rows));
+  for (size_t y = 0; y < SamplesUsed(rows); ++y) {
+    ResampleRow(source + y * in_stride, columns,
+                narrowed.data() + y * out_stride);
+  }
+  std::vector<int32_t> sums(out_stride);
   for (size_t y = 0; y < rows.size(); ++y) {
-    ResampleColumns(narrowed, row_bytes, first_row, rows[y], &sums,
-                    out.rgb.data() + y * row_bytes);
+    ResampleColumns(narrowed.data(), out_stride, rows[y], &sums,
+                    out.rgb.data() + y * out_stride);
   }
   return out;
 }

@@ -1,5 +1,6 @@
 // Antialiased bicubic resampling of 8-bit RGB in fixed point: the arithmetic
-// of PIL's Image.resize(size, BICUBIC), to the last bit. Only a window of the
+// of Pillow 13's Image.resize(size, BICUBIC), to the last bit (before 13 images
+// more than about twice as tall as wide could differ). Only a window of the
 // resized image is computed, so a 16384x1 image costs no more than its crop.
 // Pure functions, thread-safe.
 #pragma once

@@ -20,10 +20,12 @@ struct GoldenImage {
   std::string crop_sha256;     // of them resized and cropped
   std::string tensor_sha256;   // of the crop as normalised floats
   std::string decoded;         // the pixels, lossy images only
-  std::string crop;            // the pixels, small crops only
+  std::string crop;            // the pixels, chosen cases only
 };
 
-// All of them; aborts when they cannot be read, so no test passes on nothing.
+// All of them, chosen cases and some of every kind, or those of make parity in
+// PROMPTD_GOLDEN_DIR/images; aborts when they cannot be read, so no test passes
+// on nothing.
 const std::vector<GoldenImage>& GoldenImages();
 
 // PROMPTD_SOURCE_DIR/tests/golden/datasets/`name`.

@@ -47,10 +47,10 @@ TEST(ImageFormatTest, ReadsTheHeaderOfEveryGoldenImage) {
     ASSERT_TRUE(header.ok()) << header.status();
     EXPECT_EQ(header->width, golden.width);
     EXPECT_EQ(header->height, golden.height);
-    EXPECT_EQ(golden.name.substr(0, 3),
-              header->format == ImageFormat::kJpeg  ? "jpe"
+    EXPECT_EQ(golden.name.substr(golden.name.rfind('.') + 1),
+              header->format == ImageFormat::kJpeg  ? "jpeg"
               : header->format == ImageFormat::kPng ? "png"
-                                                    : "web");
+                                                    : "webp");
   }
 }
 
@@ -77,7 +77,10 @@ TEST(ImageFormatTest, NoBytesAndOtherFilesAreNamed) {
   EXPECT_EQ(Reason(""), "IMAGE_EMPTY");
   EXPECT_EQ(Reason("hello"), "IMAGE_UNKNOWN_FORMAT");
   EXPECT_EQ(Reason("GIF89a and so on"), "IMAGE_UNKNOWN_FORMAT");
-  EXPECT_EQ(Reason("RIFF\x10\0\0\0WAVEfmt "), "IMAGE_UNKNOWN_FORMAT");
+  EXPECT_EQ(Reason(absl::string_view("RIFF\x10\0\0\0WAVEfmt ", 16)),
+            "IMAGE_UNKNOWN_FORMAT");
+  EXPECT_EQ(Reason(absl::string_view("RIFF\x10\0\0\0WA", 10)),
+            "IMAGE_UNKNOWN_FORMAT");
   EXPECT_EQ(Reason(absl::string_view("\x89PN", 3)), "IMAGE_TRUNCATED");
 }
 

@@ -1,12 +1,16 @@
-"""Writes tests/golden/datasets/images/ with Pillow: encoded images and what
-Pillow makes of them.
+"""Writes images and what Pillow 13.0.0 makes of them.
 
-    python3.11 tools/goldens/datasets_images.py        (Pillow 13, numpy)
+usage: datasets_images.py [OUT SEED COUNT]
+
+OUT is tests/golden/datasets/images by default: some chosen cases and a small
+image of every kind of image_corpus.py. Otherwise COUNT images of the corpus.
+Pillow's version counts: 16-bit grey saturates at level 255 in this one.
 
 For every image index.json holds its size and the SHA-256 of its RGB pixels as
 Pillow decodes them, of the resized and centre-cropped pixels (torchvision's
-rule, Pillow's BICUBIC) and of the float tensor. Beside it lie the crop itself
-and, for lossy formats, the decoded pixels, so that a difference can be shown.
+rule, Pillow's BICUBIC) and of the float tensor. Beside it lie, for the lossy
+formats, the decoded pixels, and of the chosen cases the crop, so that a
+difference can be shown.
 """
 
 import hashlib
@@ -14,11 +18,15 @@ import io
 import json
 import pathlib
 import shutil
+import sys
 
 import numpy as np
 import PIL
 from PIL import Image
 
+import image_corpus
+
+PILLOW = "13.0.0"
 OUT = pathlib.Path(__file__).parents[2] / "tests/golden/datasets/images"
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
@@ -111,46 +119,68 @@ def cases():
     yield "webp_lossless_alpha", Image.fromarray(
         picture(45, 39, 4), "RGBA"), webp | {"lossless": True,
                                              "exact": True}, 32
+    # About where Pillow 13 begins to shrink the height first.
+    for width, height, size in ((20, 40, 10), (20, 41, 10), (40, 20, 10),
+                                (37, 120, 17), (20, 200, 16)):
+        yield f"png_{width}x{height}_to_{size}", Image.fromarray(
+            picture(width, height)), png, size
 
 
 def digest(array):
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-def write_case(name, image, options, size):
+def encode(image, options):
     buffer = io.BytesIO()
     image.save(buffer, **options)
-    encoded = buffer.getvalue()
-    file = f"{name}.{options['format'].lower()}"
-    (OUT / file).write_bytes(encoded)
+    return buffer.getvalue()
+
+
+def write_case(out, file, encoded, size, with_crop):
+    (out / file).write_bytes(encoded)
     rgb = Image.open(io.BytesIO(encoded)).convert("RGB")
     resized = rgb.resize(resized_size(rgb.width, rgb.height, size),
                          Image.Resampling.BICUBIC)
     crop = np.asarray(center_crop(resized, size))
     tensor = (crop.astype(np.float32) / np.float32(255) - MEAN) / STD
     decoded = np.asarray(rgb)
+    stem = file.rsplit(".", 1)[0]
     entry = {
         "file": file, "width": rgb.width, "height": rgb.height, "size": size,
-        "lossy": name.startswith(("jpeg", "webp_lossy")),
+        "lossy": file.startswith(("jpeg", "webp_lossy", "lossy")),
         "decoded_sha256": digest(decoded), "crop_sha256": digest(crop),
         "tensor_sha256": digest(tensor.transpose(2, 0, 1)),
     }
     if entry["lossy"]:
-        (OUT / f"{name}.rgb").write_bytes(decoded.tobytes())
-    if crop.nbytes <= 16384:
-        (OUT / f"{name}.crop").write_bytes(crop.tobytes())
+        (out / f"{stem}.rgb").write_bytes(decoded.tobytes())
+    if with_crop and crop.nbytes <= 16384:
+        (out / f"{stem}.crop").write_bytes(crop.tobytes())
     return entry
 
 
-def main():
-    shutil.rmtree(OUT, ignore_errors=True)
-    OUT.mkdir(parents=True)
-    entries = [write_case(*case) for case in cases()]
+def main(out, seed, count):
+    if PIL.__version__ != PILLOW:
+        raise SystemExit(f"Pillow {PIL.__version__}; the goldens are {PILLOW}'s")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    entries = []
+    if count == 0:
+        for name, image, options, size in cases():
+            entries.append(write_case(
+                out, f"{name}.{options['format'].lower()}",
+                encode(image, options), size, with_crop=True))
+        corpus = image_corpus.corpus(len(image_corpus.kinds()), seed, 24)
+    else:
+        corpus = image_corpus.corpus(count, seed)
+    for file, encoded, size in corpus:
+        entries.append(write_case(out, file, encoded, size, with_crop=False))
     index = {"pillow": PIL.__version__, "images": entries}
-    (OUT / "index.json").write_text(json.dumps(index, indent=1) + "\n")
-    total = sum(f.stat().st_size for f in OUT.iterdir())
+    (out / "index.json").write_text(json.dumps(index, indent=1) + "\n")
+    total = sum(f.stat().st_size for f in out.iterdir())
     print(f"{len(entries)} images, {total} bytes")
 
 
 if __name__ == "__main__":
-    main()
+    main(pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else OUT,
+         int(sys.argv[2]) if len(sys.argv) > 2 else 1,
+         int(sys.argv[3]) if len(sys.argv) > 3 else 0)

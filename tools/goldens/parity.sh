@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Live parity: open_clip's answers are computed now, with a random seed, and
-# the C++ tests run against them. usage: tools/goldens/parity.sh BUILD_DIR
+# Live parity: the answers of open_clip, ftfy and Pillow are computed now, with
+# a random seed, and the C++ tests run against them.
+# usage: tools/goldens/parity.sh BUILD_DIR
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=$(realpath "$1")
@@ -16,8 +17,12 @@ export PYTHONDONTWRITEBYTECODE=1
 "$python" tools/goldens/make_tiny_goldens.py "$out" "$seed"
 "$python" tools/goldens/make_embedded_goldens.py models "$out" "$seed"
 "$python" tools/goldens/make_tokenizer_goldens.py \
-  models/embedded/merges.txt "$out" "$seed"
+  models/embedded/merges.txt "$out" "$seed" "${PROMPTD_PARITY_TEXTS:-125000}"
+"$python" -W ignore tools/goldens/datasets_images.py \
+  "$out/images" "$seed" "${PROMPTD_PARITY_IMAGES:-780}"
 PROMPTD_GOLDEN_DIR=$out PROMPTD_SOURCE_DIR=$PWD \
   "$build/tests/clip/clip_test" \
-  --gtest_filter='*Parity*:TokenizerTest.*:*Mutation*'
+  --gtest_filter='*Parity*:TokenizerTest.*:TextRepairTest.*:*Mutation*'
+PROMPTD_GOLDEN_DIR=$out PROMPTD_SOURCE_DIR=$PWD \
+  "$build/tests/datasets/datasets_test" --gtest_filter='*Pillow*'
 echo "parity: OK seed $seed"
