@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -52,5 +53,10 @@ struct EncoderConfig {
 // accepted at open_clip's default value and refused otherwise; unknown members
 // are refused. INVALID_ARGUMENT (BAD_ENCODER_CONFIG) names all of them.
 absl::StatusOr<EncoderConfig> ParseEncoderConfig(absl::string_view json);
+
+// The text of an open_clip_config.json that open_clip reads too and that
+// ParseEncoderConfig reads back to the same configuration; the same bytes for
+// the same configuration.
+std::string WriteEncoderConfig(const EncoderConfig& config);
 
 }  // namespace promptd::weights

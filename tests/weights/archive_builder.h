@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace promptd::weights::testing {
@@ -65,5 +66,27 @@ std::string PickleDict(
 // A torch file: archive/data.pkl and archive/data/0 of 16 bytes.
 std::string TorchZip(const std::string& pickle,
                      const std::string& storage = std::string(16, '\1'));
+
+// Bytes that a reader must refuse, and the reason that it must give.
+struct HostileCase {
+  const char* name;
+  const char* reason;
+  std::string bytes;
+};
+
+// For zip_archive.h.
+std::vector<HostileCase> HostileArchives();
+// For pickle_reader.h.
+std::vector<HostileCase> HostilePickles();
+// For torch_file.h, beside all of the above.
+std::vector<HostileCase> HostileTorchFiles();
+
+// A test's name of its case.
+struct NameOfCase {
+  template <typename Info>
+  std::string operator()(const Info& info) const {
+    return info.param.name;
+  }
+};
 
 }  // namespace promptd::weights::testing
