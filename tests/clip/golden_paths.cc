@@ -1,7 +1,6 @@
 #include "tests/clip/golden_paths.h"
 
 #include <cstdlib>
-#include <filesystem>
 
 namespace promptd::clip {
 namespace {
@@ -23,10 +22,6 @@ std::string EncoderPath(const std::string& name) {
   return GoldenDir() + "/" + name;
 }
 
-std::string ClipMergesPath() {
-  const std::string shipped = SourceDir() + "/models/clip/merges.txt";
-  return std::filesystem::exists(shipped) ? shipped
-                                          : GoldenDir() + "/clip_merges.txt";
-}
+std::string ClipMergesPath() { return SourceDir() + "/models/clip/merges.txt"; }
 
 }  // namespace promptd::clip

@@ -9,8 +9,7 @@ namespace promptd::clip {
 std::string GoldenDir();
 // The folder of an encoder that has goldens: "tiny" or "embedded".
 std::string EncoderPath(const std::string& name);
-// CLIP's own 48894 merges: models/clip/merges.txt, or clip_merges.txt among
-// the goldens.
+// CLIP's own 48894 merges.
 std::string ClipMergesPath();
 
 }  // namespace promptd::clip

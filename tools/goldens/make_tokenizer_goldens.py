@@ -7,8 +7,7 @@ Writes into OUT_DIR
       a digest is the beginning of a SHA-256: of what ftfy.fix_text gives, of
       the ids with MERGES, of the ids with CLIP's own vocabulary;
   tokenizer_code_points.json: for every code point that Unicode has assigned
-      (large uniform blocks thinned), a SHA-256 over its ids in context;
-  clip_merges.txt, when OUT_DIR is not the committed one: CLIP's vocabulary.
+      (large uniform blocks thinned), a SHA-256 over its ids in context.
 
 Texts whose ids would be others if ftfy did not decode mojibake are left out
 and counted: the C++ leaves that step out, see docs/parity.md.
@@ -178,9 +177,6 @@ def main(merges, out, seed, count):
     asked = Reference(Path(merges).read_text(encoding="utf-8"))
     write_strings(out / "tokenizer.jsonl", asked, count, seed)
     write_code_points(out / "tokenizer_code_points.json", asked)
-    if "tests" not in out.parts:
-        (out / "clip_merges.txt").write_text(
-            reference.clip_merges(49152 - 256 - 2), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -67,6 +67,14 @@ EMOJI = ([chr(c) for c in range(0x1f300, 0x1f650)]
          + [chr(c) for c in range(0x1f680, 0x1f6ff)]
          + [chr(c) for c in range(0x1f900, 0x1fa00)]
          + [chr(c) for c in range(0x2600, 0x27c0)])
+# Newer than Python 3.11's Unicode 14: letters, numbers, marks, digits.
+NEWER = [[*range(0x10d4a, 0x10d66), *range(0x2ebf0, 0x2ee5e), 0x1c89, 0x1c8a,
+          *range(0x323b0, 0x33479), *range(0xa7cb, 0xa7d0)],
+         [*range(0x10d40, 0x10d4a), *range(0x116d0, 0x116e4),
+          *range(0x1ccf0, 0x1ccfa)],
+         [*range(0x10efd, 0x10f00), 0x11f41, 0x11f42, 0x1e08f,
+          *range(0x1e4ec, 0x1e4f0)],
+         [*range(0x11f50, 0x11f5a), *range(0x1e4f0, 0x1e4fa)]]
 ENTITY_NAMES = sorted(html.entities.html5)
 
 
@@ -222,6 +230,17 @@ def terminal(rng, names):
                    for _ in range(rng.randint(1, 3))) + "\x1b[0m"
 
 
+def newer(rng, names):
+    digit = chr(rng.choice(NEWER[3]))
+    parts = [rng.choice(names), f"\x1b[{digit}m", "\u0301", "\u0323", "1", "!"]
+    for _ in range(rng.randint(2, 8)):
+        kind = rng.choice(NEWER)
+        parts.append("".join(chr(rng.choice(kind))
+                             for _ in range(rng.randint(1, 3))))
+    rng.shuffle(parts)
+    return "".join(parts)
+
+
 def lines(rng, names):
     parts = []
     for _ in range(rng.randint(2, 5)):
@@ -278,7 +297,7 @@ def mojibake(rng, names):
 
 
 PLAIN = [prompts, scripts, quotes, ligatures, widths, marks, entities, emoji,
-         controls, terminal, lines, surrogates, latin_words, code_points,
+         controls, terminal, newer, lines, surrogates, latin_words, code_points,
          ascii_noise]
 
 
