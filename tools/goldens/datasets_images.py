@@ -160,7 +160,7 @@ def write_case(out, file, encoded, size, with_crop):
 
 def main(out, seed, count):
     if PIL.__version__ != PILLOW:
-        raise SystemExit(f"Pillow {PIL.__version__}; the goldens are {PILLOW}'s")
+        raise SystemExit(f"this is Pillow {PIL.__version__}, not {PILLOW}")
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     entries = []

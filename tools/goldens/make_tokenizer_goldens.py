@@ -159,7 +159,8 @@ def write_code_points(path, asked):
             left_out += 1
             continue
         points.append(point)
-        digest.update((joined(asked.ids(context(chr(point)))[0]) + "\n").encode())
+        ids = asked.ids(context(chr(point)))[0]
+        digest.update((joined(ids) + "\n").encode())
         buffered += 1
         if buffered == 1000:
             blocks[str(point)] = digest.hexdigest()

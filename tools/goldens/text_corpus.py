@@ -205,7 +205,8 @@ def emoji(rng, names):
         elif kind == 4:
             one = rng.choice("0123456789#*") + "\ufe0f\u20e3"
         elif rng.random() < 0.3:
-            one = "\U0001f3f4" + word(rng, 0xe0061, 0xe007a, 5, 5) + "\U000e007f"
+            region = word(rng, 0xe0061, 0xe007a, 5, 5)
+            one = f"\U0001f3f4{region}\U000e007f"
         out.append(one)
     return rng.choice(["", " "]).join(out)
 
@@ -232,7 +233,8 @@ def terminal(rng, names):
 
 def newer(rng, names):
     digit = chr(rng.choice(NEWER[3]))
-    parts = [rng.choice(names), f"\x1b[{digit}m", "\u0301", "\u0323", "1", "!"]
+    parts = [rng.choice(names), f"\x1b[{digit}m", "\u0301", "\u0323", "1",
+             "!"]
     for _ in range(rng.randint(2, 8)):
         kind = rng.choice(NEWER)
         parts.append("".join(chr(rng.choice(kind))
@@ -256,7 +258,8 @@ def surrogates(rng, names):
                        "&#x{:X}&#x{:X}", "%u{:x}%u{:x}"]).format(high, low)
     edge = rng.choice(["\ud7ff", "\ue000", "\ufffd", "\uffff", "\ufffe",
                        "\U0010ffff", "\U0001fffe", "\ufdd0", "\U000f0000"])
-    return rng.choice([form, form + edge, edge + rng.choice(names), edge + form])
+    return rng.choice([form, form + edge, edge + rng.choice(names),
+                       edge + form])
 
 
 def latin_words(rng, names):
