@@ -84,6 +84,11 @@ absl::Status PickleMachine::Reduce() {
     case PickleGlobal::kTypeTag:
       if (count != 2 || !Is(arguments[1], Kind::kString)) return bad();
       return PushId(arguments[0]);
+    case PickleGlobal::kUnread: {
+      PickleValue unread;
+      unread.kind = Kind::kUnread;
+      return Push(std::move(unread));
+    }
     case PickleGlobal::kStorageType:
     case PickleGlobal::kDType:
     case PickleGlobal::kModuleClass:
@@ -160,10 +165,14 @@ absl::Status PickleMachine::NewObject() {
 
 absl::Status PickleMachine::Build() {
   ASSIGN_OR_RETURN(const PickleId state, Take());
-  if (stack_.empty() || stack_.back() == kMark || !Is(state, Kind::kDict)) {
-    return Error("PICKLE_FORBIDDEN_CALL", "sets a state that is not a dict");
+  if (stack_.empty() || stack_.back() == kMark) {
+    return Error("PICKLE_BAD_STACK", "needs a value that is not there");
   }
   const PickleId target = stack_.back();
+  if (Is(target, Kind::kUnread)) return absl::OkStatus();
+  if (!Is(state, Kind::kDict)) {
+    return Error("PICKLE_FORBIDDEN_CALL", "sets a state that is not a dict");
+  }
   // A state dict carries its "_metadata" this way: versions of modules.
   if (Is(target, Kind::kDict)) return absl::OkStatus();
   if (!Is(target, Kind::kModule) || !at(target).items.empty()) {

@@ -52,6 +52,12 @@ constexpr Allowed kAllowed[] = {
     {"torch.jit._pickle.build_boollist", PickleGlobal::kTypedList},
     {"torch.jit._pickle.build_tensorlist", PickleGlobal::kTypedList},
     {"torch.jit._pickle.restore_type_tag", PickleGlobal::kTypeTag},
+    // open_clip's training leaves a learning rate of numpy's type beside the
+    // weights.
+    {"numpy.core.multiarray.scalar", PickleGlobal::kUnread},
+    {"numpy._core.multiarray.scalar", PickleGlobal::kUnread},
+    {"numpy.dtype", PickleGlobal::kUnread},
+    {"_codecs.encode", PickleGlobal::kUnread},
 };
 
 bool IsIdentifierPath(absl::string_view text) {

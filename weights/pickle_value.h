@@ -44,6 +44,7 @@ struct PickleValue {
     kList,     // items
     kDict,     // items: key, value, key, value, ...
     kModule,   // a TorchScript object: text is its class, items its attributes
+    kUnread,   // something that no weights are made of
     kGlobal,   // text is "module.name", integer says which of the allowed
     kStorage,  // integer indexes PickleDocument::storages
     kTensor,   // integer indexes PickleDocument::tensors

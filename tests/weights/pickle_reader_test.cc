@@ -34,19 +34,26 @@ const PickleValue& Member(const PickleDocument& document,
 
 TEST(PickleReaderTest, ReadsPlainValues) {
   const auto document = ReadPickle(
-      PickleDict({{"none", "N"},
-                  {"true", "\x88"},
-                  {"byte", "K\xff"},
-                  {"two", std::string("M\1\2", 3)},
-                  {"minus", "J\xff\xff\xff\xff"},
-                  {"long", "\x8a\2\xff\xff"},
-                  {"long0", std::string("\x8a\0", 2)},
-                  {"real", std::string("G\x3f\xf8\0\0\0\0\0\0", 9)},
-                  {"list", "](K\1K\2e"},
-                  {"one", "]K\1a"},
-                  {"tuple", "K\1K\2\x86"},
-                  {"size", PickleGlobalLine("torch", "Size") + "K\3\x85\x85R"},
-                  {"type", PickleGlobalLine("torch", "float16")}}),
+      PickleDict(
+          {{"none", "N"},
+           {"true", "\x88"},
+           {"byte", "K\xff"},
+           {"two", std::string("M\1\2", 3)},
+           {"minus", "J\xff\xff\xff\xff"},
+           {"long", "\x8a\2\xff\xff"},
+           {"long0", std::string("\x8a\0", 2)},
+           {"real", std::string("G\x3f\xf8\0\0\0\0\0\0", 9)},
+           {"list", "](K\1K\2e"},
+           {"one", "]K\1a"},
+           {"tuple", "K\1K\2\x86"},
+           {"size", PickleGlobalLine("torch", "Size") + "K\3\x85\x85R"},
+           {"type", PickleGlobalLine("torch", "float16")},
+           {"numpy", PickleGlobalLine("numpy._core.multiarray", "scalar") +
+                         PickleGlobalLine("numpy", "dtype") +
+                         PickleString("f8") + "\x89\x88\x87RK\3N\x86" + "b" +
+                         PickleGlobalLine("_codecs", "encode") +
+                         PickleString("x") + PickleString("latin1") +
+                         "\x86R\x86R"}}),
       "values");
   ASSERT_TRUE(document.ok()) << document.status();
   EXPECT_EQ(Member(*document, "none").kind, Kind::kNone);
@@ -62,6 +69,7 @@ TEST(PickleReaderTest, ReadsPlainValues) {
   EXPECT_EQ(Member(*document, "tuple").kind, Kind::kTuple);
   EXPECT_EQ(Member(*document, "size").kind, Kind::kTuple);
   EXPECT_EQ(Member(*document, "type").text, "torch.float16");
+  EXPECT_EQ(Member(*document, "numpy").kind, Kind::kUnread);
 }
 
 TEST(PickleReaderTest, ReadsTensorsThroughTheMemo) {

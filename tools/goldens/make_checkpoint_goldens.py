@@ -16,6 +16,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy
 import transformers  # before reference.py puts something in torchvision's place
 import torch
 from safetensors.torch import save_file
@@ -79,6 +80,7 @@ def save_as_training(state, path):
     optimizer = torch.optim.AdamW([scale])
     scale.grad = torch.ones_like(scale)
     optimizer.step()
+    optimizer.param_groups[0]["lr"] = numpy.float64(1e-3)  # as its schedule
     torch.save({"epoch": 3, "name": "tiny", "optimizer": optimizer.state_dict(),
                 "state_dict": {"module." + key: value
                                for key, value in state.items()}}, path)
@@ -110,8 +112,11 @@ def hugging_face_state(state):
             for name, part in zip("qkv", joined.chunk(3)):
                 renamed[f"{target}.self_attn.{name}_proj.{kind}"] = part
 
-    block("transformer.resblocks.0", "text_model.encoder.layers.0")
-    block("visual.transformer.resblocks.0", "vision_model.encoder.layers.0")
+    for tower, target in (("", "text_model"), ("visual.", "vision_model")):
+        prefix = f"{tower}transformer.resblocks"
+        for layer in range(sum(key.startswith(prefix) and
+                               key.endswith("in_proj_bias") for key in state)):
+            block(f"{prefix}.{layer}", f"{target}.encoder.layers.{layer}")
     for ours, theirs in {
             "token_embedding": "text_model.embeddings.token_embedding",
             "ln_final": "text_model.final_layer_norm",
