@@ -4,8 +4,8 @@
 //
 //   OMP_NUM_THREADS=2 training_step_bench [--benchmark_min_time=...]
 //
-// Ends with one line a class count: the ratio of the best wall times, and that
-// of the best processor times, which other load on the machine disturbs less.
+// Ends with one line a class count: the ratio of the median wall times, and
+// that of the processor times, which other load on the machine disturbs less.
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
@@ -17,7 +17,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -50,7 +49,7 @@ TextWeights RandomWeights() {
   tower.token_embedding = normal({tower.config.vocab_size, w}, 0.02);
   tower.positional_embedding = normal({kContextLength, w}, 0.01);
   for (int layer = 0; layer < kLayers; ++layer) {
-    TextBlockWeights block;
+    BlockWeights block;
     block.ln_1_weight = normal({w}, 0.1).add_(1);
     block.ln_1_bias = normal({w}, 0.1);
     block.in_proj_weight = normal({3 * w, w}, 0.044);
@@ -106,14 +105,22 @@ const std::shared_ptr<const TextTower>& Tower() {
 }
 
 struct Seconds {
-  double wall = std::numeric_limits<double>::infinity();
-  double processor = std::numeric_limits<double>::infinity();  // all threads
+  double wall = 0;
+  double processor = 0;  // of all threads
 };
 
-// The best of each case, by name and class count.
-std::map<std::pair<std::string, int>, Seconds>& Best() {
-  static auto* const best = new std::map<std::pair<std::string, int>, Seconds>;
-  return *best;
+// Every step of each case, by name and class count.
+std::map<std::pair<std::string, int>, std::vector<Seconds>>& Steps() {
+  static auto* const steps =
+      new std::map<std::pair<std::string, int>, std::vector<Seconds>>;
+  return *steps;
+}
+
+double Median(const std::vector<Seconds>& steps, double Seconds::*part) {
+  std::vector<double> values;
+  for (const Seconds& step : steps) values.push_back(step.*part);
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
 }
 
 Seconds Now() {
@@ -126,15 +133,14 @@ Seconds Now() {
 
 template <typename Step>
 void Measure(benchmark::State& state, const std::string& name, Step step) {
-  Seconds& best = Best()[{name, static_cast<int>(state.range(0))}];
+  auto& steps = Steps()[{name, static_cast<int>(state.range(0))}];
   for (auto _ : state) {
     const Seconds start = Now();
     step();
     const Seconds end = Now();
-    best.wall = std::min(best.wall, end.wall - start.wall);
-    best.processor = std::min(best.processor, end.processor - start.processor);
+    steps.push_back({end.wall - start.wall, end.processor - start.processor});
   }
-  state.counters["best_ms"] = 1e3 * best.wall;
+  state.counters["median_ms"] = 1e3 * Median(steps, &Seconds::wall);
 }
 
 at::Tensor PlainStep(const Job& job, const at::Tensor& ids,
@@ -181,9 +187,14 @@ void BM_PackedStep(benchmark::State& state) {
 
 BENCHMARK(BM_PackedStep)
     ->Arg(10)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->Iterations(30);
+BENCHMARK(BM_PackedStep)
     ->Arg(100)
     ->Unit(benchmark::kMillisecond)
-    ->UseRealTime();
+    ->UseRealTime()
+    ->Iterations(10);
 BENCHMARK(BM_PlainStep)
     ->Arg(10)
     ->Unit(benchmark::kMillisecond)
@@ -201,17 +212,22 @@ BENCHMARK(BM_PlainStep)
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
-  const auto& best = promptd::clip::Best();
+  using promptd::clip::Median;
+  using promptd::clip::Seconds;
+  const auto& steps = promptd::clip::Steps();
   for (const int classes : {10, 100}) {
-    const auto plain = best.find({"plain", classes});
-    const auto packed = best.find({"packed", classes});
-    if (plain == best.end() || packed == best.end()) continue;
+    const auto plain = steps.find({"plain", classes});
+    const auto packed = steps.find({"packed", classes});
+    if (plain == steps.end() || packed == steps.end()) continue;
+    const double plain_wall = Median(plain->second, &Seconds::wall);
+    const double packed_wall = Median(packed->second, &Seconds::wall);
     std::printf(
         "text side of a step, %d classes, %d threads: plain %.0f ms, packed "
         "%.1f ms, ratio %.1fx (processor time %.1fx)\n",
-        classes, at::get_num_threads(), 1e3 * plain->second.wall,
-        1e3 * packed->second.wall, plain->second.wall / packed->second.wall,
-        plain->second.processor / packed->second.processor);
+        classes, at::get_num_threads(), 1e3 * plain_wall, 1e3 * packed_wall,
+        plain_wall / packed_wall,
+        Median(plain->second, &Seconds::processor) /
+            Median(packed->second, &Seconds::processor));
   }
   return 0;
 }

@@ -11,10 +11,11 @@ namespace promptd::clip {
 AttentionPool::AttentionPool(const AttentionPoolWeights& weights, int64_t heads)
     : heads_(heads),
       positional_embedding_(weights.positional_embedding),
-      query_(weights.q_weight, weights.q_bias),
+      query_(weights.q_weight, weights.q_bias, LinearUse::kForwardOnly),
       keys_values_(at::cat({weights.k_weight, weights.v_weight}),
-                   at::cat({weights.k_bias, weights.v_bias})),
-      out_(weights.out_weight, weights.out_bias) {}
+                   at::cat({weights.k_bias, weights.v_bias}),
+                   LinearUse::kForwardOnly),
+      out_(weights.out_weight, weights.out_bias, LinearUse::kForwardOnly) {}
 
 // open_clip's AttentionPool2d.forward, of which only row 0 is read:
 //   x = [mean(x); x] + pos;  softmax(q_0 k^T / sqrt(d)) v

@@ -14,6 +14,7 @@
 #include "clip/tensor_reader.h"
 #include "clip/text_tower.h"
 #include "clip/torch_status.h"
+#include "clip/vision_transformer.h"
 #include "common/error.h"
 #include "common/status_macros.h"
 
@@ -33,6 +34,14 @@ absl::StatusOr<Tokenizer> LoadTokenizer(const weights::EncoderFolder& folder) {
                      folder.config.text.vocab_size));
   }
   return tokenizer;
+}
+
+std::unique_ptr<const ImageTower> LoadImageTower(
+    const weights::EncoderConfig& config, TensorReader& reader) {
+  if (config.vision.is_resnet()) {
+    return ModifiedResNet::Load(config.vision, config.embed_dim, reader);
+  }
+  return VisionTransformer::Load(config, reader);
 }
 
 absl::Status CheckPixelShape(const std::vector<int64_t>& shape, int64_t side) {
@@ -55,13 +64,6 @@ Encoder::~Encoder() = default;
 absl::StatusOr<std::shared_ptr<const Encoder>> Encoder::Load(
     const weights::EncoderFolder& folder) {
   const weights::EncoderConfig& config = folder.config;
-  if (!config.vision.is_resnet()) {
-    return MakeError(absl::StatusCode::kUnimplemented,
-                     "ARCHITECTURE_NOT_SUPPORTED",
-                     absl::StrCat("encoder ", folder.name,
-                                  ": vision transformers are not supported: "
-                                  "use an encoder with a ResNet image tower"));
-  }
   ASSIGN_OR_RETURN(Tokenizer tokenizer, LoadTokenizer(folder));
   return Guarded(
       absl::StrCat("load encoder ", folder.name),
@@ -69,8 +71,7 @@ absl::StatusOr<std::shared_ptr<const Encoder>> Encoder::Load(
         const at::NoGradGuard no_grad;
         std::shared_ptr<Encoder> encoder(new Encoder(std::move(tokenizer)));
         TensorReader reader(folder.tensors);
-        encoder->image_tower_ =
-            ModifiedResNet::Load(config.vision, config.embed_dim, reader);
+        encoder->image_tower_ = LoadImageTower(config, reader);
         TextWeights text = TextWeights::Read(config, reader);
         const at::Tensor scale = reader.Read("logit_scale", {});
         reader.ExpectNothingElse();

@@ -31,8 +31,7 @@ class Encoder {
  public:
   // Every tensor of the architecture must be there once, with its shape and
   // finite, and nothing else. INVALID_ARGUMENT (BAD_ENCODER_WEIGHTS, names
-  // the tensors; BAD_MERGES); UNIMPLEMENTED (ARCHITECTURE_NOT_SUPPORTED);
-  // RESOURCE_EXHAUSTED (OUT_OF_MEMORY).
+  // the tensors; BAD_MERGES); RESOURCE_EXHAUSTED (OUT_OF_MEMORY).
   static absl::StatusOr<std::shared_ptr<const Encoder>> Load(
       const weights::EncoderFolder& folder);
   ~Encoder();

@@ -3,8 +3,10 @@
 #include <ATen/core/List.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/silu.h>
 #include <c10/core/Scalar.h>
 #include <c10/util/Exception.h>
 
@@ -51,22 +53,55 @@ at::Tensor Pack(const at::Tensor& weight) {
   return reorder.call(weight, std::nullopt);
 }
 
+// oneDNN's name of an activation; its gelu is the exact one on request.
+struct Fused {
+  const char* name;
+  const char* algorithm;
+};
+
+Fused FusedOf(Activation activation) {
+  switch (activation) {
+    case Activation::kSilu:
+      return {"swish", ""};
+    case Activation::kGelu:
+      return {"gelu", "none"};
+    case Activation::kNone:
+      break;
+  }
+  return {"none", ""};
+}
+
 at::Tensor BlockedLinear(const at::Tensor& x, const at::Tensor& packed,
-                         const at::Tensor& bias) {
+                         const at::Tensor& bias, Activation activation) {
   static const auto linear =
       Find("mkldnn::_linear_pointwise")->typed<LinearSignature>();
   std::optional<at::Tensor> optional_bias;
   if (bias.defined()) optional_bias = bias;
-  return linear.call(x.contiguous(), packed, optional_bias, "none",
-                     c10::List<std::optional<at::Scalar>>(), "");
+  const Fused fused = FusedOf(activation);
+  return linear.call(x.contiguous(), packed, optional_bias, fused.name,
+                     c10::List<std::optional<at::Scalar>>(), fused.algorithm);
 }
 
-// x W^T + sum.
+// x W^T + sum, and the bias where there is one.
 at::Tensor BlockedLinearAdd(const at::Tensor& x, const at::Tensor& packed,
-                            const at::Tensor& sum) {
+                            const at::Tensor& sum, const at::Tensor& bias) {
   static const auto linear =
       Find("mkldnn::_linear_pointwise", "binary")->typed<LinearAddSignature>();
-  return linear.call(x.contiguous(), sum, packed, std::nullopt, "add");
+  std::optional<at::Tensor> optional_bias;
+  if (bias.defined()) optional_bias = bias;
+  return linear.call(x.contiguous(), sum, packed, optional_bias, "add");
+}
+
+at::Tensor Activated(const at::Tensor& x, Activation activation) {
+  switch (activation) {
+    case Activation::kSilu:
+      return at::silu(x);
+    case Activation::kGelu:
+      return at::gelu(x);
+    case Activation::kNone:
+      break;
+  }
+  return x;
 }
 
 bool CanPack(const at::Tensor& weight) {
@@ -82,7 +117,8 @@ struct FrozenLinear::Backward {
   at::Tensor packed;
 };
 
-FrozenLinear::FrozenLinear(const at::Tensor& weight, const at::Tensor& bias)
+FrozenLinear::FrozenLinear(const at::Tensor& weight, const at::Tensor& bias,
+                           LinearUse use)
     : in_(weight.size(1)), out_(weight.size(0)), bias_(bias) {
   const at::NoGradGuard no_grad;
   TORCH_CHECK(weight.dim() == 2, "a linear weight has two dimensions");
@@ -91,42 +127,68 @@ FrozenLinear::FrozenLinear(const at::Tensor& weight, const at::Tensor& bias)
     weight_ = contiguous;
     return;
   }
-  for (int64_t begin = 0; begin < in_; begin += kSummationBlock) {
+  const bool gradient = use == LinearUse::kInputGradient;
+  summation_block_ = gradient ? kSummationBlock : in_;
+  for (int64_t begin = 0; begin < in_; begin += summation_block_) {
+    const int64_t size = std::min(summation_block_, in_ - begin);
     forward_packed_.push_back(
-        Pack(contiguous.narrow(1, begin, std::min(kSummationBlock, in_ - begin))
-                 .contiguous()));
+        Pack(contiguous.narrow(1, begin, size).contiguous()));
   }
+  if (!gradient) return;
   backward_ = std::make_shared<Backward>();
   backward_->weight = contiguous;
 }
 
-at::Tensor FrozenLinear::Forward(const at::Tensor& x) const {
-  TORCH_CHECK(x.dim() == 2 && x.size(1) == in_, "expected [rows, ", in_,
-              "], got ", x.sizes());
-  if (!packed()) return at::linear(x, weight_, bias_);
-  if (x.size(0) == 0) return x.new_zeros({0, out_});
-  at::Tensor y;
-  for (size_t i = 0; i < forward_packed_.size(); ++i) {
-    const int64_t begin = static_cast<int64_t>(i) * kSummationBlock;
+at::Tensor FrozenLinear::AddBlocks(const at::Tensor& x, size_t first,
+                                   at::Tensor y) const {
+  for (size_t i = first; i < forward_packed_.size(); ++i) {
+    const int64_t begin = static_cast<int64_t>(i) * summation_block_;
     const at::Tensor part =
-        x.narrow(1, begin, std::min(kSummationBlock, in_ - begin));
-    y = i == 0 ? BlockedLinear(part, forward_packed_[i], bias_)
-               : BlockedLinearAdd(part, forward_packed_[i], y);
+        x.narrow(1, begin, std::min(summation_block_, in_ - begin));
+    y = BlockedLinearAdd(part, forward_packed_[i], y, at::Tensor());
   }
   return y;
+}
+
+at::Tensor FrozenLinear::Forward(const at::Tensor& x,
+                                 Activation activation) const {
+  TORCH_CHECK(x.dim() == 2 && x.size(1) == in_, "expected [rows, ", in_,
+              "], got ", x.sizes());
+  if (!packed()) return Activated(at::linear(x, weight_, bias_), activation);
+  if (x.size(0) == 0) return x.new_zeros({0, out_});
+  if (forward_packed_.size() == 1) {
+    return BlockedLinear(x, forward_packed_[0], bias_, activation);
+  }
+  const at::Tensor first =
+      BlockedLinear(x.narrow(1, 0, summation_block_), forward_packed_[0], bias_,
+                    Activation::kNone);
+  return Activated(AddBlocks(x, 1, first), activation);
+}
+
+at::Tensor FrozenLinear::ForwardAdd(const at::Tensor& x,
+                                    const at::Tensor& residual) const {
+  // Only a sum in one go may start from the residual: blocks keep small sums
+  // apart from it.
+  if (forward_packed_.size() != 1 || x.size(0) == 0) {
+    return Forward(x).add_(residual);
+  }
+  TORCH_CHECK(x.dim() == 2 && x.size(1) == in_, "expected [rows, ", in_,
+              "], got ", x.sizes());
+  return BlockedLinearAdd(x, forward_packed_[0], residual, bias_);
 }
 
 at::Tensor FrozenLinear::InputGradient(const at::Tensor& dy) const {
   TORCH_CHECK(dy.dim() == 2 && dy.size(1) == out_, "expected [rows, ", out_,
               "], got ", dy.sizes());
   if (!packed()) return at::matmul(dy, weight_);
+  TORCH_CHECK(backward_ != nullptr, "this layer was built for the forward");
   if (dy.size(0) == 0) return dy.new_zeros({0, in_});
   absl::call_once(backward_->once, [this] {
     const at::NoGradGuard no_grad;
     backward_->packed = Pack(backward_->weight.t().contiguous());
     backward_->weight.reset();
   });
-  return BlockedLinear(dy, backward_->packed, at::Tensor());
+  return BlockedLinear(dy, backward_->packed, at::Tensor(), Activation::kNone);
 }
 
 }  // namespace promptd::clip

@@ -22,7 +22,7 @@ at::Tensor Norm(const at::Tensor& x, const at::Tensor& weight,
 }
 
 // Multi-head self-attention, x [B, L, W], mask [L, L] added to the scores.
-at::Tensor Attention(const TextBlockWeights& block, int64_t heads,
+at::Tensor Attention(const BlockWeights& block, int64_t heads,
                      const at::Tensor& x, const at::Tensor& mask) {
   const int64_t batch = x.size(0), length = x.size(1), width = x.size(2);
   const int64_t head_width = width / heads;
@@ -44,7 +44,7 @@ at::Tensor Activate(bool quick_gelu, const at::Tensor& x) {
   return x.mul(at::sigmoid(x.mul(kQuickGelu)));
 }
 
-at::Tensor Block(const TextWeights& tower, const TextBlockWeights& block,
+at::Tensor Block(const TextWeights& tower, const BlockWeights& block,
                  const at::Tensor& x, const at::Tensor& mask) {
   const at::Tensor middle =
       x.add(Attention(block, tower.config.heads,
@@ -70,7 +70,7 @@ at::Tensor EncodeEmbedded(const TextWeights& tower, const at::Tensor& embedded,
                embedded.options().requires_grad(false))
           .triu(1);
   at::Tensor x = embedded.add(tower.positional_embedding.narrow(0, 0, length));
-  for (const TextBlockWeights& block : tower.blocks) {
+  for (const BlockWeights& block : tower.blocks) {
     x = Block(tower, block, x, mask);
   }
   x = Norm(x, tower.ln_final_weight, tower.ln_final_bias);

@@ -34,7 +34,7 @@ PromptPass::PromptPass(const TextTower* tower, PromptChunk chunk,
   eot_index_ = at::tensor(chunk_.eot_rows).add(prefix_);
   class_index_ = at::tensor(chunk_.classes);
   if (tower_->blocks().size() > 1) {
-    const TextBlock& block = tower_->blocks()[0];
+    const TransformerBlock& block = tower_->blocks()[0];
     NormSaved unused;
     const at::Tensor qkv =
         block.qkv().Forward(block.norm_1().Forward(embedded_, &unused));
@@ -89,7 +89,7 @@ at::Tensor PromptPass::Forward(const at::Tensor& prefix_input,
   for (size_t layer = 0; layer + 1 < layers; ++layer) {
     LayerSaved& layer_saved = saved->layers[layer];
     const at::Tensor mixed = Attend(layer, x, &(*keys)[layer], &layer_saved);
-    const TextBlock& block = tower_->blocks()[layer];
+    const TransformerBlock& block = tower_->blocks()[layer];
     x = block.Mlp(block.out().Forward(mixed).add_(x), &layer_saved.mlp);
   }
   x = LastBlock(x, &keys->back(), &saved->layers.back());
@@ -99,7 +99,7 @@ at::Tensor PromptPass::Forward(const at::Tensor& prefix_input,
 
 at::Tensor PromptPass::Attend(size_t layer, const at::Tensor& x,
                               PrefixKeys* keys, LayerSaved* saved) const {
-  const TextBlock& block = tower_->blocks()[layer];
+  const TransformerBlock& block = tower_->blocks()[layer];
   at::Tensor qkv;
   if (layer > 0) {
     qkv = block.qkv().Forward(block.norm_1().Forward(x, &saved->norm_1));
@@ -127,7 +127,7 @@ at::Tensor PromptPass::Attend(size_t layer, const at::Tensor& x,
 
 at::Tensor PromptPass::LastBlock(const at::Tensor& x, PrefixKeys* keys,
                                  LayerSaved* saved) const {
-  const TextBlock& block = tower_->blocks().back();
+  const TransformerBlock& block = tower_->blocks().back();
   const int64_t heads = tower_->heads();
   const at::Tensor normed = block.norm_1().Forward(x, &saved->norm_1);
   const at::Tensor key_value = block.key_value().Forward(normed);
@@ -177,7 +177,7 @@ at::Tensor PromptPass::LastBlockBackward(const at::Tensor& dy,
                                          const PrefixKeys& keys,
                                          const LayerSaved& saved,
                                          PrefixKeys* d_keys) const {
-  const TextBlock& block = tower_->blocks().back();
+  const TransformerBlock& block = tower_->blocks().back();
   const int64_t heads = tower_->heads(), width = tower_->width();
   const at::Tensor d_middle = block.MlpBackward(dy, saved.mlp);  // [n, W]
   const at::Tensor d_mixed = block.out().InputGradient(d_middle);
@@ -223,7 +223,7 @@ at::Tensor PromptPass::BlockBackward(size_t layer, const at::Tensor& dy,
                                      const PrefixKeys& keys,
                                      const LayerSaved& saved,
                                      PrefixKeys* d_keys) const {
-  const TextBlock& block = tower_->blocks()[layer];
+  const TransformerBlock& block = tower_->blocks()[layer];
   const at::Tensor d_middle = block.MlpBackward(dy, saved.mlp);
   const at::Tensor d_mixed = block.out().InputGradient(d_middle);
   const at::Tensor dqkv =
@@ -248,7 +248,7 @@ at::Tensor PromptPass::FirstBlockBackward(const at::Tensor& dy,
                                           const PrefixKeys& keys,
                                           const LayerSaved& saved,
                                           PrefixKeys* d_keys) const {
-  const TextBlock& block = tower_->blocks()[0];
+  const TransformerBlock& block = tower_->blocks()[0];
   const at::Tensor d_middle = block.MlpBackward(dy, saved.mlp);
   const at::Tensor d_mixed = block.out().InputGradient(d_middle);
   for (size_t i = 0; i < chunk_.groups.size(); ++i) {

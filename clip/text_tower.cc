@@ -25,7 +25,7 @@ TextTower::TextTower(TextWeights weights) : weights_(std::move(weights)) {
   const size_t layers = weights_.blocks.size();
   for (size_t layer = 0; layer < layers; ++layer) {
     blocks_.emplace_back(weights_.blocks[layer], heads(), weights_.quick_gelu,
-                         layer + 1 == layers);
+                         layer + 1 == layers, LinearUse::kInputGradient);
   }
   norm_final_ = FrozenNorm(weights_.ln_final_weight, weights_.ln_final_bias);
   projection_ = FrozenLinear(weights_.text_projection.t(), at::Tensor());

@@ -9,8 +9,8 @@
 #include "absl/status/statusor.h"
 #include "clip/frozen_linear.h"
 #include "clip/prompt_layout.h"
-#include "clip/text_block.h"
 #include "clip/text_weights.h"
+#include "clip/transformer_block.h"
 
 namespace promptd::clip {
 
@@ -35,7 +35,7 @@ class TextTower {
   int64_t context_length() const { return weights_.config.context_length; }
 
   const TextWeights& weights() const { return weights_; }
-  const std::vector<TextBlock>& blocks() const { return blocks_; }
+  const std::vector<TransformerBlock>& blocks() const { return blocks_; }
   const FrozenNorm& norm_final() const { return norm_final_; }
   const FrozenLinear& projection() const { return projection_; }  // W -> E
 
@@ -45,7 +45,7 @@ class TextTower {
 
  private:
   TextWeights weights_;
-  std::vector<TextBlock> blocks_;
+  std::vector<TransformerBlock> blocks_;
   FrozenNorm norm_final_;
   FrozenLinear projection_;
 };

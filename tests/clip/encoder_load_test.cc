@@ -73,13 +73,6 @@ TEST(EncoderLoadTest, RefusesMergesOfAnotherVocabulary) {
   ExpectRefused(encoder, "BAD_MERGES", "vocab_size is 714");
 }
 
-TEST(EncoderLoadTest, RefusesAVisionTransformer) {
-  OpenEncoder encoder = Tiny();
-  encoder.config.vision.resnet_layers.clear();
-  encoder.config.vision.vit_layers = 12;
-  ExpectRefused(encoder, "ARCHITECTURE_NOT_SUPPORTED", "ResNet");
-}
-
 TEST(EncoderTest, RefusesPixelsOfAnotherShape) {
   const auto encoder = Tiny().Load();
   ASSERT_TRUE(encoder.ok()) << encoder.status();

@@ -12,9 +12,6 @@
 namespace promptd::clip {
 namespace {
 
-constexpr double kTextTolerance = 1e-5;
-constexpr double kImageTolerance = 1e-4;
-
 // What is fed into the encoder; a mutation alters one thing.
 struct Subject {
   OpenEncoder encoder;
@@ -139,6 +136,99 @@ const Mutation kImageMutations[] = {
          std::reverse(values.begin() + i, values.begin() + i + 9);
        }
      }},
+};
+
+constexpr char kPatchBlock[] = "visual.transformer.resblocks.1.";
+
+const Mutation kPatchMutations[] = {
+    {"OtherGelu",
+     [](Subject& s) {
+       s.encoder.config.quick_gelu = !s.encoder.config.quick_gelu;
+     }},
+    {"WrongHeadCount",
+     [](Subject& s) { s.encoder.config.vision.head_width /= 2; }},
+    {"NoClassToken", [](Subject& s) { s.Zero("visual.class_embedding"); }},
+    {"ClassTokenLast",
+     [](Subject& s) {
+       auto& values = s.Tensor("visual.positional_embedding").values;
+       std::rotate(values.begin(),
+                   values.begin() + s.encoder.config.vision.width,
+                   values.end());
+     }},
+    {"PatchesByColumn",  // positions of a transposed grid
+     [](Subject& s) {
+       const auto& vision = s.encoder.config.vision;
+       const int grid = vision.image_size / vision.patch_size;
+       auto& values = s.Tensor("visual.positional_embedding").values;
+       const auto place = [&](int row, int column) {
+         return values.begin() + (1 + row * grid + column) * vision.width;
+       };
+       for (int row = 0; row < grid; ++row) {
+         for (int column = 0; column < row; ++column) {
+           std::swap_ranges(place(row, column),
+                            place(row, column) + vision.width,
+                            place(column, row));
+         }
+       }
+     }},
+    {"MirroredPatches",
+     [](Subject& s) {
+       const int side = s.encoder.config.vision.patch_size;
+       auto& values = s.Tensor("visual.conv1.weight").values;
+       for (auto row = values.begin(); row != values.end(); row += side) {
+         std::reverse(row, row + side);
+       }
+     }},
+    {"NoNormBefore",
+     [](Subject& s) {
+       s.Zero("visual.ln_pre.bias");
+       auto& weight = s.Tensor("visual.ln_pre.weight").values;
+       std::fill(weight.begin(), weight.end(), 1.0f);
+     }},
+    {"NoNormAfter", [](Subject& s) { s.Zero("visual.ln_post.bias"); }},
+    {"SwappedNorms",
+     [](Subject& s) {
+       for (const char* part : {"weight", "bias"}) {
+         s.Swap(std::string(kPatchBlock) + "ln_1." + part,
+                std::string(kPatchBlock) + "ln_2." + part);
+       }
+     }},
+    {"NoAttentionBias",
+     [](Subject& s) {
+       s.Zero(std::string(kPatchBlock) + "attn.out_proj.bias");
+     }},
+    {"NoInProjectionBias",
+     [](Subject& s) {
+       s.Zero(std::string(kPatchBlock) + "attn.in_proj_bias");
+     }},
+    {"NoMlpBias",
+     [](Subject& s) { s.Zero(std::string(kPatchBlock) + "mlp.c_proj.bias"); }},
+    {"NoLastMlpBias",
+     [](Subject& s) {
+       s.Zero("visual.transformer.resblocks.2.mlp.c_fc.bias");
+     }},
+    {"SwappedLastQueryAndKey",
+     [](Subject& s) {
+       auto& values =
+           s.Tensor("visual.transformer.resblocks.2.attn.in_proj_weight")
+               .values;
+       const auto third = static_cast<int64_t>(values.size()) / 3;
+       std::swap_ranges(values.begin(), values.begin() + third,
+                        values.begin() + third);
+     }},
+    {"SwappedBlocks",
+     [](Subject& s) {
+       s.Swap("visual.transformer.resblocks.0.mlp.c_proj.weight",
+              "visual.transformer.resblocks.1.mlp.c_proj.weight");
+     }},
+    {"TransposedProjection",
+     [](Subject& s) {
+       auto& values = s.Tensor("visual.proj").values;
+       std::rotate(values.begin(), values.begin() + 1, values.end());
+     }},
+};
+
+const Mutation kPixelMutations[] = {
     {"BlueFirst",
      [](Subject& s) {
        FloatTensor& pixels = s.goldens.pixels;
@@ -189,7 +279,7 @@ TEST_P(ImageMutationTest, BreaksImageParity) {
   const auto features = encoder->EncodeImages(subject.goldens.pixels);
   ASSERT_TRUE(features.ok()) << features.status();
   EXPECT_GT(RelativeError(*features, subject.goldens.image_features),
-            kImageTolerance);
+            ImageTolerance(encoder->config()));
 }
 
 std::string NameOf(const ::testing::TestParamInfo<Parameter>& info) {
@@ -203,14 +293,24 @@ INSTANTIATE_TEST_SUITE_P(
                        ::testing::ValuesIn(kTextMutations)),
     NameOf);
 INSTANTIATE_TEST_SUITE_P(
-    Encoders, ImageMutationTest,
+    ResNets, ImageMutationTest,
     ::testing::Combine(::testing::Values("tiny", "embedded"),
                        ::testing::ValuesIn(kImageMutations)),
+    NameOf);
+INSTANTIATE_TEST_SUITE_P(
+    VisionTransformers, ImageMutationTest,
+    ::testing::Combine(::testing::Values("tiny_vit"),
+                       ::testing::ValuesIn(kPatchMutations)),
+    NameOf);
+INSTANTIATE_TEST_SUITE_P(
+    Pixels, ImageMutationTest,
+    ::testing::Combine(::testing::Values("tiny", "tiny_vit", "embedded"),
+                       ::testing::ValuesIn(kPixelMutations)),
     NameOf);
 
 // The mutations above start from an unaltered copy: it must pass.
 TEST(MutationControlTest, UnalteredCopyKeepsParity) {
-  for (const char* name : {"tiny", "embedded"}) {
+  for (const char* name : {"tiny", "tiny_vit", "embedded"}) {
     const Goldens goldens = LoadGoldens(name);
     const auto encoder = OpenEncoder::Read(name).Load();
     ASSERT_TRUE(encoder.ok()) << encoder.status();
@@ -220,7 +320,7 @@ TEST(MutationControlTest, UnalteredCopyKeepsParity) {
     const auto features = (*encoder)->EncodeImages(goldens.pixels);
     ASSERT_TRUE(features.ok()) << features.status();
     EXPECT_LE(RelativeError(*features, goldens.image_features),
-              kImageTolerance);
+              ImageTolerance((*encoder)->config()));
   }
 }
 

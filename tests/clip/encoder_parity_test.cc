@@ -5,16 +5,14 @@
 #include <cmath>
 #include <cstdio>
 
+#include "absl/strings/str_replace.h"
 #include "clip/encoder.h"
 #include "tests/clip/golden.h"
 
 namespace promptd::clip {
 namespace {
 
-constexpr double kTextTolerance = 1e-5;
-constexpr double kImageTolerance = 1e-4;
-
-class EncoderParityTest : public ::testing::TestWithParam<const char*> {
+class EncoderParityTest : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     const auto folder = weights::EncoderFolder::Open(EncoderPath(GetParam()));
@@ -39,7 +37,7 @@ TEST_P(EncoderParityTest, ImageFeaturesEqualOpenClips) {
   const auto features = encoder_->EncodeImages(goldens_.pixels);
   ASSERT_TRUE(features.ok()) << features.status();
   EXPECT_LE(Recorded(RelativeError(*features, goldens_.image_features)),
-            kImageTolerance);
+            ImageTolerance(encoder_->config()));
 }
 
 TEST_P(EncoderParityTest, ImageFeaturesDoNotDependOnTheBatch) {
@@ -57,7 +55,8 @@ TEST_P(EncoderParityTest, ImageFeaturesDoNotDependOnTheBatch) {
         {1, static_cast<int64_t>(width)},
         {goldens_.image_features.values.begin() + i * width,
          goldens_.image_features.values.begin() + (i + 1) * width}};
-    EXPECT_LE(RelativeError(*features, expected), kImageTolerance);
+    EXPECT_LE(RelativeError(*features, expected),
+              ImageTolerance(encoder_->config()));
   }
 }
 
@@ -111,9 +110,11 @@ TEST_P(EncoderParityTest, LogitScaleIsTheExponential) {
               1e-5 * goldens_.logit_scale);
 }
 
-INSTANTIATE_TEST_SUITE_P(Encoders, EncoderParityTest,
-                         ::testing::Values("tiny", "embedded"),
-                         [](const auto& encoder) { return encoder.param; });
+INSTANTIATE_TEST_SUITE_P(
+    Encoders, EncoderParityTest, ::testing::ValuesIn(ParityEncoders()),
+    [](const auto& encoder) {
+      return absl::StrReplaceAll(encoder.param, {{"-", "_"}});
+    });
 
 }  // namespace
 }  // namespace promptd::clip

@@ -61,7 +61,7 @@ Goldens LoadGoldens(const std::string& encoder) {
   const weights::Safetensors file = Must(weights::Safetensors::FromFile(path));
   const std::string weights = Must(ReadFile(
       absl::StrCat(EncoderPath(encoder), "/", weights::kEncoderWeightsFile),
-      int64_t{1} << 30));
+      int64_t{1} << 33));
   if (file.metadata().at("weights_sha256") != Sha256Hex(weights)) {
     std::fprintf(stderr,
                  "%s was made for other weights: run "

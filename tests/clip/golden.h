@@ -28,6 +28,13 @@ struct Goldens {
 // Aborts the test binary when the goldens are missing or of other weights.
 Goldens LoadGoldens(const std::string& encoder);
 
+// What an encoder may differ from open_clip by: sums of a ResNet's folded
+// norms round differently.
+inline constexpr double kTextTolerance = 1e-5;
+inline double ImageTolerance(const weights::EncoderConfig& config) {
+  return config.vision.is_resnet() ? 1e-4 : 1e-5;
+}
+
 // max |a - b| / max |b|; infinity when the shapes differ or a is not finite.
 double RelativeError(const FloatTensor& a, const FloatTensor& b);
 

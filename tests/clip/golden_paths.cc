@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include "absl/strings/str_split.h"
+
 namespace promptd::clip {
 namespace {
 
@@ -15,6 +17,12 @@ std::string SourceDir() {
 std::string GoldenDir() {
   const char* folder = std::getenv("PROMPTD_GOLDEN_DIR");
   return folder != nullptr ? folder : SourceDir() + "/tests/golden/clip";
+}
+
+std::vector<std::string> ParityEncoders() {
+  const char* names = std::getenv("PROMPTD_PARITY_ENCODERS");
+  return absl::StrSplit(names == nullptr ? "tiny,tiny_vit,embedded" : names,
+                        ',');
 }
 
 std::string EncoderPath(const std::string& name) {

@@ -14,7 +14,7 @@ sys.exit(u.find_spec("open_clip") is None)' ||
   "$python" -m pip install --quiet --no-deps open_clip_torch==3.3.0
 echo "parity: asking open_clip, seed $seed"
 export PYTHONDONTWRITEBYTECODE=1
-"$python" tools/goldens/make_tiny_goldens.py "$out" "$seed"
+"$python" tools/goldens/make_random_goldens.py "$out" "$seed"
 "$python" tools/goldens/make_embedded_goldens.py models "$out" "$seed"
 "$python" tools/goldens/make_tokenizer_goldens.py \
   models/embedded/merges.txt "$out" "$seed" "${PROMPTD_PARITY_TEXTS:-125000}"
@@ -25,4 +25,12 @@ PROMPTD_GOLDEN_DIR=$out PROMPTD_SOURCE_DIR=$PWD \
   --gtest_filter='*Parity*:TokenizerTest.*:TextRepairTest.*:*Mutation*'
 PROMPTD_GOLDEN_DIR=$out PROMPTD_SOURCE_DIR=$PWD \
   "$build/tests/datasets/datasets_test" --gtest_filter='*Pillow*'
+# The paper's sizes one after the other: up to 2 GB of random weights each.
+for name in ${PROMPTD_PARITY_SIZES-RN50 RN101 ViT-B-32 ViT-B-16 ViT-L-14}; do
+  "$python" tools/goldens/make_random_goldens.py "$out" "$seed" "$name"
+  PROMPTD_GOLDEN_DIR=$out PROMPTD_SOURCE_DIR=$PWD \
+    PROMPTD_PARITY_ENCODERS=$name \
+    "$build/tests/clip/clip_test" --gtest_filter='*EncoderParity*'
+  rm -r "${out:?}/$name" "$out/$name.safetensors"
+done
 echo "parity: OK seed $seed"

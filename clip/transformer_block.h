@@ -1,13 +1,13 @@
-// One frozen residual block of the text tower on packed rows, with an explicit
-// backward to its input.
+// One frozen residual block of a CLIP transformer on packed rows, with an
+// explicit backward to its input where one is asked for.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
 
+#include "clip/block_weights.h"
 #include "clip/frozen_linear.h"
-#include "clip/text_weights.h"
 
 namespace promptd::clip {
 
@@ -23,6 +23,7 @@ class FrozenNorm {
   FrozenNorm() = default;
   FrozenNorm(const at::Tensor& weight, const at::Tensor& bias);
 
+  at::Tensor Forward(const at::Tensor& x) const;
   at::Tensor Forward(const at::Tensor& x, NormSaved* saved) const;
   // dy [rows, W] -> dx [rows, W].
   at::Tensor Backward(const at::Tensor& dy, const NormSaved& saved) const;
@@ -36,17 +37,17 @@ struct MlpSaved {
   at::Tensor hidden;  // [rows, 4W], before the activation
 };
 
-// The linear layers and norms of a block; attention itself is in
-// causal_attention.h. Constant factors are folded into the weights: 1/sqrt(D)
-// into the queries, and QuickGELU's 1.702 around SiLU, since
-// x * sigmoid(1.702 x) = silu(1.702 x) / 1.702. Immutable and thread-safe;
-// callers hold a no-grad guard. Functions throw c10::Error.
-class TextBlock {
+// The linear layers and norms of a block; attention itself is the tower's.
+// MlpBackward wants LinearUse::kInputGradient. Constant factors are folded into
+// the weights: 1/sqrt(D) into the queries, and QuickGELU's 1.702 around SiLU,
+// since x * sigmoid(1.702 x) = silu(1.702 x) / 1.702. Immutable and
+// thread-safe; callers hold a no-grad guard. Functions throw c10::Error.
+class TransformerBlock {
  public:
   // `last`: queries are asked for on few rows only, so they have a layer of
   // their own.
-  TextBlock(const TextBlockWeights& weights, int64_t heads, bool quick_gelu,
-            bool last);
+  TransformerBlock(const BlockWeights& weights, int64_t heads, bool quick_gelu,
+                   bool last, LinearUse use);
 
   const FrozenNorm& norm_1() const { return norm_1_; }
   // Queries, keys and values, [rows, W] -> [rows, 3W]; not in the last block.
@@ -57,6 +58,7 @@ class TextBlock {
   const FrozenLinear& out() const { return out_; }
 
   // x [rows, W] -> x + mlp(norm_2(x)) [rows, W].
+  at::Tensor Mlp(const at::Tensor& x) const;
   at::Tensor Mlp(const at::Tensor& x, MlpSaved* saved) const;
   at::Tensor MlpBackward(const at::Tensor& dy, const MlpSaved& saved) const;
 

@@ -1,8 +1,9 @@
-#include "clip/text_block.h"
+#include "clip/transformer_block.h"
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/gelu_backward.h>
+#include <ATen/ops/layer_norm.h>
 #include <ATen/ops/native_layer_norm.h>
 #include <ATen/ops/native_layer_norm_backward.h>
 #include <ATen/ops/silu.h>
@@ -15,6 +16,10 @@ namespace promptd::clip {
 
 FrozenNorm::FrozenNorm(const at::Tensor& weight, const at::Tensor& bias)
     : weight_(weight), bias_(bias) {}
+
+at::Tensor FrozenNorm::Forward(const at::Tensor& x) const {
+  return at::layer_norm(x, {x.size(-1)}, weight_, bias_, kLayerNormEpsilon);
+}
 
 at::Tensor FrozenNorm::Forward(const at::Tensor& x, NormSaved* saved) const {
   at::Tensor y;
@@ -31,12 +36,12 @@ at::Tensor FrozenNorm::Backward(const at::Tensor& dy,
       {true, false, false}));
 }
 
-TextBlock::TextBlock(const TextBlockWeights& weights, int64_t heads,
-                     bool quick_gelu, bool last)
+TransformerBlock::TransformerBlock(const BlockWeights& weights, int64_t heads,
+                                   bool quick_gelu, bool last, LinearUse use)
     : quick_gelu_(quick_gelu),
       norm_1_(weights.ln_1_weight, weights.ln_1_bias),
       norm_2_(weights.ln_2_weight, weights.ln_2_bias),
-      out_(weights.out_proj_weight, weights.out_proj_bias) {
+      out_(weights.out_proj_weight, weights.out_proj_bias, use) {
   const int64_t width = weights.out_proj_weight.size(0);
   const double scale = 1.0 / std::sqrt(static_cast<double>(width / heads));
   const at::Tensor& w = weights.in_proj_weight;
@@ -46,27 +51,34 @@ TextBlock::TextBlock(const TextBlockWeights& weights, int64_t heads,
   const at::Tensor rest_weight = w.narrow(0, width, 2 * width);
   const at::Tensor rest_bias = b.narrow(0, width, 2 * width);
   if (last) {
-    query_ = FrozenLinear(query_weight, query_bias);
-    key_value_ = FrozenLinear(rest_weight, rest_bias.contiguous());
+    query_ = FrozenLinear(query_weight, query_bias, use);
+    key_value_ = FrozenLinear(rest_weight, rest_bias.contiguous(), use);
   } else {
     qkv_ = FrozenLinear(at::cat({query_weight, rest_weight}),
-                        at::cat({query_bias, rest_bias}));
+                        at::cat({query_bias, rest_bias}), use);
   }
   const double factor = quick_gelu ? kQuickGelu : 1.0;
   fc_ = FrozenLinear(weights.c_fc_weight.mul(factor),
-                     weights.c_fc_bias.mul(factor));
-  proj_ = FrozenLinear(weights.c_proj_weight.div(factor), weights.c_proj_bias);
+                     weights.c_fc_bias.mul(factor), use);
+  proj_ =
+      FrozenLinear(weights.c_proj_weight.div(factor), weights.c_proj_bias, use);
 }
 
-at::Tensor TextBlock::Mlp(const at::Tensor& x, MlpSaved* saved) const {
+at::Tensor TransformerBlock::Mlp(const at::Tensor& x) const {
+  const at::Tensor active = fc_.Forward(
+      norm_2_.Forward(x), quick_gelu_ ? Activation::kSilu : Activation::kGelu);
+  return proj_.ForwardAdd(active, x);
+}
+
+at::Tensor TransformerBlock::Mlp(const at::Tensor& x, MlpSaved* saved) const {
   saved->hidden = fc_.Forward(norm_2_.Forward(x, &saved->norm));
   return proj_
       .Forward(quick_gelu_ ? at::silu(saved->hidden) : at::gelu(saved->hidden))
       .add_(x);
 }
 
-at::Tensor TextBlock::MlpBackward(const at::Tensor& dy,
-                                  const MlpSaved& saved) const {
+at::Tensor TransformerBlock::MlpBackward(const at::Tensor& dy,
+                                         const MlpSaved& saved) const {
   const at::Tensor d_active = proj_.InputGradient(dy);
   const at::Tensor d_hidden = quick_gelu_
                                   ? at::silu_backward(d_active, saved.hidden)
