@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
@@ -62,9 +63,10 @@ void DeclarePlaces(RawOptions* raw, CLI::App* app) {
       ->envname("PROMPTD_HTTP")
       ->capture_default_str();
   app->add_option("--encoder", raw->encoders,
-                  "Folder of an encoder; repeat for several. Default: the "
-                  "embedded demonstration encoder, from $PROMPTD_MODELS or "
-                  "beside the program")
+                  "Folder of an encoder; repeat for several. Default: those "
+                  "imported into the data folder, and the embedded "
+                  "demonstration encoder, from $PROMPTD_MODELS or beside the "
+                  "program")
       ->envname("PROMPTD_ENCODER")
       ->expected(1)
       ->take_all();
@@ -129,6 +131,22 @@ std::string EmbeddedEncoder() {
   return "";
 }
 
+// The folders that `promptctl encoder import` made, ordered by name.
+std::vector<std::string> ImportedEncoders(const std::string& data_dir) {
+  std::vector<std::string> folders;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(
+           absl::StrCat(data_dir, "/encoders"), ignored)) {
+    const std::string name = entry.path().filename().string();
+    // A name with a dot in front is an import that has not ended.
+    if (name[0] != '.' && entry.is_directory(ignored)) {
+      folders.push_back(entry.path().string());
+    }
+  }
+  std::sort(folders.begin(), folders.end());
+  return folders;
+}
+
 absl::StatusOr<absl::Duration> ParsePositive(const std::string& flag,
                                              const std::string& text,
                                              absl::Duration least) {
@@ -174,13 +192,14 @@ absl::Status Understand(const RawOptions& raw, ProgramOptions* options) {
   }
   options->encoder_dirs = raw.encoders;
   if (options->encoder_dirs.empty()) {
+    options->encoder_dirs = ImportedEncoders(options->data_dir);
     const std::string embedded = EmbeddedEncoder();
-    if (embedded.empty()) {
+    if (embedded.empty() && options->encoder_dirs.empty()) {
       return MakeError(absl::StatusCode::kNotFound, "NO_ENCODER",
                        "found no models/embedded beside the program: give "
                        "--encoder, or set PROMPTD_MODELS");
     }
-    options->encoder_dirs = {embedded};
+    if (!embedded.empty()) options->encoder_dirs.push_back(embedded);
   }
   options->default_encoder = raw.default_encoder;
   options->ready_file = raw.ready_file;

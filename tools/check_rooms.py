@@ -41,6 +41,7 @@ PRIVATE = {
         r"[<\"](google/protobuf/|grpc|promptd/v1/|google/rpc/)"),
         {"proto", "wire", "server", "client"}),
     "OpenCV": (re.compile(r"<opencv2/"), {"datasets"}),
+    "libjpeg": (re.compile(r"<jpeglib\.h>"), {"datasets"}),
 }
 # Rooms whose headers stay free of torch, so that others can include them.
 TORCH_FREE_HEADERS = {"worker"}

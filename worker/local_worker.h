@@ -21,7 +21,7 @@ namespace promptd::worker {
 
 struct LocalWorkerOptions {
   std::string id = "local";
-  // Encoder folders; at least one. The first is the default encoder.
+  // Encoder folders; at least one.
   std::vector<std::string> encoder_dirs;
   // Threads that decode and resample images. 0: one per core, at most 4.
   int decode_threads = 0;

@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <filesystem>
+
 #include "absl/strings/match.h"
+#include "tests/testing/temp_dir.h"
 
 namespace promptd::server {
 namespace {
@@ -51,6 +54,23 @@ TEST_F(OptionsTest, FlagsWinOverTheEnvironment) {
   EXPECT_FALSE(options_.http.has_value());
   EXPECT_EQ(options_.encoder_dirs, (std::vector<std::string>{"/a", "/b"}));
   EXPECT_EQ(options_.grace, absl::Milliseconds(1500));
+}
+
+TEST_F(OptionsTest, ImportedEncodersAreLoadedUnlessOthersAreGiven) {
+  const testing::TempDir data;
+  const std::string encoders = data.path() + "/encoders";
+  for (const char* name : {"b", "a", ".import-unfinished"}) {
+    std::filesystem::create_directories(encoders + "/" + name);
+  }
+  ASSERT_EQ(Parse({"--data-dir", data.path().c_str()}, &options_),
+            std::nullopt);
+  EXPECT_EQ(options_.encoder_dirs,
+            (std::vector<std::string>{encoders + "/a", encoders + "/b",
+                                      "/models/embedded"}));
+  ASSERT_EQ(Parse({"--data-dir", data.path().c_str(), "--encoder", "/mine"},
+                  &options_),
+            std::nullopt);
+  EXPECT_EQ(options_.encoder_dirs, std::vector<std::string>{"/mine"});
 }
 
 TEST_F(OptionsTest, ListeningBeyondThisMachineNeedsAnExplicitWord) {

@@ -6,9 +6,11 @@ import unittest
 from bad_input_cases import BadInputCase
 from crash_cases import CrashCase
 from demo_cases import DemoCase
+from encoder_cases import EncoderCase
 from main_job_cases import MainJobCase
 
-__all__ = ["BadInputCase", "CrashCase", "DemoCase", "MainJobCase"]
+__all__ = ["BadInputCase", "CrashCase", "DemoCase", "EncoderCase",
+           "MainJobCase"]
 
 if __name__ == "__main__":
     unittest.main(module=sys.modules["__main__"], verbosity=2)
