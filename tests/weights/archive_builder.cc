@@ -7,7 +7,8 @@ namespace promptd::weights::testing {
 std::string Number(uint64_t value, int width) {
   std::string bytes;
   for (int i = 0; i < width; ++i) {
-    bytes.push_back(static_cast<char>(value >> (8 * i) & 0xff));
+    bytes.push_back(static_cast<char>(value & 0xff));
+    value >>= 8;
   }
   return bytes;
 }
