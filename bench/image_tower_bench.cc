@@ -1,5 +1,7 @@
-// The embedded encoder's image tower against what this processor can do: the
-// same multiply-adds in one large packed matrix product, in the same run.
+// An encoder's image tower against what this processor can do: the same
+// multiply-adds in one large packed matrix product, in the same run.
+//
+//   [PROMPTD_BENCH_ENCODER=FOLDER] image_tower_bench   (models/embedded)
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/randn.h>
@@ -23,10 +25,12 @@ constexpr int64_t kGemmRows = 1600;
 constexpr int64_t kGemmIn = 768;
 constexpr int64_t kGemmOut = 3072;
 
-std::shared_ptr<const Encoder> LoadEmbedded() {
+std::shared_ptr<const Encoder> LoadEncoder() {
   const char* source = std::getenv("PROMPTD_SOURCE_DIR");
   const std::string root = source == nullptr ? PROMPTD_SOURCE_DIR : source;
-  const auto folder = weights::EncoderFolder::Open(root + "/models/embedded");
+  const char* given = std::getenv("PROMPTD_BENCH_ENCODER");
+  const auto folder = weights::EncoderFolder::Open(
+      given == nullptr ? root + "/models/embedded" : given);
   if (!folder.ok()) return nullptr;
   const auto encoder = Encoder::Load(*folder);
   return encoder.ok() ? *encoder : nullptr;
@@ -37,7 +41,7 @@ std::shared_ptr<const Encoder> LoadEmbedded() {
 double GemmLimit() {
   static const double limit = [] {
     const FrozenLinear layer(at::randn({kGemmOut, kGemmIn}),
-                             at::randn({kGemmOut}));
+                             at::randn({kGemmOut}), LinearUse::kForwardOnly);
     const at::Tensor x = at::randn({kGemmRows, kGemmIn});
     double best = 0;
     for (int i = 0; i < 10; ++i) {
@@ -54,7 +58,7 @@ double GemmLimit() {
 void BM_PackedGemm(benchmark::State& state) {
   const at::NoGradGuard no_grad;
   const FrozenLinear layer(at::randn({kGemmOut, kGemmIn}),
-                           at::randn({kGemmOut}));
+                           at::randn({kGemmOut}), LinearUse::kForwardOnly);
   const at::Tensor x = at::randn({kGemmRows, kGemmIn});
   for (auto _ : state) benchmark::DoNotOptimize(layer.Forward(x));
   state.counters["GFLOP/s"] = benchmark::Counter(
@@ -64,8 +68,8 @@ void BM_PackedGemm(benchmark::State& state) {
 BENCHMARK(BM_PackedGemm)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 void BM_ImageTower(benchmark::State& state) {
-  static const std::shared_ptr<const Encoder> encoder = LoadEmbedded();
-  if (encoder == nullptr) return state.SkipWithError("no models/embedded");
+  static const std::shared_ptr<const Encoder> encoder = LoadEncoder();
+  if (encoder == nullptr) return state.SkipWithError("no encoder there");
   const at::NoGradGuard no_grad;
   const int64_t batch = state.range(0);
   const int64_t side = encoder->config().vision.image_size;

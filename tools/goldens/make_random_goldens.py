@@ -2,9 +2,9 @@
 
 usage: make_random_goldens.py OUT_DIR [SEED] [NAME...]
 
-Writes, for every NAME, OUT_DIR/NAME/ (configuration, weights, merges) and
-OUT_DIR/NAME.safetensors (pixels, token ids, features). Every parameter and
-buffer is random. NAME is one of the two small ones, "tiny" (modified ResNet)
+Writes, for every NAME in lower case, OUT_DIR/NAME/ (configuration, weights,
+merges) and OUT_DIR/NAME.safetensors (pixels, token ids, features). Every
+parameter and buffer is random. NAME is one of the two small ones, "tiny" (modified ResNet)
 and "tiny_vit" (the default: both), or an architecture of the CoOp paper or
 beyond: RN50 RN101 ViT-B-32 ViT-B-16 ViT-L-14 (0.4 to 1.7 GB each).
 """
@@ -71,7 +71,7 @@ def smallest_cosine(model, pixels):
 
 def write(name, out, generator):
     model_cfg, merges = configuration(name)
-    folder = out / name
+    folder = out / name.lower()  # as promptd wants an encoder's name
     folder.mkdir(parents=True, exist_ok=True)
     model = reference.build(model_cfg)
     pixels = blocks(model_cfg["vision_cfg"]["image_size"], generator)
@@ -97,7 +97,7 @@ def write(name, out, generator):
     rows = torch.randint(1, 512 + merges, (2, 77), generator=generator)
     rows[0, -1] = rows[1, 40] = 512 + merges + 1
     token_ids = torch.cat([token_ids, rows])
-    reference.save_features(out / f"{name}.safetensors", folder,
+    reference.save_features(out / f"{name.lower()}.safetensors", folder,
                             reference.features(model, pixels, token_ids),
                             TEXTS)
 

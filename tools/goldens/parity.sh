@@ -29,8 +29,8 @@ PROMPTD_GOLDEN_DIR=$out PROMPTD_SOURCE_DIR=$PWD \
 for name in ${PROMPTD_PARITY_SIZES-RN50 RN101 ViT-B-32 ViT-B-16 ViT-L-14}; do
   "$python" tools/goldens/make_random_goldens.py "$out" "$seed" "$name"
   PROMPTD_GOLDEN_DIR=$out PROMPTD_SOURCE_DIR=$PWD \
-    PROMPTD_PARITY_ENCODERS=$name \
+    PROMPTD_PARITY_ENCODERS=${name,,} \
     "$build/tests/clip/clip_test" --gtest_filter='*EncoderParity*'
-  rm -r "${out:?}/$name" "$out/$name.safetensors"
+  rm -r "${out:?}/${name,,}" "$out/${name,,}.safetensors"
 done
 echo "parity: OK seed $seed"

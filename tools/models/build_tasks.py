@@ -3,7 +3,7 @@
 usage: build_tasks.py WORK_DIR models/tasks
 
 Each class's sprites (concept x style) are dealt to train, val and test so
-that no sprite is in two of them; a sprite is then drawn a few times, turned,
+that no sprite is in two of them; a sprite is then drawn once or more, turned,
 scaled and on different backgrounds. Writes the images, card.json and card.md
 of every task. Deterministic: the same sources give the same bytes.
 """
@@ -27,8 +27,8 @@ import sources
 from task_specs import TASKS
 
 SIDE = 88
-WANTED = {"train": 24, "val": 6, "test": 30}
-SHARE = {"val": 0.12, "test": 0.45}
+WANTED = {"train": 20, "val": 12, "test": 30}
+SHARE = {"val": 0.2, "test": 0.4}
 GROUNDS = ("plain", "gradient", "cloudy", "striped", "dotted", "radial",
            "wavy", "checkered")
 
@@ -39,10 +39,10 @@ def seed_of(*words):
 
 
 def deal(sprites, name):
-    """Splits one class's sprites; every split gets at least one, and train
-    and test at least three where there are that many."""
+    """Splits one class's sprites: at least one for val, three for the others.
+    The word in the seed names the deal: another one makes fresh splits."""
     sprites = sorted(sprites)
-    random.Random(seed_of("deal", name)).shuffle(sprites)
+    random.Random(seed_of("deal 2", name)).shuffle(sprites)
     count = len(sprites)
     val = max(1, round(SHARE["val"] * count))
     test = max(3, round(SHARE["test"] * count))
@@ -95,6 +95,18 @@ class Art:
         self.pixels = pixels
         self.by_slug = {c["slug"]: c for c in listing["concepts"]}
 
+    def concepts_of(self, words):
+        """Slugs of concepts; "@name" stands for a whole subgroup."""
+        slugs = []
+        for word in words:
+            found = ([c["slug"] for c in self.by_slug.values()
+                      if c["subgroup"] == word[1:]] if word[0] == "@"
+                     else [word] if word in self.by_slug else [])
+            if not found:
+                raise SystemExit(f"no concept {word}")
+            slugs += found
+        return slugs
+
     def sprite(self, concept, style):
         return augment.premultiply(
             self.pixels[self.rows[concept, style]][None], SIDE)[0]
@@ -103,12 +115,12 @@ class Art:
 def build(task, spec, art, out):
     """Writes one task's images; returns its card."""
     deals = {}
-    for name, concepts in spec["classes"].items():
-        missing = [c for c in concepts if c not in art.by_slug]
-        if missing:
-            raise SystemExit(f"{task}/{name}: no concept {missing}")
-        deals[name] = deal([(c, s) for c in concepts for s in spec["styles"]
-                            if (c, s) in art.rows], f"{task}/{name}")
+    for name, words in spec["classes"].items():
+        sprites = [(c, s) for c in art.concepts_of(words)
+                   for s in spec["styles"] if (c, s) in art.rows]
+        random.Random(seed_of("sample", task, name)).shuffle(sprites)
+        deals[name] = deal(sprites[:spec.get("sprites_per_class")],
+                           f"{task}/{name}")
     card = {"task": task, "about": spec["about"], "image_side": SIDE,
             "classes": len(deals), "splits": {}}
     if "note" in spec:
@@ -120,9 +132,10 @@ def build(task, spec, art, out):
             folder.mkdir(parents=True)
             sprites = dealt[split]
             every += sprites
-            for concept, style in sprites:
+            for place, (concept, style) in enumerate(sprites):
                 pixels = art.sprite(concept, style)
-                for n in range(-(-wanted // len(sprites))):
+                for n in range(max(1, (wanted + len(sprites) - 1 - place)
+                                   // len(sprites))):
                     seed = seed_of(task, name, concept, style, str(n))
                     suffix, body = encode(draw(pixels, seed), seed)
                     path = folder / f"{concept}-{style}-{n}.{suffix}"
@@ -177,8 +190,9 @@ def main():
     torch.set_num_threads(1)
     work, out = Path(sys.argv[1]), Path(sys.argv[2])
     art = Art(work)
+    for old in out.glob("*/card.json"):
+        shutil.rmtree(old.parent)
     for task, spec in TASKS.items():
-        shutil.rmtree(out / task, ignore_errors=True)
         card = build(task, spec, art, out)
         (out / task / "card.json").write_text(
             json.dumps(card, indent=2) + "\n")

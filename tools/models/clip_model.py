@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 MERGES = 4096
 EMBED_DIM = 256
-IMAGE_SIDE = 32
+IMAGE_SIDE = 64
 MODEL_CFG = {
     "embed_dim": EMBED_DIM,
     "quick_gelu": True,

@@ -1,6 +1,6 @@
 """Trains the embedded encoder from nothing on a CPU, by the clock.
 
-usage: train.py WORK_DIR [--minutes 64] [--seed 1] [--batch 128]
+usage: train.py WORK_DIR [--minutes 70] [--seed 1] [--batch 256]
 
 Reads WORK_DIR/sprites; writes WORK_DIR/run/{ema.pt,state.pt,log.jsonl} every
 few minutes. The learning rate falls with the wall time, so the run ends
@@ -25,7 +25,7 @@ PEAK_RATE = 1.5e-3
 WARM_UP_STEPS = 120
 EASY_STEPS = 300  # upright sprites on white fade out; fillers come after
 AUX_WEIGHT = 0.5
-GROUPED = 0.125  # share of a batch in fours of one concept
+GROUPED = 0.25  # share of a batch in fours of one concept
 AUX_SCALE = 16.0
 STRENGTH = (0.6, 0.9)  # of the augmentation: most of the run, its end
 FILLERS_UP_TO = 20
@@ -129,7 +129,7 @@ def strength(step, progress):
 class Average:
     """Exponential moving average of parameters and buffers."""
 
-    def __init__(self, model, decay=0.99):
+    def __init__(self, model, decay=0.995):
         self.decay, self.steps = decay, 0
         self.values = {k: v.detach().clone()
                        for k, v in model.state_dict().items()}
@@ -157,9 +157,9 @@ def optimizer_for(model, aux):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--minutes", type=float, default=64)
+    parser.add_argument("--minutes", type=float, default=70)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--run", default="run")
     parser.add_argument("--save-every", type=float, default=240)
     args = parser.parse_args()

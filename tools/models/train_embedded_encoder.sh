@@ -11,7 +11,7 @@
 #
 # WORK     where the art and the run are kept, outside the repository
 #          (default: $HOME/.cache/promptd/embedded-encoder; about 1.5 GB)
-# MINUTES  wall time of the training itself (default 64)
+# MINUTES  wall time of the training itself (default 70)
 # VENV     the virtual environment to use (default: $WORK/venv); the packages of
 #          requirements.txt are added to it, torch only when it has none
 # PYTHON   a Python 3.11+ to make the virtual environment with
@@ -44,7 +44,7 @@ if [ "$what" != report ]; then
 fi
 if [ "$what" = encoder ] || [ "$what" = all ]; then
   if [ ! -f "$work/run/finished" ]; then
-    "$python" "$here/train.py" "$work" --minutes "${MINUTES:-64}"
+    "$python" "$here/train.py" "$work" --minutes "${MINUTES:-70}"
     touch "$work/run/finished"
   fi
   "$python" "$here/export.py" "$work/run" "$root/models/embedded"
