@@ -1,7 +1,9 @@
 // An encoder's image tower against what this processor can do: the same
 // multiply-adds in one large packed matrix product, in the same run.
 //
-//   [PROMPTD_BENCH_ENCODER=FOLDER] image_tower_bench   (models/embedded)
+//   [PROMPTD_BENCH_ENCODER=FOLDER]       models/embedded
+//   [PROMPTD_BENCH_PRECISION=bfloat16]   float32
+//   image_tower_bench
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/randn.h>
@@ -25,6 +27,23 @@ constexpr int64_t kGemmRows = 1600;
 constexpr int64_t kGemmIn = 768;
 constexpr int64_t kGemmOut = 3072;
 
+Precision WantedPrecision() {
+  const char* name = std::getenv("PROMPTD_BENCH_PRECISION");
+  const bool bfloat16 =
+      name != nullptr &&
+      name == std::string(PrecisionName(Precision::kBFloat16));
+  return bfloat16 ? Precision::kBFloat16 : Precision::kFloat32;
+}
+
+at::ScalarType WantedType() {
+  return WantedPrecision() == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat;
+}
+
+FrozenLinear GemmLayer() {
+  return FrozenLinear(at::randn({kGemmOut, kGemmIn}), at::randn({kGemmOut}),
+                      LinearUse::kForwardOnly, WantedType());
+}
+
 std::shared_ptr<const Encoder> LoadEncoder() {
   const char* source = std::getenv("PROMPTD_SOURCE_DIR");
   const std::string root = source == nullptr ? PROMPTD_SOURCE_DIR : source;
@@ -32,7 +51,7 @@ std::shared_ptr<const Encoder> LoadEncoder() {
   const auto folder = weights::EncoderFolder::Open(
       given == nullptr ? root + "/models/embedded" : given);
   if (!folder.ok()) return nullptr;
-  const auto encoder = Encoder::Load(*folder);
+  const auto encoder = Encoder::Load(*folder, WantedPrecision());
   return encoder.ok() ? *encoder : nullptr;
 }
 
@@ -40,9 +59,8 @@ std::shared_ptr<const Encoder> LoadEncoder() {
 // it stands for a limit.
 double GemmLimit() {
   static const double limit = [] {
-    const FrozenLinear layer(at::randn({kGemmOut, kGemmIn}),
-                             at::randn({kGemmOut}), LinearUse::kForwardOnly);
-    const at::Tensor x = at::randn({kGemmRows, kGemmIn});
+    const FrozenLinear layer = GemmLayer();
+    const at::Tensor x = at::randn({kGemmRows, kGemmIn}).to(WantedType());
     double best = 0;
     for (int i = 0; i < 10; ++i) {
       const absl::Time begin = absl::Now();
@@ -57,9 +75,8 @@ double GemmLimit() {
 
 void BM_PackedGemm(benchmark::State& state) {
   const at::NoGradGuard no_grad;
-  const FrozenLinear layer(at::randn({kGemmOut, kGemmIn}),
-                           at::randn({kGemmOut}), LinearUse::kForwardOnly);
-  const at::Tensor x = at::randn({kGemmRows, kGemmIn});
+  const FrozenLinear layer = GemmLayer();
+  const at::Tensor x = at::randn({kGemmRows, kGemmIn}).to(WantedType());
   for (auto _ : state) benchmark::DoNotOptimize(layer.Forward(x));
   state.counters["GFLOP/s"] = benchmark::Counter(
       2e-9 * kGemmRows * kGemmIn * kGemmOut * state.iterations(),

@@ -8,14 +8,16 @@
 
 namespace promptd::clip {
 
-AttentionPool::AttentionPool(const AttentionPoolWeights& weights, int64_t heads)
+AttentionPool::AttentionPool(const AttentionPoolWeights& weights, int64_t heads,
+                             at::ScalarType type)
     : heads_(heads),
-      positional_embedding_(weights.positional_embedding),
-      query_(weights.q_weight, weights.q_bias, LinearUse::kForwardOnly),
+      positional_embedding_(weights.positional_embedding.to(type)),
+      query_(weights.q_weight, weights.q_bias, LinearUse::kForwardOnly, type),
       keys_values_(at::cat({weights.k_weight, weights.v_weight}),
                    at::cat({weights.k_bias, weights.v_bias}),
-                   LinearUse::kForwardOnly),
-      out_(weights.out_weight, weights.out_bias, LinearUse::kForwardOnly) {}
+                   LinearUse::kForwardOnly, type),
+      out_(weights.out_weight, weights.out_bias, LinearUse::kForwardOnly,
+           type) {}
 
 // open_clip's AttentionPool2d.forward, of which only row 0 is read:
 //   x = [mean(x); x] + pos;  softmax(q_0 k^T / sqrt(d)) v

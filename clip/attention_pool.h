@@ -20,7 +20,9 @@ struct AttentionPoolWeights {
 class AttentionPool {
  public:
   AttentionPool() = default;
-  AttentionPool(const AttentionPoolWeights& weights, int64_t heads);
+  // The weights are float32; the layers compute in `type`.
+  AttentionPool(const AttentionPoolWeights& weights, int64_t heads,
+                at::ScalarType type);
 
   // x [B, D, h, w] with h * w = P -> [B, E].
   at::Tensor Forward(const at::Tensor& x) const;

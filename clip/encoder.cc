@@ -37,11 +37,12 @@ absl::StatusOr<Tokenizer> LoadTokenizer(const weights::EncoderFolder& folder) {
 }
 
 std::unique_ptr<const ImageTower> LoadImageTower(
-    const weights::EncoderConfig& config, TensorReader& reader) {
+    const weights::EncoderConfig& config, at::ScalarType type,
+    TensorReader& reader) {
   if (config.vision.is_resnet()) {
-    return ModifiedResNet::Load(config.vision, config.embed_dim, reader);
+    return ModifiedResNet::Load(config.vision, config.embed_dim, type, reader);
   }
-  return VisionTransformer::Load(config, reader);
+  return VisionTransformer::Load(config, type, reader);
 }
 
 absl::Status CheckPixelShape(const std::vector<int64_t>& shape, int64_t side) {
@@ -62,8 +63,10 @@ Encoder::Encoder(Tokenizer tokenizer) : tokenizer_(std::move(tokenizer)) {}
 Encoder::~Encoder() = default;
 
 absl::StatusOr<std::shared_ptr<const Encoder>> Encoder::Load(
-    const weights::EncoderFolder& folder) {
+    const weights::EncoderFolder& folder, Precision precision) {
   const weights::EncoderConfig& config = folder.config;
+  const at::ScalarType type =
+      precision == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat;
   ASSIGN_OR_RETURN(Tokenizer tokenizer, LoadTokenizer(folder));
   return Guarded(
       absl::StrCat("load encoder ", folder.name),
@@ -71,7 +74,7 @@ absl::StatusOr<std::shared_ptr<const Encoder>> Encoder::Load(
         const at::NoGradGuard no_grad;
         std::shared_ptr<Encoder> encoder(new Encoder(std::move(tokenizer)));
         TensorReader reader(folder.tensors);
-        encoder->image_tower_ = LoadImageTower(config, reader);
+        encoder->image_tower_ = LoadImageTower(config, type, reader);
         TextWeights text = TextWeights::Read(config, reader);
         const at::Tensor scale = reader.Read("logit_scale", {});
         reader.ExpectNothingElse();
@@ -79,10 +82,11 @@ absl::StatusOr<std::shared_ptr<const Encoder>> Encoder::Load(
         encoder->name_ = folder.name;
         encoder->digest_ = folder.digest;
         encoder->config_ = config;
+        encoder->precision_ = precision;
         encoder->parameters_ = reader.parameters();
         encoder->logit_scale_ = std::exp(scale.item<float>());
         encoder->text_tower_ =
-            std::make_shared<const TextTower>(std::move(text));
+            std::make_shared<const TextTower>(std::move(text), type);
         return encoder;
       });
 }

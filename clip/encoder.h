@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "clip/tokenizer.h"
 #include "common/float_tensor.h"
+#include "common/precision.h"
 #include "weights/encoder_config.h"
 #include "weights/encoder_folder.h"
 
@@ -33,7 +34,8 @@ class Encoder {
   // finite, and nothing else. INVALID_ARGUMENT (BAD_ENCODER_WEIGHTS, names
   // the tensors; BAD_MERGES); RESOURCE_EXHAUSTED (OUT_OF_MEMORY).
   static absl::StatusOr<std::shared_ptr<const Encoder>> Load(
-      const weights::EncoderFolder& folder);
+      const weights::EncoderFolder& folder,
+      Precision precision = Precision::kFloat32);
   ~Encoder();
   Encoder(const Encoder&) = delete;
   Encoder& operator=(const Encoder&) = delete;
@@ -42,6 +44,8 @@ class Encoder {
   const std::string& digest() const { return digest_; }
   const weights::EncoderConfig& config() const { return config_; }
   bool demonstration() const { return config_.demonstration; }
+  // What the towers compute in; features are float32.
+  Precision precision() const { return precision_; }
   // Numbers in all tensors, batch norm statistics included.
   int64_t parameters() const { return parameters_; }
   // exp of the parameter: what cosines are multiplied by.
@@ -66,6 +70,7 @@ class Encoder {
   std::string name_;
   std::string digest_;
   weights::EncoderConfig config_;
+  Precision precision_ = Precision::kFloat32;
   int64_t parameters_ = 0;
   float logit_scale_ = 1;
   Tokenizer tokenizer_;

@@ -1,7 +1,6 @@
 #include "clip/frozen_conv.h"
 
 #include <ATen/core/List.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/relu.h>
@@ -10,6 +9,8 @@
 #include <optional>
 #include <string_view>
 
+#include "clip/one_dnn.h"
+
 namespace promptd::clip {
 namespace {
 
@@ -17,8 +18,7 @@ constexpr double kBatchNormEpsilon = 1e-5;
 // The batch for which oneDNN chooses the blocked layout.
 constexpr int64_t kLayoutBatch = 32;
 
-// oneDNN's blocked convolution has no ATen/ops header; the dispatcher knows
-// it wherever the build has oneDNN.
+// oneDNN's blocked convolution.
 using Scalars = c10::List<std::optional<at::Scalar>>;
 using OptionalText = std::optional<std::string_view>;
 using ReorderSignature = at::Tensor(const at::Tensor&, at::IntArrayRef,
@@ -37,22 +37,19 @@ using ConvAddSignature = at::Tensor(const at::Tensor&, const at::Tensor&,
                                     std::optional<at::Scalar>, OptionalText,
                                     Scalars, OptionalText);
 
-std::optional<c10::OperatorHandle> Find(const char* name,
-                                        const char* overload) {
-  return c10::Dispatcher::singleton().findSchema({name, overload});
-}
-
 bool HasBlockedConv() {
-  static const bool found = Find("mkldnn::_reorder_convolution_weight", "") &&
-                            Find("mkldnn::_convolution_pointwise", "") &&
-                            Find("mkldnn::_convolution_pointwise", "binary");
+  static const bool found =
+      FindOperator("mkldnn::_reorder_convolution_weight") &&
+      FindOperator("mkldnn::_convolution_pointwise") &&
+      FindOperator("mkldnn::_convolution_pointwise", "binary");
   return found;
 }
 
 at::Tensor Pack(const at::Tensor& kernel,
                 const FrozenConv::Geometry& geometry) {
-  static const auto reorder = Find("mkldnn::_reorder_convolution_weight", "")
-                                  ->typed<ReorderSignature>();
+  static const auto reorder =
+      FindOperator("mkldnn::_reorder_convolution_weight")
+          ->typed<ReorderSignature>();
   const int64_t side = geometry.input_side;
   const std::vector<int64_t> input = {kLayoutBatch, kernel.size(1), side, side};
   return reorder.call(kernel.contiguous(at::MemoryFormat::ChannelsLast),
@@ -64,23 +61,22 @@ at::Tensor Pack(const at::Tensor& kernel,
 }  // namespace
 
 FrozenConv::FrozenConv(const at::Tensor& kernel, const BatchNorm& norm,
-                       Geometry geometry)
+                       Geometry geometry, at::ScalarType type)
     : geometry_(geometry) {
   const at::NoGradGuard no_grad;
   const at::Tensor scale =  // [out]
       norm.weight.to(at::kDouble)
           .div(norm.running_var.to(at::kDouble).add(kBatchNormEpsilon).sqrt());
-  kernel_ =
-      kernel.to(at::kDouble).mul(scale.view({-1, 1, 1, 1})).to(at::kFloat);
+  kernel_ = kernel.to(at::kDouble).mul(scale.view({-1, 1, 1, 1})).to(type);
   bias_ = norm.bias.to(at::kDouble)
               .sub(norm.running_mean.to(at::kDouble).mul(scale))
-              .to(at::kFloat);
+              .to(type);
   const int64_t output_side =
       (geometry.input_side + 2 * geometry.padding - kernel.size(2)) /
           geometry.stride +
       1;
   multiply_adds_ = kernel.numel() * output_side * output_side;
-  packed_ = kernel.device().is_cpu() && HasBlockedConv();
+  packed_ = kernel.device().is_cpu() && HasBlockedConv() && OneDnnTakes(type);
   if (packed_) kernel_ = Pack(kernel_, geometry_);
 }
 
@@ -93,7 +89,7 @@ at::Tensor FrozenConv::Run(const at::Tensor& x, bool relu) const {
     return relu ? at::relu(y) : y;
   }
   static const auto conv =
-      Find("mkldnn::_convolution_pointwise", "")->typed<ConvSignature>();
+      FindOperator("mkldnn::_convolution_pointwise")->typed<ConvSignature>();
   return conv.call(x, kernel_, bias_, {padding, padding}, {stride, stride},
                    {1, 1}, 1, relu ? "relu" : "none", Scalars(), "");
 }
@@ -109,8 +105,9 @@ at::Tensor FrozenConv::ForwardRelu(const at::Tensor& x) const {
 at::Tensor FrozenConv::ForwardAddRelu(const at::Tensor& x,
                                       const at::Tensor& residual) const {
   if (!packed_) return at::relu(Run(x, false).add(residual));
-  static const auto conv = Find("mkldnn::_convolution_pointwise", "binary")
-                               ->typed<ConvAddSignature>();
+  static const auto conv =
+      FindOperator("mkldnn::_convolution_pointwise", "binary")
+          ->typed<ConvAddSignature>();
   const int64_t stride = geometry_.stride;
   const int64_t padding = geometry_.padding;
   return conv.call(x, residual, kernel_, bias_, {padding, padding},

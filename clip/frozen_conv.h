@@ -16,7 +16,8 @@ struct BatchNorm {
 // norm(conv(x)), square kernel, no bias of its own. The norm is folded into
 // the kernel in double precision; the kernel lies in oneDNN's blocked layout
 // where that exists (CPU), and the activation and the sum run inside the
-// convolution. Immutable; callers hold a no-grad guard. float32.
+// convolution. Inputs and outputs have the layer's type, float32 or bfloat16.
+// Immutable; callers hold a no-grad guard.
 class FrozenConv {
  public:
   struct Geometry {
@@ -26,9 +27,9 @@ class FrozenConv {
   };
 
   FrozenConv() = default;
-  // kernel [out, in, k, k].
-  FrozenConv(const at::Tensor& kernel, const BatchNorm& norm,
-             Geometry geometry);
+  // kernel [out, in, k, k]; float32, rounded to `type`.
+  FrozenConv(const at::Tensor& kernel, const BatchNorm& norm, Geometry geometry,
+             at::ScalarType type = at::kFloat);
 
   // x [B, in, h, w] -> [B, out, h', w'].
   at::Tensor Forward(const at::Tensor& x) const;

@@ -1,7 +1,6 @@
 #include "clip/frozen_linear.h"
 
 #include <ATen/core/List.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
@@ -15,14 +14,14 @@
 #include <string_view>
 
 #include "absl/base/call_once.h"
+#include "clip/one_dnn.h"
 
 namespace promptd::clip {
 namespace {
 
 constexpr int64_t kSummationBlock = 256;
 
-// oneDNN's blocked linear layer. It has no ATen/ops header; the dispatcher
-// knows it wherever the build has oneDNN.
+// oneDNN's blocked linear layer.
 using ReorderSignature = at::Tensor(const at::Tensor&, std::optional<int64_t>);
 using LinearSignature = at::Tensor(const at::Tensor&, const at::Tensor&,
                                    const std::optional<at::Tensor>&,
@@ -35,21 +34,16 @@ using LinearAddSignature = at::Tensor(const at::Tensor&, const at::Tensor&,
                                       const std::optional<at::Tensor>&,
                                       std::string_view);
 
-std::optional<c10::OperatorHandle> Find(const char* name,
-                                        const char* overload = "") {
-  return c10::Dispatcher::singleton().findSchema({name, overload});
-}
-
 bool HasBlockedLinear() {
-  static const bool found = Find("mkldnn::_reorder_linear_weight") &&
-                            Find("mkldnn::_linear_pointwise") &&
-                            Find("mkldnn::_linear_pointwise", "binary");
+  static const bool found = FindOperator("mkldnn::_reorder_linear_weight") &&
+                            FindOperator("mkldnn::_linear_pointwise") &&
+                            FindOperator("mkldnn::_linear_pointwise", "binary");
   return found;
 }
 
 at::Tensor Pack(const at::Tensor& weight) {
   static const auto reorder =
-      Find("mkldnn::_reorder_linear_weight")->typed<ReorderSignature>();
+      FindOperator("mkldnn::_reorder_linear_weight")->typed<ReorderSignature>();
   return reorder.call(weight, std::nullopt);
 }
 
@@ -74,7 +68,7 @@ Fused FusedOf(Activation activation) {
 at::Tensor BlockedLinear(const at::Tensor& x, const at::Tensor& packed,
                          const at::Tensor& bias, Activation activation) {
   static const auto linear =
-      Find("mkldnn::_linear_pointwise")->typed<LinearSignature>();
+      FindOperator("mkldnn::_linear_pointwise")->typed<LinearSignature>();
   std::optional<at::Tensor> optional_bias;
   if (bias.defined()) optional_bias = bias;
   const Fused fused = FusedOf(activation);
@@ -85,8 +79,8 @@ at::Tensor BlockedLinear(const at::Tensor& x, const at::Tensor& packed,
 // x W^T + sum, and the bias where there is one.
 at::Tensor BlockedLinearAdd(const at::Tensor& x, const at::Tensor& packed,
                             const at::Tensor& sum, const at::Tensor& bias) {
-  static const auto linear =
-      Find("mkldnn::_linear_pointwise", "binary")->typed<LinearAddSignature>();
+  static const auto linear = FindOperator("mkldnn::_linear_pointwise", "binary")
+                                 ->typed<LinearAddSignature>();
   std::optional<at::Tensor> optional_bias;
   if (bias.defined()) optional_bias = bias;
   return linear.call(x.contiguous(), sum, packed, optional_bias, "add");
@@ -105,8 +99,8 @@ at::Tensor Activated(const at::Tensor& x, Activation activation) {
 }
 
 bool CanPack(const at::Tensor& weight) {
-  return weight.device().is_cpu() && weight.scalar_type() == at::kFloat &&
-         weight.numel() > 0 && HasBlockedLinear();
+  return weight.device().is_cpu() && weight.numel() > 0 && HasBlockedLinear() &&
+         OneDnnTakes(weight.scalar_type());
 }
 
 }  // namespace
@@ -118,17 +112,18 @@ struct FrozenLinear::Backward {
 };
 
 FrozenLinear::FrozenLinear(const at::Tensor& weight, const at::Tensor& bias,
-                           LinearUse use)
-    : in_(weight.size(1)), out_(weight.size(0)), bias_(bias) {
+                           LinearUse use, at::ScalarType type)
+    : in_(weight.size(1)), out_(weight.size(0)) {
   const at::NoGradGuard no_grad;
   TORCH_CHECK(weight.dim() == 2, "a linear weight has two dimensions");
-  const at::Tensor contiguous = weight.contiguous();
+  if (bias.defined()) bias_ = bias.to(type);
+  const at::Tensor contiguous = weight.to(type).contiguous();
   if (!CanPack(contiguous)) {
     weight_ = contiguous;
     return;
   }
   const bool gradient = use == LinearUse::kInputGradient;
-  summation_block_ = gradient ? kSummationBlock : in_;
+  summation_block_ = gradient && type == at::kFloat ? kSummationBlock : in_;
   for (int64_t begin = 0; begin < in_; begin += summation_block_) {
     const int64_t size = std::min(summation_block_, in_ - begin);
     forward_packed_.push_back(

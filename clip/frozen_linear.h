@@ -11,9 +11,9 @@ namespace promptd::clip {
 
 // What a layer is asked for after it was built.
 enum class LinearUse {
-  // Forward and InputGradient; the forward sums in blocks of 256 inputs, which
-  // costs about a seventh of the time and takes away nearly half of the
-  // rounding error.
+  // Forward and InputGradient; in float32 the forward sums in blocks of 256
+  // inputs, which costs about a seventh of the time and takes away nearly half
+  // of the rounding error.
   kInputGradient,
   // Forward alone, summed in one go: the fastest.
   kForwardOnly,
@@ -25,14 +25,17 @@ enum class Activation { kNone, kSilu, kGelu };
 // directions run on weights in oneDNN's blocked layout: W's is made at
 // construction, W^T's on the first InputGradient. Where that layout does not
 // apply (another device, a build without oneDNN) the plain operators run.
-// Functions throw c10::Error on a shape mismatch. float32. Immutable and
-// thread-safe; copies share the weights; callers hold a no-grad guard.
+// Functions throw c10::Error on a shape mismatch. Inputs and outputs have the
+// layer's type, float32 or bfloat16, whose products are summed in float32.
+// Immutable and thread-safe; copies share the weights; callers hold a no-grad
+// guard.
 class FrozenLinear {
  public:
   FrozenLinear() = default;
-  // weight [out, in], bias [out] or undefined; both float32.
+  // weight [out, in], bias [out] or undefined; float32, rounded to `type`.
   FrozenLinear(const at::Tensor& weight, const at::Tensor& bias,
-               LinearUse use = LinearUse::kInputGradient);
+               LinearUse use = LinearUse::kInputGradient,
+               at::ScalarType type = at::kFloat);
 
   // x [rows, in] -> [rows, out].
   at::Tensor Forward(const at::Tensor& x) const {

@@ -15,8 +15,9 @@ class ImageTower {
   virtual ~ImageTower() = default;
 
   // pixels [B, 3, S, S] float32, RGB, normalised with the encoder's mean and
-  // deviation -> features [B, E] float32, not normalised. The caller holds a
-  // no-grad guard and has checked the shape. Throws c10::Error.
+  // deviation -> features [B, E] float32, not normalised, whatever type the
+  // tower computes in. The caller holds a no-grad guard and has checked the
+  // shape. Throws c10::Error.
   virtual at::Tensor Encode(const at::Tensor& pixels) const = 0;
 
   // Of one image, in convolutions and linear layers.

@@ -19,11 +19,12 @@ namespace promptd::clip {
 
 class ModifiedResNet : public ImageTower {
  public:
-  // Takes the tensors "visual.*" of open_clip's CLIP; what is missing or has
-  // another shape is noted in `reader`, and the tower is then null. Throws
-  // c10::Error.
+  // Takes the tensors "visual.*" of open_clip's CLIP and computes in `type`;
+  // what is missing or has another shape is noted in `reader`, and the tower is
+  // then null. Throws c10::Error.
   static std::unique_ptr<ModifiedResNet> Load(
-      const weights::VisionConfig& config, int embed_dim, TensorReader& reader);
+      const weights::VisionConfig& config, int embed_dim, at::ScalarType type,
+      TensorReader& reader);
 
   at::Tensor Encode(const at::Tensor& pixels) const override;
   int64_t multiply_adds() const override;
@@ -39,6 +40,7 @@ class ModifiedResNet : public ImageTower {
   ModifiedResNet() = default;
   static at::Tensor RunBlock(const Block& block, const at::Tensor& x);
 
+  at::ScalarType type_ = at::kFloat;
   std::vector<FrozenConv> stem_;
   std::vector<Block> blocks_;
   AttentionPool pool_;

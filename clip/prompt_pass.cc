@@ -30,7 +30,8 @@ void MergePart(const at::Tensor& x, int64_t part, const at::Tensor& out) {
 PromptPass::PromptPass(const TextTower* tower, PromptChunk chunk,
                        int64_t prefix)
     : tower_(tower), chunk_(std::move(chunk)), prefix_(prefix) {
-  embedded_ = tower_->Embed(chunk_.token_ids, chunk_.positions);
+  embedded_ =
+      tower_->Embed(chunk_.token_ids, chunk_.positions).to(tower_->type());
   eot_index_ = at::tensor(chunk_.eot_rows).add(prefix_);
   class_index_ = at::tensor(chunk_.classes);
   if (tower_->blocks().size() > 1) {
@@ -85,7 +86,8 @@ at::Tensor PromptPass::Forward(const at::Tensor& prefix_input,
   const size_t layers = tower_->blocks().size();
   saved->layers.assign(layers, {});
   keys->resize(layers);
-  at::Tensor x = prefix_ > 0 ? at::cat({prefix_input, embedded_}) : embedded_;
+  at::Tensor x = embedded_;
+  if (prefix_ > 0) x = at::cat({prefix_input.to(tower_->type()), embedded_});
   for (size_t layer = 0; layer + 1 < layers; ++layer) {
     LayerSaved& layer_saved = saved->layers[layer];
     const at::Tensor mixed = Attend(layer, x, &(*keys)[layer], &layer_saved);
@@ -93,8 +95,9 @@ at::Tensor PromptPass::Forward(const at::Tensor& prefix_input,
     x = block.Mlp(block.out().Forward(mixed).add_(x), &layer_saved.mlp);
   }
   x = LastBlock(x, &keys->back(), &saved->layers.back());
-  return tower_->projection().Forward(
-      tower_->norm_final().Forward(x, &saved->norm_final));
+  return tower_->projection()
+      .Forward(tower_->norm_final().Forward(x, &saved->norm_final))
+      .to(at::kFloat);
 }
 
 at::Tensor PromptPass::Attend(size_t layer, const at::Tensor& x,
@@ -163,14 +166,16 @@ at::Tensor PromptPass::Backward(const at::Tensor& d_features,
   const size_t layers = tower_->blocks().size();
   d_keys->resize(layers);
   at::Tensor dx = tower_->norm_final().Backward(
-      tower_->projection().InputGradient(d_features), saved.norm_final);
+      tower_->projection().InputGradient(d_features.to(tower_->type())),
+      saved.norm_final);
   dx = LastBlockBackward(dx, keys.back(), saved.layers.back(), &d_keys->back());
-  if (layers == 1) return PrefixRows(dx);
+  if (layers == 1) return PrefixRows(dx).to(at::kFloat);
   for (size_t layer = layers - 2; layer > 0; --layer) {
     dx = BlockBackward(layer, dx, keys[layer], saved.layers[layer],
                        &(*d_keys)[layer]);
   }
-  return FirstBlockBackward(dx, keys[0], saved.layers[0], &(*d_keys)[0]);
+  dx = FirstBlockBackward(dx, keys[0], saved.layers[0], &(*d_keys)[0]);
+  return dx.defined() ? dx.to(at::kFloat) : dx;
 }
 
 at::Tensor PromptPass::LastBlockBackward(const at::Tensor& dy,

@@ -36,7 +36,8 @@ struct ChunkSaved {
 using PrefixKeysByLayer = std::vector<PrefixKeys>;
 
 // A chunk of the layout with its constants. Immutable; the tower must outlive
-// it. Functions throw c10::Error; callers hold a no-grad guard.
+// it. Inputs and outputs are float32 whatever the tower computes in. Functions
+// throw c10::Error; callers hold a no-grad guard.
 class PromptPass {
  public:
   // `prefix` tokens run in this chunk: P in the first, 0 in the others.

@@ -20,15 +20,17 @@ absl::StatusOr<std::shared_ptr<const TextTower>> TextTower::Load(
                  });
 }
 
-TextTower::TextTower(TextWeights weights) : weights_(std::move(weights)) {
+TextTower::TextTower(TextWeights weights, at::ScalarType type)
+    : weights_(std::move(weights)), type_(type) {
   const at::NoGradGuard no_grad;
   const size_t layers = weights_.blocks.size();
   for (size_t layer = 0; layer < layers; ++layer) {
     blocks_.emplace_back(weights_.blocks[layer], heads(), weights_.quick_gelu,
-                         layer + 1 == layers, LinearUse::kInputGradient);
+                         layer + 1 == layers, LinearUse::kInputGradient, type);
   }
   norm_final_ = FrozenNorm(weights_.ln_final_weight, weights_.ln_final_bias);
-  projection_ = FrozenLinear(weights_.text_projection.t(), at::Tensor());
+  projection_ = FrozenLinear(weights_.text_projection.t(), at::Tensor(),
+                             LinearUse::kInputGradient, type);
 }
 
 at::Tensor TextTower::Embed(const std::vector<int64_t>& ids,

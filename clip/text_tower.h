@@ -26,25 +26,30 @@ class TextTower {
   static absl::StatusOr<std::shared_ptr<const TextTower>> Load(
       const weights::EncoderConfig& config, const weights::Safetensors& file);
 
-  // Packs the layers of weights that were loaded before. Throws c10::Error.
-  explicit TextTower(TextWeights weights);
+  // Packs the layers of weights that were loaded before; they compute in
+  // `type`, float32 or bfloat16. Throws c10::Error.
+  explicit TextTower(TextWeights weights, at::ScalarType type = at::kFloat);
 
   int64_t width() const { return weights_.config.width; }   // W
   int64_t embed_dim() const { return weights_.embed_dim; }  // E
   int64_t heads() const { return weights_.config.heads; }   // H
   int64_t context_length() const { return weights_.config.context_length; }
+  // What the layers take and give; embeddings are float32.
+  at::ScalarType type() const { return type_; }
 
   const TextWeights& weights() const { return weights_; }
   const std::vector<TransformerBlock>& blocks() const { return blocks_; }
   const FrozenNorm& norm_final() const { return norm_final_; }
   const FrozenLinear& projection() const { return projection_; }  // W -> E
 
-  // Embedding plus position of tokens, ids and positions [rows] -> [rows, W].
+  // Embedding plus position of tokens, ids and positions [rows] -> [rows, W],
+  // float32.
   at::Tensor Embed(const std::vector<int64_t>& ids,
                    const std::vector<int64_t>& positions) const;
 
  private:
   TextWeights weights_;
+  at::ScalarType type_;
   std::vector<TransformerBlock> blocks_;
   FrozenNorm norm_final_;
   FrozenLinear projection_;

@@ -37,11 +37,12 @@ at::Tensor FrozenNorm::Backward(const at::Tensor& dy,
 }
 
 TransformerBlock::TransformerBlock(const BlockWeights& weights, int64_t heads,
-                                   bool quick_gelu, bool last, LinearUse use)
+                                   bool quick_gelu, bool last, LinearUse use,
+                                   at::ScalarType type)
     : quick_gelu_(quick_gelu),
       norm_1_(weights.ln_1_weight, weights.ln_1_bias),
       norm_2_(weights.ln_2_weight, weights.ln_2_bias),
-      out_(weights.out_proj_weight, weights.out_proj_bias, use) {
+      out_(weights.out_proj_weight, weights.out_proj_bias, use, type) {
   const int64_t width = weights.out_proj_weight.size(0);
   const double scale = 1.0 / std::sqrt(static_cast<double>(width / heads));
   const at::Tensor& w = weights.in_proj_weight;
@@ -51,17 +52,17 @@ TransformerBlock::TransformerBlock(const BlockWeights& weights, int64_t heads,
   const at::Tensor rest_weight = w.narrow(0, width, 2 * width);
   const at::Tensor rest_bias = b.narrow(0, width, 2 * width);
   if (last) {
-    query_ = FrozenLinear(query_weight, query_bias, use);
-    key_value_ = FrozenLinear(rest_weight, rest_bias.contiguous(), use);
+    query_ = FrozenLinear(query_weight, query_bias, use, type);
+    key_value_ = FrozenLinear(rest_weight, rest_bias.contiguous(), use, type);
   } else {
     qkv_ = FrozenLinear(at::cat({query_weight, rest_weight}),
-                        at::cat({query_bias, rest_bias}), use);
+                        at::cat({query_bias, rest_bias}), use, type);
   }
   const double factor = quick_gelu ? kQuickGelu : 1.0;
   fc_ = FrozenLinear(weights.c_fc_weight.mul(factor),
-                     weights.c_fc_bias.mul(factor), use);
-  proj_ =
-      FrozenLinear(weights.c_proj_weight.div(factor), weights.c_proj_bias, use);
+                     weights.c_fc_bias.mul(factor), use, type);
+  proj_ = FrozenLinear(weights.c_proj_weight.div(factor), weights.c_proj_bias,
+                       use, type);
 }
 
 at::Tensor TransformerBlock::Mlp(const at::Tensor& x) const {

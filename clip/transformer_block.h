@@ -17,7 +17,8 @@ struct NormSaved {
   at::Tensor mean, rstd;  // [rows, 1]
 };
 
-// y = (x - mean) * rstd * weight + bias, statistics over the last dimension.
+// y = (x - mean) * rstd * weight + bias, statistics over the last dimension,
+// in float32 for an x of either type.
 class FrozenNorm {
  public:
   FrozenNorm() = default;
@@ -46,8 +47,9 @@ class TransformerBlock {
  public:
   // `last`: queries are asked for on few rows only, so they have a layer of
   // their own.
+  // The weights are float32; the layers compute in `type`.
   TransformerBlock(const BlockWeights& weights, int64_t heads, bool quick_gelu,
-                   bool last, LinearUse use);
+                   bool last, LinearUse use, at::ScalarType type);
 
   const FrozenNorm& norm_1() const { return norm_1_; }
   // Queries, keys and values, [rows, W] -> [rows, 3W]; not in the last block.

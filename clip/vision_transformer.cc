@@ -23,9 +23,11 @@ at::Tensor Attend(const at::Tensor& q, const at::Tensor& k,
 }  // namespace
 
 std::unique_ptr<VisionTransformer> VisionTransformer::Load(
-    const weights::EncoderConfig& config, TensorReader& reader) {
+    const weights::EncoderConfig& config, at::ScalarType type,
+    TensorReader& reader) {
   const weights::VisionConfig& vision = config.vision;
   std::unique_ptr<VisionTransformer> tower(new VisionTransformer());
+  tower->type_ = type;
   const int64_t w = tower->width_ = vision.width;
   const int64_t p = tower->patch_ = vision.patch_size;
   tower->grid_ = vision.image_size / vision.patch_size;
@@ -51,18 +53,20 @@ std::unique_ptr<VisionTransformer> VisionTransformer::Load(
       reader.Read("visual.proj", {w, config.embed_dim});
   if (!reader.ok()) return nullptr;
 
-  tower->patch_embedding_ = FrozenLinear(kernel.reshape({w, 3 * p * p}),
-                                         at::Tensor(), LinearUse::kForwardOnly);
-  tower->class_token_ = class_embedding.add(positions.select(0, 0));
-  tower->positions_ = positions.narrow(0, 1, tower->tokens_ - 1).contiguous();
+  tower->patch_embedding_ =
+      FrozenLinear(kernel.reshape({w, 3 * p * p}), at::Tensor(),
+                   LinearUse::kForwardOnly, type);
+  tower->class_token_ = class_embedding.add(positions.select(0, 0)).to(type);
+  tower->positions_ =
+      positions.narrow(0, 1, tower->tokens_ - 1).contiguous().to(type);
   for (size_t layer = 0; layer < blocks.size(); ++layer) {
     tower->blocks_.emplace_back(blocks[layer], tower->heads_, config.quick_gelu,
                                 layer + 1 == blocks.size(),
-                                LinearUse::kForwardOnly);
+                                LinearUse::kForwardOnly, type);
     blocks[layer] = {};  // packed now: one copy of the weights at a time
   }
   tower->projection_ =
-      FrozenLinear(projection.t(), at::Tensor(), LinearUse::kForwardOnly);
+      FrozenLinear(projection.t(), at::Tensor(), LinearUse::kForwardOnly, type);
   return tower;
 }
 
@@ -122,11 +126,13 @@ at::Tensor VisionTransformer::RunLastBlock(const at::Tensor& x,
 // what reaches that token in the end is computed.
 at::Tensor VisionTransformer::Encode(const at::Tensor& pixels) const {
   const int64_t batch = pixels.size(0);
-  at::Tensor x = Embed(pixels.contiguous()).view({batch * tokens_, width_});
+  at::Tensor x =
+      Embed(pixels.to(type_).contiguous()).view({batch * tokens_, width_});
   for (size_t layer = 0; layer + 1 < blocks_.size(); ++layer) {
     x = RunBlock(blocks_[layer], x, batch);
   }
-  return projection_.Forward(norm_post_.Forward(RunLastBlock(x, batch)));
+  return projection_.Forward(norm_post_.Forward(RunLastBlock(x, batch)))
+      .to(at::kFloat);
 }
 
 int64_t VisionTransformer::multiply_adds() const {

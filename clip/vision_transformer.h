@@ -16,11 +16,12 @@ namespace promptd::clip {
 
 class VisionTransformer : public ImageTower {
  public:
-  // Takes the tensors "visual.*" of open_clip's CLIP; what is missing or has
-  // another shape is noted in `reader`, and the tower is then null. Throws
-  // c10::Error.
+  // Takes the tensors "visual.*" of open_clip's CLIP and computes in `type`;
+  // what is missing or has another shape is noted in `reader`, and the tower is
+  // then null. Throws c10::Error.
   static std::unique_ptr<VisionTransformer> Load(
-      const weights::EncoderConfig& config, TensorReader& reader);
+      const weights::EncoderConfig& config, at::ScalarType type,
+      TensorReader& reader);
 
   at::Tensor Encode(const at::Tensor& pixels) const override;
   int64_t multiply_adds() const override;
@@ -38,6 +39,7 @@ class VisionTransformer : public ImageTower {
   // The last block: its class tokens only, [B, W].
   at::Tensor RunLastBlock(const at::Tensor& x, int64_t batch) const;
 
+  at::ScalarType type_ = at::kFloat;
   int64_t patch_ = 0;   // p, pixels
   int64_t grid_ = 0;    // G, patches a side
   int64_t tokens_ = 0;  // T
