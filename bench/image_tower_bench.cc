@@ -95,7 +95,7 @@ void BM_ImageTower(benchmark::State& state) {
       2.0 * encoder->image_tower().multiply_adds() * batch;
   const double limit = GemmLimit();
   for (auto _ : state) {
-    benchmark::DoNotOptimize(encoder->image_tower().Encode(pixels));
+    benchmark::DoNotOptimize(encoder->EncodeImages(pixels).value());
   }
   const auto rate = benchmark::Counter::kIsRate;
   const double iterations = static_cast<double>(state.iterations());
@@ -107,7 +107,10 @@ void BM_ImageTower(benchmark::State& state) {
 }
 BENCHMARK(BM_ImageTower)
     ->Arg(1)
+    ->Arg(2)
+    ->Arg(4)
     ->Arg(8)
+    ->Arg(16)
     ->Arg(32)
     ->Arg(128)
     ->Unit(benchmark::kMillisecond)

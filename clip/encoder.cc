@@ -2,8 +2,10 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/from_blob.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -20,6 +22,11 @@
 
 namespace promptd::clip {
 namespace {
+
+// Images go through the tower in slices whose activations stay below this: the
+// allocator gets larger blocks from the system, page by page, each time, which
+// takes longer than the convolutions that fill them.
+constexpr int64_t kMaxActivationBytes = int64_t{16} << 20;
 
 absl::StatusOr<Tokenizer> LoadTokenizer(const weights::EncoderFolder& folder) {
   absl::StatusOr<Tokenizer> tokenizer = Tokenizer::FromMerges(folder.merges);
@@ -117,7 +124,16 @@ absl::StatusOr<at::Tensor> Encoder::EncodeImages(
       CheckPixelShape(pixels.sizes().vec(), config_.vision.image_size));
   return Guarded("encode images", [&] {
     const at::NoGradGuard no_grad;
-    return image_tower_->Encode(pixels);
+    const int64_t images = pixels.size(0);
+    const int64_t slice = std::max<int64_t>(
+        1, kMaxActivationBytes / image_tower_->activation_bytes());
+    if (images <= slice) return image_tower_->Encode(pixels);
+    std::vector<at::Tensor> features;
+    for (int64_t first = 0; first < images; first += slice) {
+      features.push_back(image_tower_->Encode(
+          pixels.narrow(0, first, std::min(slice, images - first))));
+    }
+    return at::cat(features);
   });
 }
 

@@ -5,9 +5,11 @@
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/relu.h>
 #include <c10/core/Scalar.h>
+#include <c10/util/Exception.h>
 
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "clip/one_dnn.h"
 
@@ -16,7 +18,7 @@ namespace {
 
 constexpr double kBatchNormEpsilon = 1e-5;
 // The batch for which oneDNN chooses the blocked layout.
-constexpr int64_t kLayoutBatch = 32;
+constexpr int64_t kLayoutBatch = 4;
 
 // oneDNN's blocked convolution.
 using Scalars = c10::List<std::optional<at::Scalar>>;
@@ -29,19 +31,11 @@ using ConvSignature = at::Tensor(const at::Tensor&, const at::Tensor&,
                                  at::IntArrayRef, at::IntArrayRef,
                                  at::IntArrayRef, int64_t, std::string_view,
                                  Scalars, OptionalText);
-using ConvAddSignature = at::Tensor(const at::Tensor&, const at::Tensor&,
-                                    const at::Tensor&,
-                                    const std::optional<at::Tensor>&,
-                                    at::IntArrayRef, at::IntArrayRef,
-                                    at::IntArrayRef, int64_t, std::string_view,
-                                    std::optional<at::Scalar>, OptionalText,
-                                    Scalars, OptionalText);
 
 bool HasBlockedConv() {
   static const bool found =
       FindOperator("mkldnn::_reorder_convolution_weight") &&
-      FindOperator("mkldnn::_convolution_pointwise") &&
-      FindOperator("mkldnn::_convolution_pointwise", "binary");
+      FindOperator("mkldnn::_convolution_pointwise");
   return found;
 }
 
@@ -67,22 +61,43 @@ FrozenConv::FrozenConv(const at::Tensor& kernel, const BatchNorm& norm,
   const at::Tensor scale =  // [out]
       norm.weight.to(at::kDouble)
           .div(norm.running_var.to(at::kDouble).add(kBatchNormEpsilon).sqrt());
-  kernel_ = kernel.to(at::kDouble).mul(scale.view({-1, 1, 1, 1})).to(type);
-  bias_ = norm.bias.to(at::kDouble)
-              .sub(norm.running_mean.to(at::kDouble).mul(scale))
-              .to(type);
+  const at::Tensor folded =
+      kernel.to(at::kDouble).mul(scale.view({-1, 1, 1, 1})).to(at::kFloat);
+  const at::Tensor bias = norm.bias.to(at::kDouble)
+                              .sub(norm.running_mean.to(at::kDouble).mul(scale))
+                              .to(at::kFloat);
   const int64_t output_side =
       (geometry.input_side + 2 * geometry.padding - kernel.size(2)) /
           geometry.stride +
       1;
   multiply_adds_ = kernel.numel() * output_side * output_side;
+  if (kernel.size(2) == 1) {
+    TORCH_CHECK(geometry.stride == 1 && geometry.padding == 0,
+                "a kernel of one pixel neither strides nor pads");
+    places_ =
+        FrozenLinear(folded.flatten(1), bias, LinearUse::kForwardOnly, type);
+    return;
+  }
+  kernel_ = folded.to(type);
+  bias_ = bias.to(type);
   packed_ = kernel.device().is_cpu() && HasBlockedConv() && OneDnnTakes(type);
   if (packed_) kernel_ = Pack(kernel_, geometry_);
 }
 
-at::Tensor FrozenConv::Run(const at::Tensor& x, bool relu) const {
+at::Tensor FrozenConv::RunPlaces(const at::Tensor& x,
+                                 Activation activation) const {
+  const at::Tensor rows =  // a view when channels come last
+      x.permute({0, 2, 3, 1}).reshape({-1, x.size(1)});
+  return places_.Forward(rows, activation)
+      .view({x.size(0), x.size(2), x.size(3), places_.out_features()})
+      .permute({0, 3, 1, 2});
+}
+
+at::Tensor FrozenConv::Run(const at::Tensor& x, Activation activation) const {
+  if (!kernel_.defined()) return RunPlaces(x, activation);
   const int64_t stride = geometry_.stride;
   const int64_t padding = geometry_.padding;
+  const bool relu = activation == Activation::kRelu;
   if (!packed_) {
     const at::Tensor y =
         at::conv2d(x, kernel_, bias_, {stride, stride}, {padding, padding});
@@ -92,27 +107,6 @@ at::Tensor FrozenConv::Run(const at::Tensor& x, bool relu) const {
       FindOperator("mkldnn::_convolution_pointwise")->typed<ConvSignature>();
   return conv.call(x, kernel_, bias_, {padding, padding}, {stride, stride},
                    {1, 1}, 1, relu ? "relu" : "none", Scalars(), "");
-}
-
-at::Tensor FrozenConv::Forward(const at::Tensor& x) const {
-  return Run(x, /*relu=*/false);
-}
-
-at::Tensor FrozenConv::ForwardRelu(const at::Tensor& x) const {
-  return Run(x, /*relu=*/true);
-}
-
-at::Tensor FrozenConv::ForwardAddRelu(const at::Tensor& x,
-                                      const at::Tensor& residual) const {
-  if (!packed_) return at::relu(Run(x, false).add(residual));
-  static const auto conv =
-      FindOperator("mkldnn::_convolution_pointwise", "binary")
-          ->typed<ConvAddSignature>();
-  const int64_t stride = geometry_.stride;
-  const int64_t padding = geometry_.padding;
-  return conv.call(x, residual, kernel_, bias_, {padding, padding},
-                   {stride, stride}, {1, 1}, 1, "add", at::Scalar(1.0), "relu",
-                   Scalars(), "");
 }
 
 }  // namespace promptd::clip

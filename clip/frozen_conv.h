@@ -4,7 +4,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <vector>
+
+#include "clip/frozen_linear.h"
 
 namespace promptd::clip {
 
@@ -14,14 +15,15 @@ struct BatchNorm {
 };
 
 // norm(conv(x)), square kernel, no bias of its own. The norm is folded into
-// the kernel in double precision; the kernel lies in oneDNN's blocked layout
-// where that exists (CPU), and the activation and the sum run inside the
-// convolution. Inputs and outputs have the layer's type, float32 or bfloat16.
-// Immutable; callers hold a no-grad guard.
+// the kernel in double precision. A kernel of one pixel is a linear layer on
+// every place; larger ones lie in oneDNN's blocked layout where that exists
+// (CPU), and the activation runs inside the convolution. Inputs and outputs
+// have the layer's type, float32 or bfloat16. Immutable; callers hold a
+// no-grad guard.
 class FrozenConv {
  public:
   struct Geometry {
-    int64_t stride = 1;
+    int64_t stride = 1;  // 1 for a kernel of one pixel
     int64_t padding = 0;
     int64_t input_side = 0;  // pixels; the layout is chosen for it
   };
@@ -31,23 +33,27 @@ class FrozenConv {
   FrozenConv(const at::Tensor& kernel, const BatchNorm& norm, Geometry geometry,
              at::ScalarType type = at::kFloat);
 
-  // x [B, in, h, w] -> [B, out, h', w'].
-  at::Tensor Forward(const at::Tensor& x) const;
+  // x [B, in, h, w] -> [B, out, h', w'], channels last in memory.
+  at::Tensor Forward(const at::Tensor& x) const {
+    return Run(x, Activation::kNone);
+  }
   // relu of Forward.
-  at::Tensor ForwardRelu(const at::Tensor& x) const;
-  // relu(Forward(x) + residual); residual has Forward's shape.
-  at::Tensor ForwardAddRelu(const at::Tensor& x,
-                            const at::Tensor& residual) const;
+  at::Tensor ForwardRelu(const at::Tensor& x) const {
+    return Run(x, Activation::kRelu);
+  }
 
   // Multiply-adds of one image.
   int64_t multiply_adds() const { return multiply_adds_; }
 
  private:
-  at::Tensor Run(const at::Tensor& x, bool relu) const;
+  // activation: kNone or kRelu.
+  at::Tensor Run(const at::Tensor& x, Activation activation) const;
+  at::Tensor RunPlaces(const at::Tensor& x, Activation activation) const;
 
   Geometry geometry_;
-  bool packed_ = false;
   int64_t multiply_adds_ = 0;
+  FrozenLinear places_;  // of a kernel of one pixel, and then all there is
+  bool packed_ = false;
   at::Tensor kernel_;  // blocked when packed_
   at::Tensor bias_;    // [out]
 };

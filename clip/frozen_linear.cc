@@ -5,6 +5,7 @@
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/relu.h>
 #include <ATen/ops/silu.h>
 #include <c10/core/Scalar.h>
 #include <c10/util/Exception.h>
@@ -29,15 +30,9 @@ using LinearSignature = at::Tensor(const at::Tensor&, const at::Tensor&,
                                    c10::List<std::optional<at::Scalar>>,
                                    std::optional<std::string_view>);
 
-using LinearAddSignature = at::Tensor(const at::Tensor&, const at::Tensor&,
-                                      const at::Tensor&,
-                                      const std::optional<at::Tensor>&,
-                                      std::string_view);
-
 bool HasBlockedLinear() {
   static const bool found = FindOperator("mkldnn::_reorder_linear_weight") &&
-                            FindOperator("mkldnn::_linear_pointwise") &&
-                            FindOperator("mkldnn::_linear_pointwise", "binary");
+                            FindOperator("mkldnn::_linear_pointwise");
   return found;
 }
 
@@ -55,6 +50,8 @@ struct Fused {
 
 Fused FusedOf(Activation activation) {
   switch (activation) {
+    case Activation::kRelu:
+      return {"relu", ""};
     case Activation::kSilu:
       return {"swish", ""};
     case Activation::kGelu:
@@ -76,18 +73,10 @@ at::Tensor BlockedLinear(const at::Tensor& x, const at::Tensor& packed,
                      c10::List<std::optional<at::Scalar>>(), fused.algorithm);
 }
 
-// x W^T + sum, and the bias where there is one.
-at::Tensor BlockedLinearAdd(const at::Tensor& x, const at::Tensor& packed,
-                            const at::Tensor& sum, const at::Tensor& bias) {
-  static const auto linear = FindOperator("mkldnn::_linear_pointwise", "binary")
-                                 ->typed<LinearAddSignature>();
-  std::optional<at::Tensor> optional_bias;
-  if (bias.defined()) optional_bias = bias;
-  return linear.call(x.contiguous(), sum, packed, optional_bias, "add");
-}
-
 at::Tensor Activated(const at::Tensor& x, Activation activation) {
   switch (activation) {
+    case Activation::kRelu:
+      return at::relu(x);
     case Activation::kSilu:
       return at::silu(x);
     case Activation::kGelu:
@@ -134,15 +123,16 @@ FrozenLinear::FrozenLinear(const at::Tensor& weight, const at::Tensor& bias,
   backward_->weight = contiguous;
 }
 
-at::Tensor FrozenLinear::AddBlocks(const at::Tensor& x, size_t first,
-                                   at::Tensor y) const {
-  for (size_t i = first; i < forward_packed_.size(); ++i) {
+at::Tensor FrozenLinear::SumOfBlocks(const at::Tensor& x) const {
+  at::Tensor sum;
+  for (size_t i = 0; i < forward_packed_.size(); ++i) {
     const int64_t begin = static_cast<int64_t>(i) * summation_block_;
-    const at::Tensor part =
-        x.narrow(1, begin, std::min(summation_block_, in_ - begin));
-    y = BlockedLinearAdd(part, forward_packed_[i], y, at::Tensor());
+    const at::Tensor y = BlockedLinear(
+        x.narrow(1, begin, std::min(summation_block_, in_ - begin)),
+        forward_packed_[i], i == 0 ? bias_ : at::Tensor(), Activation::kNone);
+    sum = i == 0 ? y : sum.add_(y);
   }
-  return y;
+  return sum;
 }
 
 at::Tensor FrozenLinear::Forward(const at::Tensor& x,
@@ -154,22 +144,7 @@ at::Tensor FrozenLinear::Forward(const at::Tensor& x,
   if (forward_packed_.size() == 1) {
     return BlockedLinear(x, forward_packed_[0], bias_, activation);
   }
-  const at::Tensor first =
-      BlockedLinear(x.narrow(1, 0, summation_block_), forward_packed_[0], bias_,
-                    Activation::kNone);
-  return Activated(AddBlocks(x, 1, first), activation);
-}
-
-at::Tensor FrozenLinear::ForwardAdd(const at::Tensor& x,
-                                    const at::Tensor& residual) const {
-  // Only a sum in one go may start from the residual: blocks keep small sums
-  // apart from it.
-  if (forward_packed_.size() != 1 || x.size(0) == 0) {
-    return Forward(x).add_(residual);
-  }
-  TORCH_CHECK(x.dim() == 2 && x.size(1) == in_, "expected [rows, ", in_,
-              "], got ", x.sizes());
-  return BlockedLinearAdd(x, forward_packed_[0], residual, bias_);
+  return Activated(SumOfBlocks(x), activation);
 }
 
 at::Tensor FrozenLinear::InputGradient(const at::Tensor& dy) const {

@@ -19,7 +19,7 @@ enum class LinearUse {
   kForwardOnly,
 };
 
-enum class Activation { kNone, kSilu, kGelu };
+enum class Activation { kNone, kRelu, kSilu, kGelu };
 
 // y = x W^T + b, and dx = dy W for the backward of a frozen layer; both
 // directions run on weights in oneDNN's blocked layout: W's is made at
@@ -43,8 +43,6 @@ class FrozenLinear {
   }
   // The activation of Forward(x), computed inside the layer where that works.
   at::Tensor Forward(const at::Tensor& x, Activation activation) const;
-  // Forward(x) + residual [rows, out].
-  at::Tensor ForwardAdd(const at::Tensor& x, const at::Tensor& residual) const;
   // dy [rows, out] -> [rows, in]. Not for a kForwardOnly layer.
   at::Tensor InputGradient(const at::Tensor& dy) const;
 
@@ -56,8 +54,7 @@ class FrozenLinear {
  private:
   struct Backward;
 
-  // Sums of the blocks from `first` on, added to y.
-  at::Tensor AddBlocks(const at::Tensor& x, size_t first, at::Tensor y) const;
+  at::Tensor SumOfBlocks(const at::Tensor& x) const;
 
   int64_t in_ = 0;
   int64_t out_ = 0;

@@ -17,8 +17,11 @@ class ImageTower {
   // pixels [B, 3, S, S] float32, RGB, normalised with the encoder's mean and
   // deviation -> features [B, E] float32, not normalised, whatever type the
   // tower computes in. The caller holds a no-grad guard and has checked the
-  // shape. Throws c10::Error.
+  // shape; large batches are for the caller to cut. Throws c10::Error.
   virtual at::Tensor Encode(const at::Tensor& pixels) const = 0;
+
+  // The largest tensor between two layers, of one image.
+  virtual int64_t activation_bytes() const = 0;
 
   // Of one image, in convolutions and linear layers.
   virtual int64_t multiply_adds() const = 0;

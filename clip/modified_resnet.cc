@@ -86,6 +86,8 @@ std::unique_ptr<ModifiedResNet> ModifiedResNet::Load(
                                     base, 3, {1, 1, image / 2}));
   int64_t channels = base;
   int64_t side = image / 4;
+  // The first stage's output; the stem's is as large, later ones are smaller.
+  tower->largest_activation_ = base * kExpansion * side * side;
   for (size_t stage = 0; stage < config.resnet_layers.size(); ++stage) {
     const int64_t planes = base << stage;
     const int64_t out = planes * kExpansion;
@@ -120,10 +122,11 @@ std::unique_ptr<ModifiedResNet> ModifiedResNet::Load(
 at::Tensor ModifiedResNet::RunBlock(const Block& block, const at::Tensor& x) {
   at::Tensor inner = block.conv2.ForwardRelu(block.conv1.ForwardRelu(x));
   if (block.pooled) inner = Halve(inner);
-  if (!block.downsample) return block.conv3.ForwardAddRelu(inner, x);
-  const at::Tensor shortcut =
-      block.downsample->Forward(block.pooled ? Halve(x) : x);
-  return block.conv3.ForwardAddRelu(inner, shortcut);
+  at::Tensor shortcut = x;
+  if (block.downsample) {
+    shortcut = block.downsample->Forward(block.pooled ? Halve(x) : x);
+  }
+  return block.conv3.Forward(inner).add_(shortcut).relu_();
 }
 
 at::Tensor ModifiedResNet::Encode(const at::Tensor& pixels) const {
@@ -132,6 +135,10 @@ at::Tensor ModifiedResNet::Encode(const at::Tensor& pixels) const {
   x = Halve(x);
   for (const Block& block : blocks_) x = RunBlock(block, x);
   return pool_.Forward(x).to(at::kFloat);
+}
+
+int64_t ModifiedResNet::activation_bytes() const {
+  return largest_activation_ * static_cast<int64_t>(c10::elementSize(type_));
 }
 
 int64_t ModifiedResNet::multiply_adds() const {

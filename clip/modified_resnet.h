@@ -27,6 +27,7 @@ class ModifiedResNet : public ImageTower {
       TensorReader& reader);
 
   at::Tensor Encode(const at::Tensor& pixels) const override;
+  int64_t activation_bytes() const override;
   int64_t multiply_adds() const override;
 
  private:
@@ -41,6 +42,7 @@ class ModifiedResNet : public ImageTower {
   static at::Tensor RunBlock(const Block& block, const at::Tensor& x);
 
   at::ScalarType type_ = at::kFloat;
+  int64_t largest_activation_ = 0;  // numbers
   std::vector<FrozenConv> stem_;
   std::vector<Block> blocks_;
   AttentionPool pool_;

@@ -68,7 +68,7 @@ TransformerBlock::TransformerBlock(const BlockWeights& weights, int64_t heads,
 at::Tensor TransformerBlock::Mlp(const at::Tensor& x) const {
   const at::Tensor active = fc_.Forward(
       norm_2_.Forward(x), quick_gelu_ ? Activation::kSilu : Activation::kGelu);
-  return proj_.ForwardAdd(active, x);
+  return proj_.Forward(active).add_(x);
 }
 
 at::Tensor TransformerBlock::Mlp(const at::Tensor& x, MlpSaved* saved) const {

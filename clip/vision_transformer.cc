@@ -100,7 +100,7 @@ at::Tensor VisionTransformer::RunBlock(const TransformerBlock& block,
                              .permute({2, 0, 3, 1, 4});  // [3, B, H, T, D]
   const at::Tensor mixed =
       Attend(qkv.select(0, 0), qkv.select(0, 1), qkv.select(0, 2));
-  return block.Mlp(block.out().ForwardAdd(mixed, x));
+  return block.Mlp(block.out().Forward(mixed).add_(x));
 }
 
 at::Tensor VisionTransformer::RunLastBlock(const at::Tensor& x,
@@ -119,7 +119,7 @@ at::Tensor VisionTransformer::RunLastBlock(const at::Tensor& x,
           .permute({2, 0, 3, 1, 4});  // [2, B, H, T, D]
   const at::Tensor mixed =
       Attend(query, keys_values.select(0, 0), keys_values.select(0, 1));
-  return block.Mlp(block.out().ForwardAdd(mixed, class_rows(x)));
+  return block.Mlp(block.out().Forward(mixed).add_(class_rows(x)));
 }
 
 // open_clip's VisionTransformer.forward with a class token, of which only
@@ -133,6 +133,10 @@ at::Tensor VisionTransformer::Encode(const at::Tensor& pixels) const {
   }
   return projection_.Forward(norm_post_.Forward(RunLastBlock(x, batch)))
       .to(at::kFloat);
+}
+
+int64_t VisionTransformer::activation_bytes() const {
+  return tokens_ * 4 * width_ * static_cast<int64_t>(c10::elementSize(type_));
 }
 
 int64_t VisionTransformer::multiply_adds() const {

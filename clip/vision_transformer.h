@@ -24,6 +24,7 @@ class VisionTransformer : public ImageTower {
       TensorReader& reader);
 
   at::Tensor Encode(const at::Tensor& pixels) const override;
+  int64_t activation_bytes() const override;
   int64_t multiply_adds() const override;
 
  private:

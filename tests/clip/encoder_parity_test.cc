@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_replace.h"
 #include "clip/encoder.h"
+#include "clip/image_tower.h"
 #include "tests/clip/golden.h"
 
 namespace promptd::clip {
@@ -58,6 +59,29 @@ TEST_P(EncoderParityTest, ImageFeaturesDoNotDependOnTheBatch) {
     EXPECT_LE(RelativeError(*features, expected),
               ImageTolerance(encoder_->config()));
   }
+}
+
+// Large batches run in slices.
+TEST_P(EncoderParityTest, ImageFeaturesDoNotDependOnSlices) {
+  constexpr int64_t kCopies = 60;
+  if (encoder_->image_tower().activation_bytes() > (int64_t{1} << 20)) {
+    GTEST_SKIP() << "its goldens alone are more than a slice";
+  }
+  FloatTensor many = goldens_.pixels;
+  FloatTensor expected = goldens_.image_features;
+  for (int64_t copy = 1; copy < kCopies; ++copy) {
+    many.values.insert(many.values.end(), goldens_.pixels.values.begin(),
+                       goldens_.pixels.values.end());
+    expected.values.insert(expected.values.end(),
+                           goldens_.image_features.values.begin(),
+                           goldens_.image_features.values.end());
+  }
+  many.shape[0] *= kCopies;
+  expected.shape[0] *= kCopies;
+  const auto features = encoder_->EncodeImages(many);
+  ASSERT_TRUE(features.ok()) << features.status();
+  EXPECT_LE(RelativeError(*features, expected),
+            ImageTolerance(encoder_->config()));
 }
 
 TEST_P(EncoderParityTest, DifferentImagesHaveDifferentFeatures) {

@@ -1,10 +1,13 @@
 #include "clip/frozen_linear.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/relu.h>
+#include <ATen/ops/silu.h>
 
 #include <tuple>
 
@@ -73,6 +76,25 @@ TEST(FrozenLinearTest, TakesStridedInputAndWeight) {
   EXPECT_LT(RelativeError(layer.Forward(x), at::matmul(x, weight.t())), 1e-6);
 }
 
+// Activations run inside the packed layer; blocked sums and plain layers apply
+// them afterwards.
+TEST(FrozenLinearTest, ActivationsAreThoseOfTheOperators) {
+  const at::Tensor weight = at::randn({24, 300});
+  const at::Tensor bias = at::randn({24});
+  const at::Tensor x = at::randn({9, 300});
+  const at::Tensor y = at::linear(x, weight, bias);
+  for (const LinearUse use :
+       {LinearUse::kForwardOnly, LinearUse::kInputGradient}) {
+    const FrozenLinear layer(weight, bias, use);
+    const auto error = [&](Activation activation, const at::Tensor& expected) {
+      return RelativeError(layer.Forward(x, activation), expected);
+    };
+    EXPECT_LT(error(Activation::kRelu, at::relu(y)), kTolerance);
+    EXPECT_LT(error(Activation::kSilu, at::silu(y)), kTolerance);
+    EXPECT_LT(error(Activation::kGelu, at::gelu(y)), kTolerance);
+  }
+}
+
 TEST(FrozenLinearTest, TakesNoRows) {
   const FrozenLinear layer(at::randn({24, 16}), at::randn({24}));
   EXPECT_EQ(layer.Forward(at::randn({0, 16})).sizes(),
@@ -90,7 +112,8 @@ TEST(FrozenLinearTest, RefusesAWrongWidth) {
 TEST(FrozenLinearTest, DoublesFallBackToThePlainOperators) {
   const at::Tensor weight = at::randn({24, 16}).to(at::kDouble);
   const at::Tensor x = at::randn({4, 16}).to(at::kDouble);
-  const FrozenLinear layer(weight, at::Tensor());
+  const FrozenLinear layer(weight, at::Tensor(), LinearUse::kInputGradient,
+                           at::kDouble);
   EXPECT_FALSE(layer.packed());
   EXPECT_TRUE(layer.Forward(x).equal(at::linear(x, weight)));
 }
