@@ -1,4 +1,5 @@
-// The encoder against open_clip's CLIP class on the same weights.
+// The encoder against open_clip's CLIP class, and transformers' where it has
+// the architecture, on the same weights.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -39,6 +40,20 @@ TEST_P(EncoderParityTest, ImageFeaturesEqualOpenClips) {
   ASSERT_TRUE(features.ok()) << features.status();
   EXPECT_LE(Recorded(RelativeError(*features, goldens_.image_features)),
             ImageTolerance(encoder_->config()));
+}
+
+TEST_P(EncoderParityTest, FeaturesEqualThoseOfTransformers) {
+  const FloatTensor& images = goldens_.transformers_image_features;
+  ASSERT_EQ(images.shape.empty(), encoder_->config().vision.is_resnet());
+  if (images.shape.empty()) return;  // transformers has no ResNet for CLIP
+  const auto features = encoder_->EncodeImages(goldens_.pixels);
+  ASSERT_TRUE(features.ok()) << features.status();
+  EXPECT_LE(Recorded(RelativeError(*features, images)),
+            ImageTolerance(encoder_->config()));
+  EXPECT_LE(
+      Recorded(RelativeError(PackedTextFeatures(*encoder_, goldens_.token_ids),
+                             goldens_.transformers_text_features)),
+      kTextTolerance);
 }
 
 TEST_P(EncoderParityTest, ImageFeaturesDoNotDependOnTheBatch) {

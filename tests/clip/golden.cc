@@ -73,6 +73,12 @@ Goldens LoadGoldens(const std::string& encoder) {
   goldens.pixels = Must(file.Floats("pixels"));
   goldens.image_features = Must(file.Floats("image_features"));
   goldens.text_features = Must(file.Floats("text_features"));
+  if (file.tensors().count("transformers_image_features") > 0) {
+    goldens.transformers_image_features =
+        Must(file.Floats("transformers_image_features"));
+    goldens.transformers_text_features =
+        Must(file.Floats("transformers_text_features"));
+  }
   goldens.logit_scale = Must(file.Floats("logit_scale_exp")).values[0];
   goldens.token_ids = TokenRows(file);
   goldens.texts = nlohmann::json::parse(file.metadata().at("texts"))

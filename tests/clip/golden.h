@@ -1,4 +1,5 @@
-// open_clip's features for the tests, and encoders that may be altered.
+// Features of open_clip and of transformers for the tests, and encoders that
+// may be altered.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,9 @@ struct Goldens {
   std::vector<TokenRow> token_ids;  // T rows of L
   std::vector<std::string> texts;   // of the first rows
   FloatTensor text_features;        // [T, E]
+  // The same from transformers; empty but for random vision transformers.
+  FloatTensor transformers_image_features;
+  FloatTensor transformers_text_features;
   float logit_scale = 0;
 };
 

@@ -17,8 +17,9 @@ import sys
 from pathlib import Path
 
 import numpy
-import transformers  # before reference.py puts something in torchvision's place
+import hugging_face  # first: transformers looks for the true torchvision
 import torch
+import transformers
 from safetensors.torch import save_file
 
 import reference
@@ -96,92 +97,11 @@ def save_as_open_clip(state, vision_cfg, folder):
         "preprocess_cfg": PREPROCESS_CFG}, indent=2) + "\n")
 
 
-def hugging_face_state(state):
-    """open_clip's tensors under the names of CLIPModel."""
-    renamed = {}
-
-    def block(prefix, target):
-        parts = {"ln_1": "layer_norm1", "ln_2": "layer_norm2",
-                 "mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2",
-                 "attn.out_proj": "self_attn.out_proj"}
-        for kind in ("weight", "bias"):
-            for ours, theirs in parts.items():
-                renamed[f"{target}.{theirs}.{kind}"] = \
-                    state[f"{prefix}.{ours}.{kind}"]
-            joined = state[f"{prefix}.attn.in_proj_{kind}"]
-            for name, part in zip("qkv", joined.chunk(3)):
-                renamed[f"{target}.self_attn.{name}_proj.{kind}"] = part
-
-    for tower, target in (("", "text_model"), ("visual.", "vision_model")):
-        prefix = f"{tower}transformer.resblocks"
-        for layer in range(sum(key.startswith(prefix) and
-                               key.endswith("in_proj_bias") for key in state)):
-            block(f"{prefix}.{layer}", f"{target}.encoder.layers.{layer}")
-    for ours, theirs in {
-            "token_embedding": "text_model.embeddings.token_embedding",
-            "ln_final": "text_model.final_layer_norm",
-            "visual.ln_pre": "vision_model.pre_layrnorm",
-            "visual.ln_post": "vision_model.post_layernorm",
-            "visual.conv1": "vision_model.embeddings.patch_embedding"}.items():
-        for kind in ("weight", "bias"):
-            if f"{ours}.{kind}" in state:
-                renamed[f"{theirs}.{kind}"] = state[f"{ours}.{kind}"]
-    for ours, theirs in {
-            "positional_embedding": "text_model.embeddings.position_embedding",
-            "visual.positional_embedding":
-                "vision_model.embeddings.position_embedding"}.items():
-        renamed[theirs + ".weight"] = state[ours]
-    renamed["vision_model.embeddings.class_embedding"] = \
-        state["visual.class_embedding"]
-    renamed["text_projection.weight"] = state["text_projection"].T
-    renamed["visual_projection.weight"] = state["visual.proj"].T
-    renamed["logit_scale"] = state["logit_scale"]
-    return renamed
-
-
-def hugging_face_model(state):
-    shared = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH,
-              "num_hidden_layers": 1, "num_attention_heads": 1,
-              "projection_dim": EMBED}
-    config = transformers.CLIPConfig(
-        projection_dim=EMBED,
-        text_config={**shared, "vocab_size": VOCAB, "bos_token_id": VOCAB - 2,
-                     "eos_token_id": VOCAB - 1, "pad_token_id": VOCAB - 1,
-                     "max_position_embeddings": CONTEXT},
-        vision_config={**shared, "image_size": SIDE, "patch_size": 8})
-    model = transformers.CLIPModel(config).eval()
-    targets = dict(model.named_parameters())
-    for name, value in hugging_face_state(state).items():
-        assert targets[name].shape == value.shape, name
-        targets.pop(name).data = value.contiguous().clone()
-    assert not targets, targets
-    return model
-
-
-@torch.no_grad()
-def check_hugging_face(model, state, vision_cfg):
-    """Both libraries compute the same from it."""
-    theirs = transformers.CLIPModel(model.config).eval()
-    theirs.load_state_dict({k: v.float() for k, v in model.state_dict().items()})
-    ours = reference.build({"embed_dim": EMBED, "quick_gelu": True,
-                            "vision_cfg": vision_cfg, "text_cfg": TEXT_CFG})
-    ours.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
-    pixels = torch.randn(2, 3, SIDE, SIDE)
-    text = torch.randint(1, VOCAB - 2, (2, CONTEXT))
-    text[:, -1] = VOCAB - 1
-    for a, b in ((ours.encode_image(pixels),
-                  theirs.visual_projection(
-                      theirs.vision_model(pixels).pooler_output)),
-                 (ours.encode_text(text),
-                  theirs.text_projection(
-                      theirs.text_model(text).pooler_output))):
-        assert (a - b).abs().max() < 1e-4 * a.abs().max()
-
-
 def save_as_hugging_face(state, vision_cfg, folder, shard_size):
-    model = hugging_face_model(state)
-    check_hugging_face(model, state, vision_cfg)
-    model.save_pretrained(folder, max_shard_size=shard_size)
+    model_cfg = {"embed_dim": EMBED, "quick_gelu": True,
+                 "vision_cfg": vision_cfg, "text_cfg": TEXT_CFG}
+    hugging_face.model(model_cfg, state).save_pretrained(
+        folder, max_shard_size=shard_size)
 
 
 def save_tokenizer(folder):

@@ -1,18 +1,21 @@
-"""Random CLIPs as encoder folders, and open_clip's features of them.
+"""Random CLIPs as encoder folders, and the features that open_clip gives of
+them, and for vision transformers transformers too.
 
 usage: make_random_goldens.py OUT_DIR [SEED] [NAME...]
 
 Writes, for every NAME in lower case, OUT_DIR/NAME/ (configuration, weights,
 merges) and OUT_DIR/NAME.safetensors (pixels, token ids, features). Every
-parameter and buffer is random. NAME is one of the two small ones, "tiny" (modified ResNet)
-and "tiny_vit" (the default: both), or an architecture of the CoOp paper or
-beyond: RN50 RN101 ViT-B-32 ViT-B-16 ViT-L-14 (0.4 to 1.7 GB each).
+parameter and buffer is random. NAME is one of the two small ones, "tiny"
+(modified ResNet) and "tiny_vit" (the default: both), or an architecture of the
+CoOp paper or beyond: RN50 RN101 ViT-B-32 ViT-B-16 ViT-L-14 (0.4 to 1.7 GB
+each).
 """
 
 import json
 import sys
 from pathlib import Path
 
+import hugging_face  # first: transformers looks for the true torchvision
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
@@ -97,9 +100,13 @@ def write(name, out, generator):
     rows = torch.randint(1, 512 + merges, (2, 77), generator=generator)
     rows[0, -1] = rows[1, 40] = 512 + merges + 1
     token_ids = torch.cat([token_ids, rows])
+    answers = reference.features(model, pixels, token_ids)
+    if "patch_size" in model_cfg["vision_cfg"]:
+        answers.update(hugging_face.features(
+            hugging_face.model(model_cfg, model.state_dict()), pixels,
+            token_ids))
     reference.save_features(out / f"{name.lower()}.safetensors", folder,
-                            reference.features(model, pixels, token_ids),
-                            TEXTS)
+                            answers, TEXTS)
 
 
 def main(out, seed, names):

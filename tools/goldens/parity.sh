@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Live parity: the answers of open_clip, ftfy and Pillow are computed now, with
-# a random seed, and the C++ tests run against them.
+# Live parity: the answers of open_clip, transformers, ftfy and Pillow are
+# computed now, with a random seed, and the C++ tests run against them.
 # usage: tools/goldens/parity.sh BUILD_DIR
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -30,7 +30,7 @@ for name in ${PROMPTD_PARITY_SIZES-RN50 RN101 ViT-B-32 ViT-B-16 ViT-L-14}; do
   "$python" tools/goldens/make_random_goldens.py "$out" "$seed" "$name"
   PROMPTD_GOLDEN_DIR=$out PROMPTD_SOURCE_DIR=$PWD \
     PROMPTD_PARITY_ENCODERS=${name,,} \
-    "$build/tests/clip/clip_test" --gtest_filter='*EncoderParity*'
+    "$build/tests/clip/clip_test" --gtest_filter='*Parity*'
   rm -r "${out:?}/${name,,}" "$out/${name,,}.safetensors"
 done
 echo "parity: OK seed $seed"
