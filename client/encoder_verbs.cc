@@ -54,6 +54,7 @@ absl::Status Show(Session& session, const std::string& name) {
        {"context length", absl::StrCat(encoder.context_length(), " tokens")},
        {"logit scale", absl::StrFormat("%.4g", encoder.logit_scale())},
        {"parameters", absl::StrCat(encoder.parameters())},
+       {"computes in", encoder.precision()},
        {"kind", encoder.demonstration()
                     ? "small demonstration encoder: import a real one with "
                       "`promptctl encoder import`"

@@ -62,6 +62,7 @@ void ToProto(const worker::EncoderDescription& encoder, v1::Encoder* out) {
   out->set_logit_scale(encoder.logit_scale);
   out->set_parameters(encoder.parameters);
   out->set_demonstration(encoder.demonstration);
+  out->set_precision(PrecisionName(encoder.precision));
 }
 
 absl::Status ToProto(const registry::PromptVersion& version,

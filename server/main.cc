@@ -83,6 +83,14 @@ absl::Status Run(const ProgramOptions& options, const sigset_t& stop) {
                    Server::Create(server_options, promptd::Clock::Real()));
   promptd::worker::LocalWorkerOptions worker_options;
   worker_options.encoder_dirs = options.encoder_dirs;
+  worker_options.precision = options.precision;
+  if (options.precision == promptd::Precision::kBFloat16 &&
+      !promptd::worker::HasBFloat16Instructions()) {
+    LogEvent(spdlog::level::warn, "slow_precision",
+             {{"message",
+               "this processor has no bfloat16 instructions: expect float32 "
+               "to be faster"}});
+  }
   worker_options.heartbeat_interval =
       std::min(worker_options.heartbeat_interval, options.lease / 3);
   ASSIGN_OR_RETURN(

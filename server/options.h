@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "common/precision.h"
 #include "server/address.h"
 
 namespace promptd::server {
@@ -21,6 +22,7 @@ struct ProgramOptions {
   absl::Duration grace;
   absl::Duration lease;
   int threads = 0;  // 0: one per core
+  Precision precision = Precision::kFloat32;
   std::string log_level;
 };
 

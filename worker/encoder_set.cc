@@ -23,13 +23,14 @@ EncoderDescription Describe(const clip::Encoder& encoder) {
   description.logit_scale = encoder.logit_scale();
   description.parameters = encoder.parameters();
   description.demonstration = encoder.demonstration();
+  description.precision = encoder.precision();
   return description;
 }
 
 }  // namespace
 
 absl::StatusOr<EncoderSet> EncoderSet::Load(
-    const std::vector<std::string>& dirs) {
+    const std::vector<std::string>& dirs, Precision precision) {
   if (dirs.empty()) {
     return MakeError(absl::StatusCode::kInvalidArgument, "NO_ENCODER",
                      "no encoder folder was given: name one with --encoder");
@@ -42,7 +43,7 @@ absl::StatusOr<EncoderSet> EncoderSet::Load(
       return Annotate(folder.status(), absl::StrCat("encoder ", dir));
     }
     absl::StatusOr<std::shared_ptr<const clip::Encoder>> encoder =
-        clip::Encoder::Load(*folder);
+        clip::Encoder::Load(*folder, precision);
     if (!encoder.ok()) {
       return Annotate(encoder.status(), absl::StrCat("encoder ", dir));
     }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/precision.h"
 #include "worker/executor.h"
 
 namespace promptd::clip {
@@ -20,7 +21,8 @@ class EncoderSet {
  public:
   // Loads every folder; the first is the default. Errors name the folder.
   // INVALID_ARGUMENT (NO_ENCODER, DUPLICATE_ENCODER).
-  static absl::StatusOr<EncoderSet> Load(const std::vector<std::string>& dirs);
+  static absl::StatusOr<EncoderSet> Load(const std::vector<std::string>& dirs,
+                                         Precision precision);
 
   // Runs every encoder once on a fixed image and a fixed text, so that the
   // first request does not pay for it. Device thread only.

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/precision.h"
 
 namespace promptd::worker {
 
@@ -26,6 +27,7 @@ struct EncoderDescription {
   float logit_scale = 0;   // exp of the parameter
   int64_t parameters = 0;
   bool demonstration = false;
+  Precision precision = Precision::kFloat32;  // of its towers
 };
 
 // The text side of a classify call: the derived features of one version,

@@ -28,7 +28,8 @@ class LocalWorkerImpl : public LocalWorker {
   // Loads and warms the encoders on the device thread.
   absl::Status LoadEncoders() {
     return loop_.RunServing([this]() -> absl::Status {
-      ASSIGN_OR_RETURN(encoders_, EncoderSet::Load(options_.encoder_dirs));
+      ASSIGN_OR_RETURN(encoders_, EncoderSet::Load(options_.encoder_dirs,
+                                                   options_.precision));
       return encoders_.WarmUp();
     });
   }

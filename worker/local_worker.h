@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/precision.h"
 #include "worker/control.h"
 #include "worker/executor.h"
 #include "worker/observer.h"
@@ -23,6 +24,8 @@ struct LocalWorkerOptions {
   std::string id = "local";
   // Encoder folders; at least one.
   std::vector<std::string> encoder_dirs;
+  // What their towers compute in.
+  Precision precision = Precision::kFloat32;
   // Threads that decode and resample images. 0: one per core, at most 4.
   int decode_threads = 0;
   // Images waiting for decode or encode, over all calls. A call that would

@@ -56,6 +56,18 @@ TEST_F(OptionsTest, FlagsWinOverTheEnvironment) {
   EXPECT_EQ(options_.grace, absl::Milliseconds(1500));
 }
 
+TEST_F(OptionsTest, PrecisionIsOneOfTwo) {
+  ASSERT_EQ(Parse({}, &options_), std::nullopt);
+  EXPECT_EQ(options_.precision, Precision::kFloat32);
+  ASSERT_EQ(Parse({"--precision", "bfloat16"}, &options_), std::nullopt);
+  EXPECT_EQ(options_.precision, Precision::kBFloat16);
+  ASSERT_EQ(Parse({"--precision", "float32"}, &options_), std::nullopt);
+  EXPECT_EQ(options_.precision, Precision::kFloat32);
+  for (const char* wrong : {"float16", "0", "1", ""}) {
+    EXPECT_EQ(Parse({"--precision", wrong}, &options_), 2) << wrong;
+  }
+}
+
 TEST_F(OptionsTest, ImportedEncodersAreLoadedUnlessOthersAreGiven) {
   const testing::TempDir data;
   const std::string encoders = data.path() + "/encoders";

@@ -1,7 +1,7 @@
 """transformers' CLIPModel with open_clip's weights: a second reference."""
 
-import transformers  # before reference.py puts something in torchvision's place
 import torch
+import transformers
 
 HEAD_WIDTH = 64  # open_clip's, where the configuration names none
 

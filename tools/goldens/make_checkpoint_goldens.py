@@ -17,11 +17,11 @@ import sys
 from pathlib import Path
 
 import numpy
-import hugging_face  # first: transformers looks for the true torchvision
 import torch
 import transformers
 from safetensors.torch import save_file
 
+import hugging_face
 import reference
 
 MERGES = 30

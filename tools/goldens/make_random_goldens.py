@@ -15,11 +15,11 @@ import json
 import sys
 from pathlib import Path
 
-import hugging_face  # first: transformers looks for the true torchvision
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
+import hugging_face
 import reference
 
 MERGES = 200

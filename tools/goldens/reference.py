@@ -19,7 +19,11 @@ MERGES = "merges.txt"
 
 
 def import_open_clip():
-    """open_clip without torchvision: only its transforms want it."""
+    """open_clip without torchvision: only its transforms want it.
+    transformers, which open_clip loads where it is there, comes first: it looks
+    for the true torchvision."""
+    with contextlib.suppress(ImportError):
+        import transformers  # noqa: F401
     try:
         import torchvision  # noqa: F401
     except Exception:
