@@ -7,14 +7,18 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/id.h"
+#include "common/sha256.h"
 #include "common/status_macros.h"
 
 namespace promptd {
 namespace {
+
+constexpr size_t kPieceBytes = size_t{1} << 20;
 
 // A file descriptor that closes itself.
 class Descriptor {
@@ -23,8 +27,8 @@ class Descriptor {
   ~Descriptor() {
     if (fd_ >= 0) ::close(fd_);
   }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&&) = delete;
   int get() const { return fd_; }
 
  private:
@@ -56,17 +60,15 @@ absl::Status WriteAll(int fd, absl::string_view bytes,
   return absl::OkStatus();
 }
 
-absl::Status SyncFolder(const std::string& folder) {
-  const Descriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY));
-  if (fd.get() < 0 || ::fsync(fd.get()) != 0) return WriteError(folder, errno);
-  return absl::OkStatus();
+absl::Status ReadError(const std::string& path, int error) {
+  return MakeError(
+      absl::StatusCode::kUnavailable, "FILE_READ_FAILED",
+      absl::StrCat("cannot read ", path, ": ", std::strerror(error)));
 }
 
-}  // namespace
-
-absl::StatusOr<std::string> ReadFile(const std::string& path,
-                                     int64_t max_bytes) {
-  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+// A regular file, open for reading.
+absl::StatusOr<Descriptor> OpenRegular(const std::string& path) {
+  Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd.get() < 0) {
     const int error = errno;
     return MakeError(
@@ -80,27 +82,57 @@ absl::StatusOr<std::string> ReadFile(const std::string& path,
     return MakeError(absl::StatusCode::kInvalidArgument, "NOT_A_REGULAR_FILE",
                      absl::StrCat(path, " is not a regular file"));
   }
+  return fd;
+}
+
+// Fills `size` bytes, fewer at the end of the file; how many.
+absl::StatusOr<size_t> ReadUpTo(const Descriptor& fd, char* bytes, size_t size,
+                                const std::string& path) {
+  size_t filled = 0;
+  while (filled < size) {
+    const ssize_t got = ::read(fd.get(), bytes + filled, size - filled);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return ReadError(path, errno);
+    if (got == 0) break;
+    filled += static_cast<size_t>(got);
+  }
+  return filled;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadFile(const std::string& path,
+                                     int64_t max_bytes) {
+  ASSIGN_OR_RETURN(const Descriptor fd, OpenRegular(path));
+  struct stat info;
+  if (::fstat(fd.get(), &info) != 0) return ReadError(path, errno);
   if (info.st_size > max_bytes) {
     return MakeError(absl::StatusCode::kInvalidArgument, "FILE_TOO_LARGE",
                      absl::StrCat(path, " has ", info.st_size,
                                   " bytes; the limit is ", max_bytes));
   }
   std::string bytes(static_cast<size_t>(info.st_size), '\0');
-  size_t filled = 0;
-  while (filled < bytes.size()) {
-    const ssize_t got =
-        ::read(fd.get(), bytes.data() + filled, bytes.size() - filled);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) {
-      return MakeError(
-          absl::StatusCode::kUnavailable, "FILE_READ_FAILED",
-          absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
-    }
-    if (got == 0) break;
-    filled += static_cast<size_t>(got);
-  }
+  ASSIGN_OR_RETURN(const size_t filled,
+                   ReadUpTo(fd, bytes.data(), bytes.size(), path));
   bytes.resize(filled);
   return bytes;
+}
+
+absl::StatusOr<std::string> HashFile(const std::string& path,
+                                     const std::function<bool()>& cancelled) {
+  ASSIGN_OR_RETURN(const Descriptor fd, OpenRegular(path));
+  std::string piece(kPieceBytes, '\0');
+  Sha256 digest;
+  size_t filled = 0;
+  do {
+    if (cancelled && cancelled()) {
+      return MakeError(absl::StatusCode::kCancelled, "CANCELLED",
+                       absl::StrCat("stopped while reading ", path));
+    }
+    ASSIGN_OR_RETURN(filled, ReadUpTo(fd, piece.data(), piece.size(), path));
+    digest.Update(absl::string_view(piece).substr(0, filled));
+  } while (filled == piece.size());
+  return digest.HexDigest();
 }
 
 absl::Status WriteFileAtomically(const std::string& path,
@@ -122,6 +154,12 @@ absl::Status WriteFileAtomically(const std::string& path,
   }
   const std::string folder = std::filesystem::path(path).parent_path().string();
   return SyncFolder(folder.empty() ? "." : folder);
+}
+
+absl::Status SyncFolder(const std::string& folder) {
+  const Descriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY));
+  if (fd.get() < 0 || ::fsync(fd.get()) != 0) return WriteError(folder, errno);
+  return absl::OkStatus();
 }
 
 }  // namespace promptd

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -17,11 +18,21 @@ namespace promptd {
 absl::StatusOr<std::string> ReadFile(const std::string& path,
                                      int64_t max_bytes);
 
+// The SHA-256 of a regular file, in hexadecimal digits; read piece by piece,
+// so its size does not matter. `cancelled` is polled before each piece and may
+// be empty. As ReadFile; CANCELLED (CANCELLED).
+absl::StatusOr<std::string> HashFile(
+    const std::string& path, const std::function<bool()>& cancelled = {});
+
 // Writes `bytes` to a temporary file beside `path`, syncs it, renames it over
 // `path` and syncs the folder: after OK the file survives a power cut, after
 // an error `path` is as it was and no temporary file is left.
 // RESOURCE_EXHAUSTED (DISK_FULL); UNAVAILABLE (FILE_WRITE_FAILED).
 absl::Status WriteFileAtomically(const std::string& path,
                                  absl::string_view bytes);
+
+// What was created, renamed or removed in `folder` survives a power cut after
+// OK. UNAVAILABLE (FILE_WRITE_FAILED).
+absl::Status SyncFolder(const std::string& folder);
 
 }  // namespace promptd

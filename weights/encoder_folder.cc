@@ -24,12 +24,12 @@ std::string FolderName(const std::string& path) {
   return folder.filename().string();
 }
 
+// Of the three files' SHA-256s.
 std::string Digest(absl::string_view config, absl::string_view merges,
                    absl::string_view weights) {
-  return Sha256Hex(absl::StrCat(
-      "promptd encoder 1\n", kEncoderMergesFile, " ", Sha256Hex(merges), "\n",
-      kEncoderConfigFile, " ", Sha256Hex(config), "\n", kEncoderWeightsFile,
-      " ", Sha256Hex(weights), "\n"));
+  return Sha256Hex(absl::StrCat("promptd encoder 1\n", kEncoderMergesFile, " ",
+                                merges, "\n", kEncoderConfigFile, " ", config,
+                                "\n", kEncoderWeightsFile, " ", weights, "\n"));
 }
 
 }  // namespace
@@ -44,6 +44,17 @@ bool IsEncoderName(absl::string_view name) {
     }
   }
   return true;
+}
+
+absl::StatusOr<std::string> HashEncoderFolder(
+    const std::string& path, const std::function<bool()>& cancelled) {
+  const auto hash = [&](const char* file) {
+    return HashFile(absl::StrCat(path, "/", file), cancelled);
+  };
+  ASSIGN_OR_RETURN(const std::string config, hash(kEncoderConfigFile));
+  ASSIGN_OR_RETURN(const std::string merges, hash(kEncoderMergesFile));
+  ASSIGN_OR_RETURN(const std::string weights, hash(kEncoderWeightsFile));
+  return Digest(config, merges, weights);
 }
 
 absl::StatusOr<EncoderFolder> EncoderFolder::Open(const std::string& path) {
@@ -68,7 +79,8 @@ absl::StatusOr<EncoderFolder> EncoderFolder::Open(const std::string& path) {
   if (!config.ok()) {
     return Annotate(config.status(), absl::StrCat("encoder ", name));
   }
-  std::string digest = Digest(config_bytes, merges, weights_bytes);
+  std::string digest = Digest(Sha256Hex(config_bytes), Sha256Hex(merges),
+                              Sha256Hex(weights_bytes));
   SafetensorsLimits limits;
   limits.max_file_bytes = kMaxWeightsBytes;
   ASSIGN_OR_RETURN(

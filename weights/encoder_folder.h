@@ -2,6 +2,7 @@
 // folder, identified by one digest over all three. No torch.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -10,8 +11,9 @@
 
 namespace promptd::weights {
 
-// The files that make an encoder; others in the folder (README, licences) are
-// ignored. The preprocessing is part of the configuration.
+// The files that make an encoder; others in the folder (README, licences, the
+// self-test of self_test.h) are not part of it. The preprocessing is part of
+// the configuration.
 inline constexpr char kEncoderConfigFile[] = "open_clip_config.json";
 inline constexpr char kEncoderWeightsFile[] = "open_clip_model.safetensors";
 inline constexpr char kEncoderMergesFile[] = "merges.txt";
@@ -34,6 +36,13 @@ struct EncoderFolder {
   // (merges) and 8 GiB (weights).
   static absl::StatusOr<EncoderFolder> Open(const std::string& path);
 };
+
+// The digest that EncoderFolder::Open would give, read piece by piece: cheap in
+// memory, and nothing is parsed. NOT_FOUND (FILE_NOT_FOUND); INVALID_ARGUMENT
+// (NOT_A_REGULAR_FILE); UNAVAILABLE (FILE_READ_FAILED); CANCELLED (CANCELLED)
+// once `cancelled`, which may be empty, says so.
+absl::StatusOr<std::string> HashEncoderFolder(
+    const std::string& path, const std::function<bool()>& cancelled = {});
 
 // Whether `name` can name an encoder.
 bool IsEncoderName(absl::string_view name);

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
+#include "common/file.h"
 #include "common/id.h"
 #include "common/status_macros.h"
 #include "weights/encoder_folder.h"
@@ -72,14 +73,6 @@ class NewFile {
   const int fd_;
   absl::Status status_;
 };
-
-absl::Status SyncFolder(const std::string& folder) {
-  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = fd >= 0 && ::fsync(fd) == 0;
-  const int error = errno;
-  if (fd >= 0) ::close(fd);
-  return synced ? absl::OkStatus() : WriteError(folder, error);
-}
 
 absl::Status WriteFiles(const std::string& folder, const EncoderConfig& config,
                         const SafetensorsPrefix& prefix,

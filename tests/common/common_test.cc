@@ -77,6 +77,26 @@ TEST(FileTest, RefusesWhatIsNotAFileAndWhatIsTooLarge) {
             "FILE_TOO_LARGE");
 }
 
+TEST(FileTest, HashesPieceByPieceAndCanBeStopped) {
+  const testing::TempDir dir;
+  const std::string path = dir.path() + "/a";
+  for (const size_t size : {size_t{0}, size_t{5}, (size_t{1} << 20) - 1,
+                            size_t{1} << 20, (size_t{5} << 19) + 3}) {
+    std::string bytes(size, 'x');
+    if (size > 0) bytes.back() = 'y';
+    ASSERT_TRUE(WriteFileAtomically(path, bytes).ok());
+    const auto digest = HashFile(path);
+    ASSERT_TRUE(digest.ok()) << digest.status();
+    EXPECT_EQ(*digest, Sha256Hex(bytes)) << size;
+  }
+  int asked = 0;
+  EXPECT_EQ(ErrorReason(HashFile(path, [&] { return ++asked == 2; }).status()),
+            "CANCELLED");
+  EXPECT_EQ(asked, 2);
+  EXPECT_EQ(ErrorReason(HashFile(dir.path()).status()), "NOT_A_REGULAR_FILE");
+  EXPECT_EQ(ErrorReason(HashFile(path + "b").status()), "FILE_NOT_FOUND");
+}
+
 TEST(FileTest, AFolderThatIsMissingIsAnErrorThatNamesThePath) {
   const testing::TempDir dir;
   const std::string missing = dir.path() + "/no/such/folder/a";

@@ -24,7 +24,7 @@ class EncoderFolderTest : public ::testing::Test {
  protected:
   void SetUp() override {
     path_ = temporary_.path() + "/small-1";
-    std::filesystem::create_directory(path_);
+    std::filesystem::create_directories(path_);
     Write(kEncoderConfigFile, kConfig);
     Write(kEncoderMergesFile, "#version\na b\n");
     Write(kEncoderWeightsFile,
@@ -71,6 +71,25 @@ TEST_F(EncoderFolderTest, DigestChangesWithEachFileAndNothingElse) {
   Write(kEncoderWeightsFile,
         WriteSafetensors({{"logit_scale", {{}, {2}}}}).value());
   EXPECT_TRUE(digests.insert(Digest()).second);
+}
+
+TEST_F(EncoderFolderTest, TheDigestOnDiskIsTheOneOfOpen) {
+  const std::string loaded = Digest();
+  EXPECT_EQ(HashEncoderFolder(path_).value(), loaded);
+  // Nothing is parsed: a broken encoder has a digest as well.
+  for (const char* file :
+       {kEncoderConfigFile, kEncoderMergesFile, kEncoderWeightsFile}) {
+    SetUp();
+    Write(file, "broken");
+    const auto digest = HashEncoderFolder(path_);
+    ASSERT_TRUE(digest.ok()) << digest.status();
+    EXPECT_NE(*digest, loaded);
+    std::filesystem::remove(path_ + "/" + file);
+    EXPECT_EQ(ErrorReason(HashEncoderFolder(path_).status()), "FILE_NOT_FOUND");
+  }
+  SetUp();
+  EXPECT_EQ(ErrorReason(HashEncoderFolder(path_, [] { return true; }).status()),
+            "CANCELLED");
 }
 
 TEST_F(EncoderFolderTest, EachFileMustBeThereAndGood) {
