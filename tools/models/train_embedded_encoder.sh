@@ -48,6 +48,7 @@ if [ "$what" = encoder ] || [ "$what" = all ]; then
     touch "$work/run/finished"
   fi
   "$python" "$here/export.py" "$work/run" "$root/models/embedded"
+  "$python" "$root/tools/goldens/make_self_test.py" "$root/models/embedded"
 fi
 if [ "$what" = tasks ] || [ "$what" = all ]; then
   "$python" "$here/build_tasks.py" "$work" "$root/models/tasks"
