@@ -65,6 +65,24 @@ void ToProto(const worker::EncoderDescription& encoder, v1::Encoder* out) {
   out->set_precision(PrecisionName(encoder.precision));
 }
 
+void ToProto(const worker::EncoderVerification& verification,
+             v1::VerifyEncoderResponse* out) {
+  out->set_passed(verification.passed);
+  out->set_files_unchanged(verification.files_unchanged);
+  out->set_digest_on_disk(verification.digest_on_disk);
+  out->set_origin(verification.origin);
+  for (const auto& check : verification.checks) {
+    v1::SelfTestCheck* item = out->add_checks();
+    item->set_subject(check.subject);
+    item->set_vectors(check.vectors);
+    item->set_deviation(check.deviation);
+    item->set_allowed_deviation(check.limits.deviation);
+    item->set_cosine(check.cosine);
+    item->set_required_cosine(check.limits.cosine);
+    item->set_passed(check.passed);
+  }
+}
+
 absl::Status ToProto(const registry::PromptVersion& version,
                      v1::PromptVersion* out) {
   out->set_task(version.task);

@@ -15,6 +15,9 @@ void ToProto(const registry::Dataset& dataset, v1::Dataset* out);
 void ToProto(const registry::Task& task, v1::Task* out);
 void ToProto(const registry::Alias& alias, v1::Alias* out);
 void ToProto(const worker::EncoderDescription& encoder, v1::Encoder* out);
+// All but the encoder's description.
+void ToProto(const worker::EncoderVerification& verification,
+             v1::VerifyEncoderResponse* out);
 
 // INTERNAL when a stored JSON text cannot be read.
 absl::Status ToProto(const registry::PromptVersion& version,

@@ -1,5 +1,7 @@
 #include "server/encoder_service.h"
 
+#include <memory>
+
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "server/convert_registry.h"
@@ -37,6 +39,29 @@ grpc::ServerUnaryReactor* EncoderServiceImpl::GetEncoder(
                       ToProto(encoder, reply);
                       return absl::OkStatus();
                     });
+}
+
+grpc::ServerUnaryReactor* EncoderServiceImpl::VerifyEncoder(
+    grpc::CallbackServerContext* context,
+    const v1::VerifyEncoderRequest* request, v1::VerifyEncoderResponse* reply) {
+  return rpc_.UnaryAsync(
+      context, "VerifyEncoder", DeadlineRule{},
+      [this, request, reply](const std::shared_ptr<Call>& call,
+                             const Rpc::Done& done) {
+        const auto encoder = FindEncoder(backend_, request->name());
+        if (!encoder.ok()) return done(encoder.status());
+        ToProto(*encoder, reply->mutable_encoder());
+        backend_.executor->VerifyEncoder(
+            {encoder->digest, call->deadline(), call->CancelledFunction()},
+            [call, reply,
+             done](const absl::StatusOr<worker::EncoderVerification>& outcome) {
+              done(Guarded(*call, [&]() -> absl::Status {
+                RETURN_IF_ERROR(outcome.status());
+                ToProto(*outcome, reply);
+                return absl::OkStatus();
+              }));
+            });
+      });
 }
 
 }  // namespace promptd::server

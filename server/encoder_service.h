@@ -19,6 +19,10 @@ class EncoderServiceImpl : public v1::EncoderService::CallbackService {
   grpc::ServerUnaryReactor* GetEncoder(grpc::CallbackServerContext* context,
                                        const v1::GetEncoderRequest* request,
                                        v1::Encoder* reply) override;
+  grpc::ServerUnaryReactor* VerifyEncoder(
+      grpc::CallbackServerContext* context,
+      const v1::VerifyEncoderRequest* request,
+      v1::VerifyEncoderResponse* reply) override;
 
  private:
   const Backend& backend_;

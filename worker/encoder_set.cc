@@ -1,12 +1,13 @@
 #include "worker/encoder_set.h"
 
-#include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "clip/encoder.h"
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "weights/encoder_folder.h"
+#include "worker/encoder_self_test.h"
 #include "worker/prompt_features.h"
 
 namespace promptd::worker {
@@ -47,13 +48,16 @@ absl::StatusOr<EncoderSet> EncoderSet::Load(
     if (!encoder.ok()) {
       return Annotate(encoder.status(), absl::StrCat("encoder ", dir));
     }
-    RETURN_IF_ERROR(set.Add(*std::move(encoder)));
+    ASSIGN_OR_RETURN(
+        std::optional<weights::SelfTest> golden,
+        weights::ReadSelfTest(dir, folder->digest, folder->config.embed_dim));
+    RETURN_IF_ERROR(set.Add(Held{*std::move(encoder), dir, std::move(golden)}));
   }
   return set;
 }
 
-absl::Status EncoderSet::Add(std::shared_ptr<const clip::Encoder> encoder) {
-  const EncoderDescription description = Describe(*encoder);
+absl::Status EncoderSet::Add(Held held) {
+  const EncoderDescription description = Describe(*held.encoder);
   for (const EncoderDescription& other : descriptions_) {
     if (other.name == description.name || other.digest == description.digest) {
       return MakeError(
@@ -64,23 +68,37 @@ absl::Status EncoderSet::Add(std::shared_ptr<const clip::Encoder> encoder) {
     }
   }
   descriptions_.push_back(description);
-  by_digest_[description.digest] = std::move(encoder);
+  by_digest_.emplace(description.digest, std::move(held));
   return absl::OkStatus();
 }
 
 absl::Status EncoderSet::WarmUp() const {
-  for (const auto& [digest, encoder] : by_digest_) {
-    const size_t side =
-        static_cast<size_t>(encoder->config().vision.image_size);
+  for (const auto& [digest, held] : by_digest_) {
+    const clip::Encoder& encoder = *held.encoder;
+    const size_t side = static_cast<size_t>(encoder.config().vision.image_size);
     const std::vector<float> black(3 * side * side, 0.0f);
     RETURN_IF_ERROR(
-        EncodeImageBatch(*encoder, {absl::MakeConstSpan(black)}, 1).status());
-    RETURN_IF_ERROR(EncodeTexts(*encoder, {"a photo of a cat."}).status());
+        EncodeImageBatch(encoder, {absl::MakeConstSpan(black)}, 1).status());
+    RETURN_IF_ERROR(EncodeTexts(encoder, {"a photo of a cat."}).status());
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<const clip::Encoder>> EncoderSet::Find(
+absl::Status EncoderSet::PassSelfTests() {
+  for (auto& [digest, held] : by_digest_) {
+    const bool first_load = !held.golden;
+    if (first_load) {
+      ASSIGN_OR_RETURN(held.golden, MakeGolden(*held.encoder));
+    }
+    ASSIGN_OR_RETURN(const EncoderVerification verification,
+                     RunSelfTest(digest));
+    RETURN_IF_ERROR(RequirePassed(*held.encoder, held.folder, verification));
+    if (first_load) KeepGolden(held.folder, &*held.golden);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<const EncoderSet::Held*> EncoderSet::FindHeld(
     const std::string& digest) const {
   const auto found = by_digest_.find(digest);
   if (found == by_digest_.end()) {
@@ -89,7 +107,25 @@ absl::StatusOr<std::shared_ptr<const clip::Encoder>> EncoderSet::Find(
         absl::StrCat("this worker does not hold the encoder with digest ",
                      digest, ": start promptd with its folder (--encoder)"));
   }
-  return found->second;
+  return &found->second;
+}
+
+absl::StatusOr<std::shared_ptr<const clip::Encoder>> EncoderSet::Find(
+    const std::string& digest) const {
+  ASSIGN_OR_RETURN(const Held* held, FindHeld(digest));
+  return held->encoder;
+}
+
+absl::StatusOr<EncoderVerification> EncoderSet::RunSelfTest(
+    const std::string& digest) const {
+  ASSIGN_OR_RETURN(const Held* held, FindHeld(digest));
+  return worker::RunSelfTest(*held->encoder, held->golden.value());
+}
+
+absl::StatusOr<std::string> EncoderSet::Folder(
+    const std::string& digest) const {
+  ASSIGN_OR_RETURN(const Held* held, FindHeld(digest));
+  return held->folder;
 }
 
 std::vector<std::string> EncoderSet::digests() const {

@@ -3,11 +3,14 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/precision.h"
+#include "weights/self_test.h"
 #include "worker/executor.h"
 
 namespace promptd::clip {
@@ -16,11 +19,12 @@ class Encoder;
 
 namespace promptd::worker {
 
-// Thread-safe.
+// Thread-safe once PassSelfTests() has returned.
 class EncoderSet {
  public:
   // Loads every folder; the first is the default. Errors name the folder.
-  // INVALID_ARGUMENT (NO_ENCODER, DUPLICATE_ENCODER).
+  // INVALID_ARGUMENT (NO_ENCODER, DUPLICATE_ENCODER, SELF_TEST_MALFORMED,
+  // SELF_TEST_MISMATCH).
   static absl::StatusOr<EncoderSet> Load(const std::vector<std::string>& dirs,
                                          Precision precision);
 
@@ -28,9 +32,24 @@ class EncoderSet {
   // first request does not pay for it. Device thread only.
   absl::Status WarmUp() const;
 
+  // Compares every encoder with its golden vectors. Where the folder has none,
+  // those of now become them, for later starts too where the folder can be
+  // written. Device thread only. FAILED_PRECONDITION
+  // (ENCODER_SELF_TEST_FAILED) names encoder, subject and figures.
+  absl::Status PassSelfTests();
+
   // The encoder, or FAILED_PRECONDITION (ENCODER_NOT_HELD).
   absl::StatusOr<std::shared_ptr<const clip::Encoder>> Find(
       const std::string& digest) const;
+
+  // The self-test of a held encoder and the figures of now. Device thread
+  // only. FAILED_PRECONDITION (ENCODER_NOT_HELD).
+  absl::StatusOr<EncoderVerification> RunSelfTest(
+      const std::string& digest) const;
+
+  // Where a held encoder was loaded from. FAILED_PRECONDITION
+  // (ENCODER_NOT_HELD).
+  absl::StatusOr<std::string> Folder(const std::string& digest) const;
 
   // In the order of loading.
   const std::vector<EncoderDescription>& descriptions() const {
@@ -39,9 +58,16 @@ class EncoderSet {
   std::vector<std::string> digests() const;
 
  private:
-  absl::Status Add(std::shared_ptr<const clip::Encoder> encoder);
+  struct Held {
+    std::shared_ptr<const clip::Encoder> encoder;
+    std::string folder;
+    std::optional<weights::SelfTest> golden;  // there after PassSelfTests()
+  };
 
-  std::map<std::string, std::shared_ptr<const clip::Encoder>> by_digest_;
+  absl::Status Add(Held held);
+  absl::StatusOr<const Held*> FindHeld(const std::string& digest) const;
+
+  std::map<std::string, Held> by_digest_;
   std::vector<EncoderDescription> descriptions_;
 };
 

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/precision.h"
+#include "weights/self_test.h"
 
 namespace promptd::worker {
 
@@ -73,6 +74,23 @@ struct ClassifyOutcome {
   StageTimings timings;              // of the slowest image, stage by stage
 };
 
+struct VerifyCall {
+  std::string encoder_digest;
+  absl::Time deadline = absl::InfiniteFuture();
+  // Polled between the steps and while files are read. May be empty.
+  std::function<bool()> cancelled;
+};
+
+// Whether an encoder that is held still computes, and lies on disk, as it was
+// loaded.
+struct EncoderVerification {
+  std::vector<weights::SelfTestCheck> checks;
+  std::string origin;          // what computed the golden vectors
+  std::string digest_on_disk;  // empty when the files cannot be read
+  bool files_unchanged = false;
+  bool passed = false;  // every check, and files_unchanged
+};
+
 // Facts checked at validation time, before a job or call is accepted.
 struct PromptCheck {
   // Tokens of "<M placeholders> <name>." with SOT and EOT, one per class.
@@ -85,6 +103,8 @@ struct PromptCheck {
 class Executor {
  public:
   using ClassifyCallback = std::function<void(absl::StatusOr<ClassifyOutcome>)>;
+  using VerifyCallback =
+      std::function<void(absl::StatusOr<EncoderVerification>)>;
 
   virtual ~Executor() = default;
 
@@ -97,6 +117,13 @@ class Executor {
   // (BLOB_CORRUPT); UNAVAILABLE (SHUTTING_DOWN). A bad image is an
   // ImageOutcome, not an error.
   virtual void Classify(ClassifyCall call, ClassifyCallback done) = 0;
+
+  // Runs the encoder's self-test and reads its files again; what fails is in
+  // the answer. Answers through `done`, exactly once, possibly before
+  // returning. FAILED_PRECONDITION (ENCODER_NOT_HELD); RESOURCE_EXHAUSTED
+  // (QUEUE_FULL); DEADLINE_EXCEEDED (DEADLINE_EXPIRED); CANCELLED; UNAVAILABLE
+  // (SHUTTING_DOWN).
+  virtual void VerifyEncoder(VerifyCall call, VerifyCallback done) = 0;
 
   // Token counts of a prompt over class names. FAILED_PRECONDITION
   // (ENCODER_NOT_HELD).

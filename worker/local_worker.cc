@@ -9,6 +9,7 @@
 #include "worker/classifier.h"
 #include "worker/device_loop.h"
 #include "worker/encoder_set.h"
+#include "worker/encoder_verifier.h"
 #include "worker/job_runner.h"
 #include "worker/prompt_check.h"
 #include "worker/runtime.h"
@@ -25,12 +26,13 @@ class LocalWorkerImpl : public LocalWorker {
 
   ~LocalWorkerImpl() override { Stop(absl::InfinitePast()); }
 
-  // Loads and warms the encoders on the device thread.
+  // Loads, warms and tests the encoders on the device thread.
   absl::Status LoadEncoders() {
     return loop_.RunServing([this]() -> absl::Status {
       ASSIGN_OR_RETURN(encoders_, EncoderSet::Load(options_.encoder_dirs,
                                                    options_.precision));
-      return encoders_.WarmUp();
+      RETURN_IF_ERROR(encoders_.WarmUp());
+      return encoders_.PassSelfTests();
     });
   }
 
@@ -65,6 +67,7 @@ class LocalWorkerImpl : public LocalWorker {
       runner = runner_;
       classifier = classifier_;
     }
+    verifier_.Stop();
     if (runner != nullptr) runner->Stop();
     if (classifier != nullptr) classifier->Stop(deadline);
     loop_.Stop();
@@ -86,6 +89,10 @@ class LocalWorkerImpl : public LocalWorker {
       return;
     }
     classifier->Classify(std::move(call), std::move(done));
+  }
+
+  void VerifyEncoder(VerifyCall call, VerifyCallback done) override {
+    verifier_.Verify(std::move(call), std::move(done));
   }
 
   absl::StatusOr<PromptCheck> CheckPrompt(
@@ -115,6 +122,7 @@ class LocalWorkerImpl : public LocalWorker {
   Observer* const observer_;
   EncoderSet encoders_;  // constant after LoadEncoders()
   DeviceLoop loop_;
+  EncoderVerifier verifier_{&encoders_, &loop_};
 
   mutable absl::Mutex mutex_;
   bool ready_ ABSL_GUARDED_BY(mutex_) = false;

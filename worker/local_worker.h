@@ -44,9 +44,9 @@ struct LocalWorkerOptions {
 // Thread-safe.
 class LocalWorker : public Executor {
  public:
-  // Loads the encoders and runs each once on a fixed input.
-  // `observer` must outlive the worker. Errors as Encoder::Load, naming the
-  // folder; INVALID_ARGUMENT (NO_ENCODER, DUPLICATE_ENCODER).
+  // Loads the encoders, runs each once on a fixed input and passes its
+  // self-test. `observer` must outlive the worker. Errors as Encoder::Load,
+  // naming the folder, and those of encoder_set.h.
   static absl::StatusOr<std::unique_ptr<LocalWorker>> Create(
       const LocalWorkerOptions& options, Observer* observer);
 

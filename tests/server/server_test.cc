@@ -102,6 +102,42 @@ TEST_F(ServerTest, EncodersAreListedAndUnknownNamesAnsweredWithTheKnown) {
   EXPECT_TRUE(absl::StrContains(error.message, "\"large\", \"small\""));
 }
 
+TEST_F(ServerTest, VerifyingAnEncoderTellsEveryFigure) {
+  v1::VerifyEncoderRequest request;
+  v1::VerifyEncoderResponse reply;
+  request.set_name("large");
+  Context good;
+  ASSERT_TRUE(encoders_->VerifyEncoder(&good, request, &reply).ok());
+  EXPECT_TRUE(reply.passed());
+  EXPECT_TRUE(reply.files_unchanged());
+  EXPECT_EQ(reply.encoder().name(), "large");
+  EXPECT_EQ(reply.digest_on_disk(), reply.encoder().digest());
+  EXPECT_EQ(reply.origin(), "open_clip 3.3.0, float32");
+
+  // A failure is a reply; without a name it is the default encoder's.
+  Context bad;
+  ASSERT_TRUE(encoders_->VerifyEncoder(&bad, {}, &reply).ok());
+  EXPECT_FALSE(reply.passed());
+  EXPECT_FALSE(reply.files_unchanged());
+  EXPECT_EQ(reply.encoder().name(), "small");
+  EXPECT_EQ(reply.digest_on_disk(), "");
+  ASSERT_EQ(reply.checks_size(), 2);
+  EXPECT_TRUE(reply.checks(0).passed());
+  const v1::SelfTestCheck& check = reply.checks(1);
+  EXPECT_EQ(check.subject(), "text features");
+  EXPECT_EQ(check.vectors(), 4);
+  EXPECT_EQ(check.deviation(), 0.5f);
+  EXPECT_EQ(check.allowed_deviation(), 1e-4f);
+  EXPECT_EQ(check.cosine(), 0.25f);
+  EXPECT_EQ(check.required_cosine(), 0.9999f);
+  EXPECT_FALSE(check.passed());
+
+  request.set_name("huge");
+  Context missing;
+  EXPECT_EQ(Decode(encoders_->VerifyEncoder(&missing, request, &reply)).reason,
+            "ENCODER_NOT_FOUND");
+}
+
 TEST_F(ServerTest, HealthIsServingForEveryService) {
   EXPECT_EQ(Health(channel_, ""), 1);
   for (const char* name :

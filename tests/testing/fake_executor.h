@@ -54,6 +54,20 @@ class FakeExecutor : public worker::Executor {
     done(Answer(call));
   }
 
+  // The large encoder is as it was; the small one's texts and files are not.
+  void VerifyEncoder(worker::VerifyCall call, VerifyCallback done) override {
+    const bool good = call.encoder_digest == encoders_[0].digest;
+    worker::EncoderVerification verification;
+    verification.checks = {
+        {"image features", 2, 1e-6f, 1.0f, {1e-4f, 0.9999f}, true},
+        {"text features", 4, 0.5f, 0.25f, {1e-4f, 0.9999f}, good}};
+    verification.origin = "open_clip 3.3.0, float32";
+    verification.digest_on_disk = good ? call.encoder_digest : "";
+    verification.files_unchanged = good;
+    verification.passed = good;
+    done(verification);
+  }
+
   // A class name takes one token a word; "." and the two ends one each.
   absl::StatusOr<worker::PromptCheck> CheckPrompt(
       const std::string& encoder_digest, int context_tokens,

@@ -1,0 +1,92 @@
+#include "worker/encoder_verifier.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "common/error.h"
+#include "common/status_macros.h"
+#include "weights/encoder_folder.h"
+
+namespace promptd::worker {
+namespace {
+
+constexpr size_t kMaxWaiting = 16;
+
+}  // namespace
+
+EncoderVerifier::EncoderVerifier(const EncoderSet* encoders, DeviceLoop* loop)
+    : encoders_(encoders),
+      loop_(loop),
+      queue_(kMaxWaiting),
+      thread_([this] { Loop(); }) {}
+
+EncoderVerifier::~EncoderVerifier() { Stop(); }
+
+void EncoderVerifier::Verify(VerifyCall call, Executor::VerifyCallback done) {
+  Work work{std::move(call), std::move(done)};
+  if (queue_.TryPush(std::move(work))) return;
+  absl::Status why = StillWanted(work.call);
+  if (why.ok()) {
+    why = MakeError(absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
+                    "too many verifications wait: try again in a moment");
+  }
+  work.done(why);
+}
+
+void EncoderVerifier::Loop() {
+  while (const std::optional<Work> work = queue_.Pop()) {
+    work->done(Run(work->call));
+  }
+}
+
+absl::StatusOr<EncoderVerification> EncoderVerifier::Run(
+    const VerifyCall& call) const {
+  RETURN_IF_ERROR(StillWanted(call));
+  ASSIGN_OR_RETURN(const std::string folder,
+                   encoders_->Folder(call.encoder_digest));
+  const absl::StatusOr<std::string> digest = weights::HashEncoderFolder(
+      folder, [&] { return !StillWanted(call).ok(); });
+  RETURN_IF_ERROR(StillWanted(call));
+  EncoderVerification verification;
+  const absl::Status ran = loop_->RunServing([&]() -> absl::Status {
+    RETURN_IF_ERROR(StillWanted(call));
+    ASSIGN_OR_RETURN(verification, encoders_->RunSelfTest(call.encoder_digest));
+    return absl::OkStatus();
+  });
+  RETURN_IF_ERROR(ran);
+  verification.digest_on_disk = digest.value_or("");
+  verification.files_unchanged =
+      verification.digest_on_disk == call.encoder_digest;
+  verification.passed =
+      verification.files_unchanged &&
+      std::all_of(verification.checks.begin(), verification.checks.end(),
+                  [](const auto& check) { return check.passed; });
+  return verification;
+}
+
+absl::Status EncoderVerifier::StillWanted(const VerifyCall& call) const {
+  if (stopping_) {
+    return MakeError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN",
+                     "the server is shutting down: try another one");
+  }
+  if (absl::Now() >= call.deadline) {
+    return MakeError(absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXPIRED",
+                     "the deadline passed before the encoder was verified");
+  }
+  if (call.cancelled && call.cancelled()) {
+    return MakeError(absl::StatusCode::kCancelled, "CANCELLED",
+                     "the caller cancelled");
+  }
+  return absl::OkStatus();
+}
+
+void EncoderVerifier::Stop() {
+  stopping_ = true;
+  queue_.Close();
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace promptd::worker
