@@ -12,6 +12,7 @@
 #include "common/status_macros.h"
 #include "weights/checkpoint_import.h"
 #include "weights/encoder_folder.h"
+#include "weights/encoder_folder_removal.h"
 #include "weights/encoder_folder_writer.h"
 
 namespace promptd::client {
@@ -78,6 +79,7 @@ absl::StatusOr<ImportReport> ImportEncoder(const EncoderImport& import) {
     ASSIGN_OR_RETURN(const weights::ImportedEncoder encoder,
                      weights::ReadCheckpoint(import.source, options));
     RETURN_IF_ERROR(MakeFolder(encoders));
+    weights::RemoveLeftovers(encoders);
     RETURN_IF_ERROR(weights::WriteEncoderFolder(
         folder, encoder.config, encoder.tensors, encoder.merges));
     report.format = encoder.format;

@@ -1,4 +1,4 @@
-// promptctl encoder import|list|show
+// promptctl encoder import|list|show; verify and remove have their own files
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -132,6 +132,8 @@ void AddEncoderVerbs(CLI::App& app, Action* chosen) {
     *chosen = [name](Session& session) { return Show(session, *name); };
   });
   AddImport(noun, chosen);
+  AddEncoderVerify(noun, chosen);
+  AddEncoderRemove(noun, chosen);
 }
 
 }  // namespace promptd::client

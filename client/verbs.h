@@ -25,6 +25,10 @@ void AddVersionVerbs(CLI::App& app, Action* chosen);
 void AddAliasVerbs(CLI::App& app, Action* chosen);
 void AddDemoVerb(CLI::App& app, Action* chosen);
 
+// Verbs of "encoder" with files of their own.
+void AddEncoderVerify(CLI::App* noun, Action* chosen);
+void AddEncoderRemove(CLI::App* noun, Action* chosen);
+
 // A noun that needs a verb, e.g. "dataset".
 CLI::App* AddNoun(CLI::App& app, const std::string& name,
                   const std::string& description);

@@ -17,7 +17,8 @@ class CliFixture : public ::testing::Test {
  protected:
   // The exit code; the streams are in out_ and err_.
   int Cli(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), {"-s", server_.address()});
+    arguments.insert(arguments.begin(),
+                     {"-s", nowhere_ ? "127.0.0.1:1" : server_.address()});
     std::ostringstream out;
     std::ostringstream err;
     const ExitCode code = RunCli(arguments, out, err, {});
@@ -33,6 +34,7 @@ class CliFixture : public ::testing::Test {
 
   promptd::testing::TempDir folder_;
   promptd::testing::FakeServer server_;
+  bool nowhere_ = false;  // talk to a port that refuses
   std::string out_;
   std::string err_;
 };

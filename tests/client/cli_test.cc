@@ -57,7 +57,9 @@ TEST(CliTest, EveryVerbExplainsItself) {
                                                        {"alias", "list"},
                                                        {"alias", "set"},
                                                        {"encoder", "list"},
-                                                       {"encoder", "show"}};
+                                                       {"encoder", "show"},
+                                                       {"encoder", "verify"},
+                                                       {"encoder", "remove"}};
   for (std::vector<std::string> arguments : verbs) {
     const std::string name = arguments.back();
     arguments.push_back("--help");

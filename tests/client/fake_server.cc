@@ -34,7 +34,33 @@ grpc::Status RichError(
   return grpc::Status(code, message, status.SerializeAsString());
 }
 
+namespace {
+
+v1::VerifyEncoderResponse Passed() {
+  v1::VerifyEncoderResponse reply;
+  reply.mutable_encoder()->set_name("embedded");
+  reply.mutable_encoder()->set_digest("0123456789abcdef");
+  reply.set_digest_on_disk("0123456789abcdef");
+  reply.set_files_unchanged(true);
+  reply.set_passed(true);
+  reply.set_origin("open_clip 3.3.0, float32");
+  for (const char* subject : {"image features", "text features"}) {
+    v1::SelfTestCheck* check = reply.add_checks();
+    check->set_subject(subject);
+    check->set_vectors(2);
+    check->set_deviation(1.2e-6f);
+    check->set_allowed_deviation(1e-4f);
+    check->set_cosine(0.999999f);
+    check->set_required_cosine(0.9999f);
+    check->set_passed(true);
+  }
+  return reply;
+}
+
+}  // namespace
+
 FakeServer::FakeServer() {
+  state_.verification = Passed();
   state_.limits.set_max_images_per_call(2);
   state_.limits.set_max_image_bytes(1 << 20);
   state_.limits.set_max_message_bytes(4 << 20);

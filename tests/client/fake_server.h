@@ -46,7 +46,9 @@ struct FakeState {
   std::string context = "context bytes";
   std::vector<v1::ClassifyRequest> classified;
   std::vector<v1::ZeroShotClassifyRequest> zero_shot;
-  std::optional<grpc::Status> fail;  // of every unary call but info
+  v1::VerifyEncoderResponse verification;  // passed, unless changed
+  std::string task_encoder_digest;         // of every task listed
+  std::optional<grpc::Status> fail;        // of every unary call but info
 };
 
 class FakeServer {

@@ -47,16 +47,22 @@ class FakeEncoders final : public v1::EncoderService::Service {
   }
   Status GetEncoder(ServerContext*, const v1::GetEncoderRequest* request,
                     v1::Encoder* out) override {
-    if (!request->name().empty() && request->name() != "embedded") {
-      return RichError(
-          grpc::StatusCode::NOT_FOUND, "ENCODER_NOT_FOUND",
-          "no encoder \"" + request->name() + "\": take one of embedded");
-    }
     Fill(out);
-    return Status::OK;
+    return Find(request->name());
+  }
+  Status VerifyEncoder(ServerContext*, const v1::VerifyEncoderRequest* request,
+                       v1::VerifyEncoderResponse* out) override {
+    const Lock lock(state_.mutex);
+    *out = state_.verification;
+    return Find(request->name());
   }
 
  private:
+  static Status Find(const std::string& name) {
+    if (name.empty() || name == "embedded") return Status::OK;
+    return RichError(grpc::StatusCode::NOT_FOUND, "ENCODER_NOT_FOUND",
+                     "no encoder \"" + name + "\": take one of embedded");
+  }
   static void Fill(v1::Encoder* out) {
     out->set_name("embedded");
     out->set_digest("0123456789abcdef");
@@ -76,7 +82,10 @@ class FakePrompts final : public v1::PromptService::Service {
                    v1::ListTasksResponse* out) override {
     // Two pages of one task each.
     const bool first = request->page_token().empty();
-    out->add_tasks()->set_name(first ? "cars" : "pets");
+    v1::Task* task = out->add_tasks();
+    task->set_name(first ? "cars" : "pets");
+    const Lock lock(state_.mutex);
+    task->set_encoder_digest(state_.task_encoder_digest);
     if (first) out->set_next_page_token("2");
     return Status::OK;
   }

@@ -15,7 +15,9 @@ SOURCE = pathlib.Path(os.environ.get("PROMPTD_SOURCE_DIR", "."))
 CHECKPOINTS = SOURCE / "tests/golden/weights"
 
 
-class EncoderCase(workbench.Case):
+class ImportCase(workbench.Case):
+    """A data folder for encoders made of the small checkpoints."""
+
     @classmethod
     def setUpClass(cls):
         folder = tempfile.TemporaryDirectory(prefix="promptd-e2e-")
@@ -41,6 +43,8 @@ class EncoderCase(workbench.Case):
              "--data-dir", str(self.folder / "data"), *extra],
             env=self.environment, capture_output=True, text=True, timeout=60)
 
+
+class EncoderCase(ImportCase):
     def test_an_imported_encoder_is_loaded_and_answers(self):
         digests = {}
         for source in ("vit/openai.pt", "vit/hf", "rn/openai.pt"):
