@@ -25,15 +25,15 @@ EncoderVerifier::EncoderVerifier(const EncoderSet* encoders, DeviceLoop* loop)
 
 EncoderVerifier::~EncoderVerifier() { Stop(); }
 
-void EncoderVerifier::Verify(VerifyCall call, Executor::VerifyCallback done) {
-  Work work{std::move(call), std::move(done)};
-  if (queue_.TryPush(std::move(work))) return;
-  absl::Status why = StillWanted(work.call);
+void EncoderVerifier::Verify(const VerifyCall& call,
+                             const Executor::VerifyCallback& done) {
+  if (queue_.TryPush({call, done})) return;
+  absl::Status why = StillWanted(call);
   if (why.ok()) {
     why = MakeError(absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
                     "too many verifications wait: try again in a moment");
   }
-  work.done(why);
+  done(why);
 }
 
 void EncoderVerifier::Loop() {

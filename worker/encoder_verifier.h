@@ -25,7 +25,7 @@ class EncoderVerifier {
   EncoderVerifier& operator=(const EncoderVerifier&) = delete;
 
   // As Executor::VerifyEncoder.
-  void Verify(VerifyCall call, Executor::VerifyCallback done);
+  void Verify(const VerifyCall& call, const Executor::VerifyCallback& done);
 
   // Answers what is under way or waits with SHUTTING_DOWN. Idempotent; the
   // loop must still run.

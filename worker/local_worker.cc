@@ -92,7 +92,7 @@ class LocalWorkerImpl : public LocalWorker {
   }
 
   void VerifyEncoder(VerifyCall call, VerifyCallback done) override {
-    verifier_.Verify(std::move(call), std::move(done));
+    verifier_.Verify(call, done);
   }
 
   absl::StatusOr<PromptCheck> CheckPrompt(
