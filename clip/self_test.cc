@@ -111,11 +111,12 @@ double Deviation(const FloatTensor& a, const FloatTensor& b) {
 
 // Both [vectors, E]; another shape fails.
 weights::SelfTestCheck Compare(std::string subject, const FloatTensor& now,
-                               const FloatTensor& golden) {
+                               const FloatTensor& golden,
+                               const weights::SelfTestLimits& limits) {
   weights::SelfTestCheck check;
   check.subject = std::move(subject);
   check.vectors = static_cast<int>(golden.shape[0]);
-  check.limits = SelfTestTolerance();
+  check.limits = limits;
   check.deviation = std::numeric_limits<float>::infinity();
   if (now.shape != golden.shape) return check;
   const auto width = static_cast<size_t>(golden.shape[1]);
@@ -133,7 +134,10 @@ weights::SelfTestCheck Compare(std::string subject, const FloatTensor& now,
 
 }  // namespace
 
-weights::SelfTestLimits SelfTestTolerance() { return {1e-4f, 0.9999f}; }
+weights::SelfTestLimits SelfTestTolerance(Precision precision) {
+  if (precision == Precision::kBFloat16) return {0.1f, 0.999f};
+  return {1e-4f, 0.9999f};
+}
 
 FloatTensor SelfTestPixels(const Encoder& encoder) {
   const weights::EncoderConfig& config = encoder.config();
@@ -171,9 +175,13 @@ absl::StatusOr<weights::SelfTest> ComputeSelfTest(const Encoder& encoder,
 }
 
 std::vector<weights::SelfTestCheck> CompareSelfTest(
-    const weights::SelfTest& now, const weights::SelfTest& golden) {
-  return {Compare("image features", now.image_features, golden.image_features),
-          Compare("text features", now.text_features, golden.text_features)};
+    const weights::SelfTest& now, const weights::SelfTest& golden,
+    Precision precision) {
+  const weights::SelfTestLimits limits = SelfTestTolerance(precision);
+  return {Compare("image features", now.image_features, golden.image_features,
+                  limits),
+          Compare("text features", now.text_features, golden.text_features,
+                  limits)};
 }
 
 }  // namespace promptd::clip

@@ -13,14 +13,16 @@
 
 #include "absl/status/statusor.h"
 #include "common/float_tensor.h"
+#include "common/precision.h"
 #include "weights/self_test.h"
 
 namespace promptd::clip {
 
 class Encoder;
 
-// For towers in float32: other orders of summation, nothing more.
-weights::SelfTestLimits SelfTestTolerance();
+// Towers in float32 may sum in another order, nothing more; bfloat16 ones
+// round every layer.
+weights::SelfTestLimits SelfTestTolerance(Precision precision);
 
 // The fixed images, [N, 3, S, S]: levels 0..255 from a linear congruential
 // generator, normalised as the encoder wants them. In the first every pixel
@@ -34,8 +36,10 @@ const std::vector<std::string>& SelfTestTexts();
 absl::StatusOr<weights::SelfTest> ComputeSelfTest(const Encoder& encoder,
                                                   std::string origin);
 
-// Images, then texts.
+// Images, then texts. `golden` is of float32 towers, `now` of towers in
+// `precision`.
 std::vector<weights::SelfTestCheck> CompareSelfTest(
-    const weights::SelfTest& now, const weights::SelfTest& golden);
+    const weights::SelfTest& now, const weights::SelfTest& golden,
+    Precision precision = Precision::kFloat32);
 
 }  // namespace promptd::clip

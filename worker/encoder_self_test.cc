@@ -19,11 +19,18 @@ absl::StatusOr<weights::SelfTest> MakeGolden(const clip::Encoder& encoder) {
                                "promptd " PROMPTD_VERSION ", first load");
 }
 
-void KeepGolden(const std::string& folder, weights::SelfTest* golden) {
-  const absl::Status kept = weights::WriteSelfTest(folder, *golden);
-  if (kept.ok()) return;
+void KeepGolden(const clip::Encoder& encoder, const std::string& folder,
+                weights::SelfTest* golden) {
+  std::string problem =
+      "only float32 vectors are kept: start promptd once "
+      "without --precision";
+  if (encoder.precision() == Precision::kFloat32) {
+    const absl::Status kept = weights::WriteSelfTest(folder, *golden);
+    if (kept.ok()) return;
+    problem = std::string(kept.message());
+  }
   spdlog::warn("the self-test of {} lasts until promptd ends: {}", folder,
-               std::string(kept.message()));
+               problem);
   golden->origin = "promptd " PROMPTD_VERSION ", this start";
 }
 
@@ -32,7 +39,7 @@ absl::StatusOr<EncoderVerification> RunSelfTest(
   ASSIGN_OR_RETURN(const weights::SelfTest now,
                    clip::ComputeSelfTest(encoder, "now"));
   EncoderVerification verification;
-  verification.checks = clip::CompareSelfTest(now, golden);
+  verification.checks = clip::CompareSelfTest(now, golden, encoder.precision());
   verification.origin = golden.origin;
   return verification;
 }

@@ -18,9 +18,11 @@ namespace promptd::worker {
 // Golden vectors of now. The codes of torch_status.h.
 absl::StatusOr<weights::SelfTest> MakeGolden(const clip::Encoder& encoder);
 
-// Keeps them in `folder` for later starts; where it may not be written, logs
-// it and says in their origin that they last as long as this process.
-void KeepGolden(const std::string& folder, weights::SelfTest* golden);
+// Keeps them in `folder` for later starts; where it may not be written or the
+// encoder does not compute in float32, logs it and says in their origin that
+// they last as long as this process.
+void KeepGolden(const clip::Encoder& encoder, const std::string& folder,
+                weights::SelfTest* golden);
 
 // Checks and origin; the rest of the verification is left alone. The codes of
 // torch_status.h.

@@ -93,7 +93,7 @@ absl::Status EncoderSet::PassSelfTests() {
     ASSIGN_OR_RETURN(const EncoderVerification verification,
                      RunSelfTest(digest));
     RETURN_IF_ERROR(RequirePassed(*held.encoder, held.folder, verification));
-    if (first_load) KeepGolden(held.folder, &*held.golden);
+    if (first_load) KeepGolden(*held.encoder, held.folder, &*held.golden);
   }
   return absl::OkStatus();
 }

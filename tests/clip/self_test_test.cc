@@ -86,6 +86,21 @@ TEST(SelfTestTest, InputsFillPositionsAndRangeAndOneTextIsCut) {
   }
 }
 
+TEST(SelfTestTest, BFloat16TowersPassWithTheirOwnTolerance) {
+  const auto folder = weights::EncoderFolder::Open(EncoderPath("embedded"));
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  const auto encoder = Encoder::Load(*folder, Precision::kBFloat16);
+  ASSERT_TRUE(encoder.ok()) << encoder.status();
+  const weights::SelfTest golden = EmbeddedGolden();
+  for (const auto& check :
+       CompareSelfTest(Now(**encoder), golden, Precision::kBFloat16)) {
+    EXPECT_TRUE(check.passed) << check.subject << " " << check.deviation;
+  }
+  for (const auto& check : CompareSelfTest(Now(**encoder), golden)) {
+    EXPECT_FALSE(check.passed) << check.subject;
+  }
+}
+
 TEST(SelfTestTest, AnEncoderOfAnotherKindPassesItsOwn) {
   for (const char* name : {"tiny", "tiny_vit"}) {
     OpenEncoder open = OpenEncoder::Read(name);
