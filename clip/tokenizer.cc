@@ -67,7 +67,7 @@ absl::Status BadMerges(int line, absl::string_view what) {
                    absl::StrCat("merges.txt line ", line, ": ", what));
 }
 
-absl::Status TooLong(absl::string_view what) {
+absl::Status TextTooLong(absl::string_view what) {
   return MakeError(absl::StatusCode::kInvalidArgument, "TEXT_TOO_LONG",
                    absl::StrCat(what, ": shorten it"));
 }
@@ -177,8 +177,8 @@ void Tokenizer::AppendWord(absl::string_view word,
 absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(
     absl::string_view text) const {
   if (text.size() > kMaxTextBytes) {
-    return TooLong(absl::StrCat("a text of ", text.size(),
-                                " bytes; the limit is ", kMaxTextBytes));
+    return TextTooLong(absl::StrCat("a text of ", text.size(),
+                                    " bytes; the limit is ", kMaxTextBytes));
   }
   const std::optional<std::u32string> decoded = DecodeUtf8(text);
   if (!decoded) {
@@ -202,7 +202,7 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(
 }
 
 absl::StatusOr<std::vector<int32_t>> Tokenizer::EncodeWithMarkers(
-    absl::string_view text, int context_length) const {
+    absl::string_view text, int context_length, TooLong too_long) const {
   ASSIGN_OR_RETURN(const std::vector<int32_t> ids, Encode(text));
   std::vector<int32_t> tokens;
   tokens.reserve(ids.size() + 2);
@@ -216,10 +216,15 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::EncodeWithMarkers(
     tokens.push_back(id);
   }
   tokens.push_back(eot_id());
-  if (tokens.size() > static_cast<size_t>(context_length)) {
-    return TooLong(absl::StrCat("a text of ", tokens.size(),
-                                " tokens with its start and end; the limit is ",
-                                context_length));
+  const size_t most = static_cast<size_t>(context_length);
+  if (tokens.size() > most) {
+    if (too_long == TooLong::kRefuse) {
+      return TextTooLong(
+          absl::StrCat("a text of ", tokens.size(),
+                       " tokens with its start and end; the limit is ", most));
+    }
+    tokens.resize(most);
+    tokens.back() = eot_id();
   }
   return tokens;
 }

@@ -18,6 +18,9 @@
 
 namespace promptd::clip {
 
+// What becomes of a text with more tokens than the encoder reads.
+enum class TooLong { kRefuse, kCut };
+
 // Ids: 256 bytes, the same 256 ending a word, one per merge, start of text
 // (SOT), end of text (EOT). Immutable after construction, hence thread-safe.
 class Tokenizer {
@@ -35,11 +38,13 @@ class Tokenizer {
   // (BAD_UTF8, TEXT_TOO_LONG).
   absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view text) const;
 
-  // SOT, the text's ids, EOT; at most `context_length` of them. Refuses a
-  // text that contains SOT or EOT itself: it would end its own prompt.
+  // SOT, the text's ids, EOT; at most `context_length` of them. A longer text
+  // is refused, or cut as open_clip does: its last token becomes EOT. Refuses
+  // a text that contains SOT or EOT itself: it would end its own prompt.
   // INVALID_ARGUMENT (BAD_UTF8, TEXT_TOO_LONG, RESERVED_TEXT).
   absl::StatusOr<std::vector<int32_t>> EncodeWithMarkers(
-      absl::string_view text, int context_length) const;
+      absl::string_view text, int context_length,
+      TooLong too_long = TooLong::kRefuse) const;
 
   // The text of ids, words separated by spaces; ids out of range are left
   // out. What is not UTF-8 stays as bytes.

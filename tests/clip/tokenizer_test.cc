@@ -145,6 +145,21 @@ TEST(TokenizerTest, MarkersSurroundTheTextUpToTheLimit) {
             "TEXT_TOO_LONG");
 }
 
+// open_clip: tokens[:context_length], then tokens[-1] = EOT.
+TEST(TokenizerTest, ALongTextIsCutWithItsEndKept) {
+  const Ids whole = Embedded().EncodeWithMarkers("a b c d e", 77).value();
+  ASSERT_EQ(whole.size(), 7u);
+  for (const size_t length : {2, 4, 6, 7, 8}) {
+    Ids expected(whole.begin(), whole.begin() + std::min(length, whole.size()));
+    expected.back() = Embedded().eot_id();
+    EXPECT_EQ(Embedded()
+                  .EncodeWithMarkers("a b c d e", static_cast<int>(length),
+                                     TooLong::kCut)
+                  .value(),
+              expected);
+  }
+}
+
 TEST(TokenizerTest, RefusesATextThatWouldEndItsPrompt) {
   for (const char* text : {"a <end_of_text> b", "&lt;start_of_text&gt;"}) {
     EXPECT_EQ(ErrorReason(Embedded().EncodeWithMarkers(text, 77).status()),
