@@ -1,7 +1,6 @@
 #include "worker/classifier.h"
 
 #include <algorithm>
-#include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,35 +11,14 @@
 #include "common/sha256.h"
 #include "common/status_macros.h"
 #include "datasets/preprocess.h"
+#include "worker/call_end.h"
 #include "worker/head.h"
 #include "worker/prompt_features.h"
 
 namespace promptd::worker {
 
-struct Classifier::Call {
-  ClassifyCall request;
-  Executor::ClassifyCallback done;
-  std::shared_ptr<const clip::Encoder> encoder;
-  std::atomic<int> remaining{0};
-
-  absl::Mutex mutex;
-  // Why the whole call fails; the first reason stays.
-  absl::Status status ABSL_GUARDED_BY(mutex);
-  ClassifyOutcome outcome ABSL_GUARDED_BY(mutex);
-  TextFeatures text ABSL_GUARDED_BY(mutex);
-
-  void Fail(const absl::Status& why) {
-    absl::MutexLock lock(&mutex);
-    if (status.ok()) status = why;
-  }
-  bool failed() {
-    absl::MutexLock lock(&mutex);
-    return !status.ok();
-  }
-};
-
 struct Classifier::Image {
-  std::shared_ptr<Call> call;
+  std::shared_ptr<ImageCall> call;
   size_t index = 0;
   std::vector<float> pixels;  // [3, S, S] once decoded
   absl::Time ready;           // when it began to wait for a batch
@@ -65,7 +43,7 @@ Classifier::~Classifier() { Stop(absl::InfinitePast()); }
 
 void Classifier::Classify(ClassifyCall request,
                           Executor::ClassifyCallback done) {
-  auto call = std::make_shared<Call>();
+  auto call = std::make_shared<ImageCall>();
   call->request = std::move(request);
   call->done = std::move(done);
   if (const absl::Status admitted = Admit(call); !admitted.ok()) {
@@ -78,7 +56,7 @@ void Classifier::Classify(ClassifyCall request,
   }
 }
 
-absl::Status Classifier::Admit(const std::shared_ptr<Call>& call) {
+absl::Status Classifier::Admit(const std::shared_ptr<ImageCall>& call) {
   const int images = static_cast<int>(call->request.images.size());
   if (images == 0) {
     return MakeError(absl::StatusCode::kInvalidArgument, "NO_IMAGES",
@@ -92,10 +70,7 @@ absl::Status Classifier::Admit(const std::shared_ptr<Call>& call) {
   }
   call->remaining = images;
   absl::MutexLock lock(&mutex_);
-  if (stopping_) {
-    return MakeError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN",
-                     "the server is shutting down: try another one");
-  }
+  if (stopping_) return ShuttingDown();
   if (images_in_flight_ + images > options_.max_queued_images) {
     return MakeError(
         absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
@@ -114,7 +89,7 @@ void Classifier::DecodeLoop() {
 }
 
 void Classifier::Decode(Image image) {
-  Call& call = *image.call;
+  ImageCall& call = *image.call;
   if (!StillWanted(&call)) return FinishImage(image, {});
   if (const absl::Status status = ResolveLearnedText(&call); !status.ok()) {
     call.Fail(status);
@@ -125,12 +100,8 @@ void Classifier::Decode(Image image) {
       call.request.images[image.index], PreprocessOptionsOf(*call.encoder));
   const absl::Duration elapsed = absl::Now() - start;
   observer_->OnStage(Stage::kDecode, elapsed);
-  {
-    absl::MutexLock lock(&call.mutex);
-    call.outcome.timings.decode =
-        std::max(call.outcome.timings.decode, elapsed);
-  }
-  if (!pixels.ok()) return FinishImage(image, {pixels.status(), {}});
+  call.RecordStage(&StageTimings::decode, elapsed);
+  if (!pixels.ok()) return FinishImage(image, {pixels.status(), {}, {}});
   image.pixels = *std::move(pixels);
   PostBatch(std::move(image));
 }
@@ -152,8 +123,7 @@ void Classifier::PostBatch(Image image) {
     dropped.swap(pending_[digest]);
   }
   for (const Image& lost : dropped) {
-    lost.call->Fail(MakeError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN",
-                              "the server is shutting down"));
+    lost.call->Fail(ShuttingDown());
     FinishImage(lost, {});
   }
 }
@@ -188,9 +158,7 @@ void Classifier::RunBatch(const std::string& encoder_digest) {
       FinishImage(image, {});
       continue;
     }
-    absl::MutexLock lock(&image.call->mutex);
-    StageTimings& timings = image.call->outcome.timings;
-    timings.queue = std::max(timings.queue, waited);
+    image.call->RecordStage(&StageTimings::queue, waited);
     wanted.push_back(std::move(image));
   }
   if (wanted.empty()) return;
@@ -209,7 +177,7 @@ void Classifier::RunHead(std::vector<Image>* images,
                          absl::Duration encode_time) {
   for (size_t i = 0; i < images->size(); ++i) {
     const Image& image = (*images)[i];
-    Call& call = *image.call;
+    ImageCall& call = *image.call;
     observer_->OnStage(Stage::kEncode, encode_time);
     if (!features.ok()) {
       call.Fail(features.status());
@@ -220,32 +188,38 @@ void Classifier::RunHead(std::vector<Image>* images,
       FinishImage(image, {});
       continue;
     }
-    TextFeatures text;
-    {
-      absl::MutexLock lock(&call.mutex);
-      text = call.text;
-      call.outcome.timings.encode =
-          std::max(call.outcome.timings.encode, encode_time);
-    }
+    call.RecordStage(&StageTimings::encode, encode_time);
     const absl::Time start = absl::Now();
-    const size_t width = static_cast<size_t>(text->shape[1]);
-    ImageOutcome outcome;
-    outcome.scores =
-        RankClasses(absl::MakeConstSpan(*features).subspan(i * width, width),
-                    *text, call.encoder->logit_scale(), call.request.top_k);
+    const size_t width = features->size() / images->size();
+    ImageOutcome outcome = Conclude(
+        &call, absl::MakeConstSpan(*features).subspan(i * width, width));
     const absl::Duration elapsed = absl::Now() - start;
     observer_->OnStage(Stage::kHead, elapsed);
-    {
-      absl::MutexLock lock(&call.mutex);
-      call.outcome.timings.head = std::max(call.outcome.timings.head, elapsed);
-    }
+    call.RecordStage(&StageTimings::head, elapsed);
     FinishImage(image, std::move(outcome));
   }
 }
 
-absl::Status Classifier::ResolveLearnedText(Call* call) {
+ImageOutcome Classifier::Conclude(ImageCall* call,
+                                  absl::Span<const float> feature) {
+  ImageOutcome outcome;
+  if (call->request.embed) {
+    outcome.embedding = NormalizedFeature(feature);
+    return outcome;
+  }
+  TextFeatures text;
+  {
+    absl::MutexLock lock(&call->mutex);
+    text = call->text;
+  }
+  outcome.scores = RankClasses(feature, *text, call->encoder->logit_scale(),
+                               call->request.top_k);
+  return outcome;
+}
+
+absl::Status Classifier::ResolveLearnedText(ImageCall* call) {
   const std::string& digest = call->request.text.features_digest;
-  if (digest.empty()) return absl::OkStatus();
+  if (digest.empty() || call->request.embed) return absl::OkStatus();
   {
     absl::MutexLock lock(&call->mutex);
     if (call->text != nullptr) return absl::OkStatus();
@@ -261,7 +235,8 @@ absl::Status Classifier::ResolveLearnedText(Call* call) {
   return absl::OkStatus();
 }
 
-absl::Status Classifier::ResolveZeroShotText(Call* call) {
+absl::Status Classifier::ResolveZeroShotText(ImageCall* call) {
+  if (call->request.embed) return absl::OkStatus();
   {
     absl::MutexLock lock(&call->mutex);
     if (call->text != nullptr) return absl::OkStatus();
@@ -278,49 +253,21 @@ absl::Status Classifier::ResolveZeroShotText(Call* call) {
   return absl::OkStatus();
 }
 
-bool Classifier::StillWanted(Call* call) {
+bool Classifier::StillWanted(ImageCall* call) {
   if (call->failed()) return false;
+  absl::Status status =
+      CheckAwaited(call->request.deadline, call->request.cancelled);
   {
     absl::MutexLock lock(&mutex_);
-    if (abandoned_) {
-      call->Fail(MakeError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN",
-                           "the server shut down before this call's turn"));
-      return false;
-    }
+    if (abandoned_) status = ShuttingDown();
   }
-  if (absl::Now() >= call->request.deadline) {
-    call->Fail(MakeError(absl::StatusCode::kDeadlineExceeded,
-                         "DEADLINE_EXPIRED",
-                         "the deadline passed before the call was answered"));
-    return false;
-  }
-  if (call->request.cancelled && call->request.cancelled()) {
-    call->Fail(MakeError(absl::StatusCode::kCancelled, "CANCELLED",
-                         "the caller cancelled"));
-    return false;
-  }
-  return true;
+  if (!status.ok()) call->Fail(status);
+  return status.ok();
 }
 
 void Classifier::FinishImage(const Image& image, ImageOutcome outcome) {
-  Call& call = *image.call;
-  observer_->OnImage(outcome.status.ok() && !call.failed());
-  {
-    absl::MutexLock lock(&call.mutex);
-    call.outcome.images[image.index] = std::move(outcome);
-  }
-  if (call.remaining.fetch_sub(1) == 1) {
-    absl::StatusOr<ClassifyOutcome> result = ClassifyOutcome();
-    {
-      absl::MutexLock lock(&call.mutex);
-      if (call.status.ok()) {
-        result = std::move(call.outcome);
-      } else {
-        result = call.status;
-      }
-    }
-    call.done(std::move(result));
-  }
+  observer_->OnImage(outcome.status.ok() && !image.call->failed());
+  image.call->Finish(image.index, std::move(outcome));
   absl::MutexLock lock(&mutex_);
   --images_in_flight_;
 }

@@ -1,5 +1,5 @@
-// The classify pipeline of one device: admission, decode pool, encode batches
-// across all calls, head, reply.
+// The image pipeline of one device: admission, decode pool, encode batches
+// across all calls, head (scores, or features in an embed call), reply.
 #pragma once
 
 #include <deque>
@@ -14,10 +14,12 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "common/bounded_queue.h"
 #include "worker/device_loop.h"
 #include "worker/encoder_set.h"
 #include "worker/executor.h"
+#include "worker/image_call.h"
 #include "worker/observer.h"
 #include "worker/text_feature_cache.h"
 
@@ -54,10 +56,9 @@ class Classifier {
   void Stop(absl::Time deadline);
 
  private:
-  struct Call;
   struct Image;
 
-  absl::Status Admit(const std::shared_ptr<Call>& call);
+  absl::Status Admit(const std::shared_ptr<ImageCall>& call);
   void DecodeLoop();
   void Decode(Image image);
   void PostBatch(Image image);
@@ -65,10 +66,12 @@ class Classifier {
   void RunHead(std::vector<Image>* images,
                const absl::StatusOr<std::vector<float>>& features,
                absl::Duration encode_time);
-  absl::Status ResolveLearnedText(Call* call);
-  absl::Status ResolveZeroShotText(Call* call);
+  // One image's answer from its feature [E]. The text is resolved.
+  ImageOutcome Conclude(ImageCall* call, absl::Span<const float> feature);
+  absl::Status ResolveLearnedText(ImageCall* call);
+  absl::Status ResolveZeroShotText(ImageCall* call);
   // Whether the call is still worth work; otherwise fails it.
-  bool StillWanted(Call* call);
+  bool StillWanted(ImageCall* call);
   void FinishImage(const Image& image, ImageOutcome outcome);
   bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return images_in_flight_ == 0;

@@ -1,5 +1,5 @@
 // The door through which a front end asks a worker to compute: classify now,
-// describe what you hold. In-process or, later, over gRPC; no torch, no
+// embed, describe what you hold. In-process or, later, over gRPC; no torch, no
 // protobuf, no SQL here.
 #pragma once
 
@@ -43,6 +43,8 @@ struct TextSide {
 
 struct ClassifyCall {
   std::string encoder_digest;
+  // The images' features instead of scores: `text` and `top_k` are not read.
+  bool embed = false;
   TextSide text;
   std::vector<std::string> images;  // encoded
   int top_k = 5;
@@ -57,9 +59,16 @@ struct Scored {
   float similarity = 0;  // cosine
 };
 
+// A feature of an image or a text.
+struct Embedding {
+  std::vector<float> values;  // [E], unit length
+  float norm = 0;             // length before it was made 1
+};
+
 struct ImageOutcome {
-  absl::Status status;         // why this image has no scores
-  std::vector<Scored> scores;  // best first
+  absl::Status status;         // why this image has no answer
+  std::vector<Scored> scores;  // best first; none in an embed call
+  Embedding embedding;         // of an embed call
 };
 
 struct StageTimings {
@@ -91,6 +100,23 @@ struct EncoderVerification {
   bool passed = false;  // every check, and files_unchanged
 };
 
+struct EmbedTextsCall {
+  std::string encoder_digest;
+  std::vector<std::string> texts;
+  // Cuts a text to the encoder's context length instead of refusing it.
+  bool truncate = false;
+  absl::Time deadline = absl::InfiniteFuture();
+  // As in ClassifyCall.
+  std::function<bool()> cancelled;
+};
+
+struct TextOutcome {
+  // Why this text has no embedding: INVALID_ARGUMENT (TEXT_TOO_LONG,
+  // BAD_UTF8, RESERVED_TEXT).
+  absl::Status status;
+  Embedding embedding;
+};
+
 // Facts checked at validation time, before a job or call is accepted.
 struct PromptCheck {
   // Tokens of "<M placeholders> <name>." with SOT and EOT, one per class.
@@ -105,6 +131,10 @@ class Executor {
   using ClassifyCallback = std::function<void(absl::StatusOr<ClassifyOutcome>)>;
   using VerifyCallback =
       std::function<void(absl::StatusOr<EncoderVerification>)>;
+
+  // Texts in call order.
+  using EmbedTextsCallback =
+      std::function<void(absl::StatusOr<std::vector<TextOutcome>>)>;
 
   virtual ~Executor() = default;
 
@@ -124,6 +154,11 @@ class Executor {
   // (QUEUE_FULL); DEADLINE_EXCEEDED (DEADLINE_EXPIRED); CANCELLED; UNAVAILABLE
   // (SHUTTING_DOWN).
   virtual void VerifyEncoder(VerifyCall call, VerifyCallback done) = 0;
+
+  // Answers through `done`, exactly once, possibly before returning; tokenises
+  // on the calling thread. Errors as Classify, NO_TEXTS for NO_IMAGES. A bad
+  // text is a TextOutcome, not an error.
+  virtual void EmbedTexts(EmbedTextsCall call, EmbedTextsCallback done) = 0;
 
   // Token counts of a prompt over class names. FAILED_PRECONDITION
   // (ENCODER_NOT_HELD).

@@ -13,11 +13,17 @@
 #include "worker/job_runner.h"
 #include "worker/prompt_check.h"
 #include "worker/runtime.h"
+#include "worker/text_embedder.h"
 
 namespace promptd::worker {
 namespace {
 
 constexpr int kMaxDefaultDecodeThreads = 4;
+
+absl::Status NotReady() {
+  return MakeError(absl::StatusCode::kUnavailable, "NOT_READY",
+                   "the worker is starting: try again in a moment");
+}
 
 class LocalWorkerImpl : public LocalWorker {
  public:
@@ -48,6 +54,9 @@ class LocalWorkerImpl : public LocalWorker {
                                      [control](const std::string& digest) {
                                        return control->GetBlob(digest);
                                      });
+    TextEmbedderOptions texts;
+    texts.max_queued_texts = options_.max_queued_texts;
+    texts_ = std::make_unique<TextEmbedder>(texts, &encoders_, &loop_);
     JobRunnerOptions runner;
     runner.worker_id = options_.id;
     runner.decode_threads = options_.decode_threads;
@@ -61,15 +70,18 @@ class LocalWorkerImpl : public LocalWorker {
   void Stop(absl::Time deadline) override {
     std::shared_ptr<JobRunner> runner;
     std::shared_ptr<Classifier> classifier;
+    std::shared_ptr<TextEmbedder> texts;
     {
       absl::MutexLock lock(&mutex_);
       ready_ = false;
       runner = runner_;
       classifier = classifier_;
+      texts = texts_;
     }
     verifier_.Stop();
     if (runner != nullptr) runner->Stop();
     if (classifier != nullptr) classifier->Stop(deadline);
+    if (texts != nullptr) texts->Stop(deadline);
     loop_.Stop();
   }
 
@@ -83,16 +95,22 @@ class LocalWorkerImpl : public LocalWorker {
       absl::MutexLock lock(&mutex_);
       classifier = classifier_;
     }
-    if (classifier == nullptr) {
-      done(MakeError(absl::StatusCode::kUnavailable, "NOT_READY",
-                     "the worker is starting: try again in a moment"));
-      return;
-    }
+    if (classifier == nullptr) return done(NotReady());
     classifier->Classify(std::move(call), std::move(done));
   }
 
   void VerifyEncoder(VerifyCall call, VerifyCallback done) override {
     verifier_.Verify(call, done);
+  }
+
+  void EmbedTexts(EmbedTextsCall call, EmbedTextsCallback done) override {
+    std::shared_ptr<TextEmbedder> texts;
+    {
+      absl::MutexLock lock(&mutex_);
+      texts = texts_;
+    }
+    if (texts == nullptr) return done(NotReady());
+    texts->EmbedTexts(std::move(call), std::move(done));
   }
 
   absl::StatusOr<PromptCheck> CheckPrompt(
@@ -127,6 +145,7 @@ class LocalWorkerImpl : public LocalWorker {
   mutable absl::Mutex mutex_;
   bool ready_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<Classifier> classifier_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<TextEmbedder> texts_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<JobRunner> runner_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -31,6 +31,8 @@ struct LocalWorkerOptions {
   // Images waiting for decode or encode, over all calls. A call that would
   // pass this gets RESOURCE_EXHAUSTED (QUEUE_FULL).
   int max_queued_images = 1024;
+  // Texts waiting to be embedded, over all calls; as above.
+  int max_queued_texts = 8192;
   // Images of one classification encode batch.
   int max_batch = 32;
   // Bytes of derived text features kept in memory.

@@ -19,6 +19,16 @@ namespace {
 
 constexpr char kTextFeatures[] = "text_features";
 
+// Returns the length that the row had.
+float Normalize(absl::Span<float> row) {
+  double square = 0;
+  for (const float value : row) square += double{value} * value;
+  const double norm = std::sqrt(square);
+  const double inverse = square > 0 ? 1.0 / norm : 0;
+  for (float& value : row) value = static_cast<float>(value * inverse);
+  return static_cast<float>(norm);
+}
+
 }  // namespace
 
 datasets::PreprocessOptions PreprocessOptionsOf(const clip::Encoder& encoder) {
@@ -50,6 +60,19 @@ absl::StatusOr<std::vector<float>> EncodeImageBatch(
   return std::move(features.values);
 }
 
+absl::StatusOr<FloatTensor> EncodeTokens(
+    const clip::Encoder& encoder,
+    const std::vector<std::vector<int32_t>>& token_rows) {
+  ASSIGN_OR_RETURN(
+      const at::Tensor features,
+      clip::Guarded("encode texts", [&]() -> absl::StatusOr<at::Tensor> {
+        return clip::EncodeTexts(encoder.text_tower(), token_rows);
+      }));
+  const float* values = features.const_data_ptr<float>();
+  return FloatTensor{features.sizes().vec(),
+                     std::vector<float>(values, values + features.numel())};
+}
+
 absl::StatusOr<FloatTensor> EncodeTexts(const clip::Encoder& encoder,
                                         const std::vector<std::string>& texts) {
   std::vector<clip::TokenRow> rows;
@@ -58,31 +81,24 @@ absl::StatusOr<FloatTensor> EncodeTexts(const clip::Encoder& encoder,
                      encoder.tokenizer().EncodeWithMarkers(
                          text, encoder.config().text.context_length));
   }
-  ASSIGN_OR_RETURN(
-      const at::Tensor features,
-      clip::Guarded("encode texts", [&]() -> absl::StatusOr<at::Tensor> {
-        return clip::EncodeTexts(encoder.text_tower(), rows);
-      }));
-  FloatTensor unit;
-  unit.shape = {features.size(0), features.size(1)};
-  const float* values = features.const_data_ptr<float>();
-  unit.values.assign(values, values + features.numel());
-  NormalizeRows(&unit);
-  return unit;
+  ASSIGN_OR_RETURN(FloatTensor features, EncodeTokens(encoder, rows));
+  NormalizeRows(&features);
+  return features;
 }
 
 void NormalizeRows(FloatTensor* rows) {
   const size_t width = static_cast<size_t>(rows->shape[1]);
-  for (size_t begin = 0; begin < rows->values.size(); begin += width) {
-    double square = 0;
-    for (size_t i = begin; i < begin + width; ++i) {
-      square += double{rows->values[i]} * rows->values[i];
-    }
-    const double inverse = square > 0 ? 1.0 / std::sqrt(square) : 0;
-    for (size_t i = begin; i < begin + width; ++i) {
-      rows->values[i] = static_cast<float>(rows->values[i] * inverse);
-    }
+  const absl::Span<float> values = absl::MakeSpan(rows->values);
+  for (size_t begin = 0; begin < values.size(); begin += width) {
+    Normalize(values.subspan(begin, width));
   }
+}
+
+Embedding NormalizedFeature(absl::Span<const float> feature) {
+  Embedding embedding;
+  embedding.values.assign(feature.begin(), feature.end());
+  embedding.norm = Normalize(absl::MakeSpan(embedding.values));
+  return embedding;
 }
 
 absl::StatusOr<std::string> SerializeTextFeatures(const FloatTensor& features) {

@@ -1,6 +1,7 @@
 // The computations on an encoder that classification and training share.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "absl/types/span.h"
 #include "common/float_tensor.h"
 #include "datasets/preprocess.h"
+#include "worker/executor.h"
 
 namespace promptd::clip {
 class Encoder;
@@ -25,6 +27,12 @@ absl::StatusOr<std::vector<float>> EncodeImageBatch(
     const clip::Encoder& encoder,
     const std::vector<absl::Span<const float>>& images, int batch_size);
 
+// Features [N, E] of tokenised texts, SOT ... EOT each; not normalised. Device
+// thread only.
+absl::StatusOr<FloatTensor> EncodeTokens(
+    const clip::Encoder& encoder,
+    const std::vector<std::vector<int32_t>>& token_rows);
+
 // Text features [C, E] of finished texts, rows of unit length. Device thread
 // only. INVALID_ARGUMENT (TEXT_TOO_LONG, BAD_UTF8).
 absl::StatusOr<FloatTensor> EncodeTexts(const clip::Encoder& encoder,
@@ -32,6 +40,8 @@ absl::StatusOr<FloatTensor> EncodeTexts(const clip::Encoder& encoder,
 
 // Scales each row of a matrix to unit length; a row of zeros stays.
 void NormalizeRows(FloatTensor* rows);
+// A feature [E] as unit vector and length; zeros stay zeros.
+Embedding NormalizedFeature(absl::Span<const float> feature);
 
 // The stored form of a prompt version's derived text features.
 absl::StatusOr<std::string> SerializeTextFeatures(const FloatTensor& features);

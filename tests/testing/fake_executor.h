@@ -68,6 +68,25 @@ class FakeExecutor : public worker::Executor {
     done(verification);
   }
 
+  // A text of more than 10 words is too long.
+  void EmbedTexts(worker::EmbedTextsCall call,
+                  EmbedTextsCallback done) override {
+    std::vector<worker::TextOutcome> outcomes(call.texts.size());
+    for (size_t i = 0; i < call.texts.size(); ++i) {
+      if (Words(call.texts[i]) > 10 && !call.truncate) {
+        outcomes[i].status = MakeError(absl::StatusCode::kInvalidArgument,
+                                       "TEXT_TOO_LONG", "no");
+      } else {
+        outcomes[i].embedding = {{0.6f, 0.8f}, 5.0f};
+      }
+    }
+    {
+      absl::MutexLock lock(&mutex_);
+      last_texts_ = std::move(call);
+    }
+    done(std::move(outcomes));
+  }
+
   // A class name takes one token a word; "." and the two ends one each.
   absl::StatusOr<worker::PromptCheck> CheckPrompt(
       const std::string& encoder_digest, int context_tokens,
@@ -131,6 +150,10 @@ class FakeExecutor : public worker::Executor {
     absl::MutexLock lock(&mutex_);
     return last_call_;
   }
+  worker::EmbedTextsCall last_texts() const {
+    absl::MutexLock lock(&mutex_);
+    return last_texts_;
+  }
 
  private:
   struct Held {
@@ -155,6 +178,10 @@ class FakeExecutor : public worker::Executor {
       worker::ImageOutcome& one = outcome.images.emplace_back();
       one.status = datasets::ReadImageHeader(image).status();
       if (!one.status.ok()) continue;
+      if (call.embed) {
+        one.embedding = {{0.6f, 0.8f}, 5.0f};
+        continue;
+      }
       for (int i = 0; i < call.top_k; ++i) {
         one.scores.push_back({.class_index = i,
                               .probability = 1.0f / static_cast<float>(2 + i),
@@ -170,6 +197,7 @@ class FakeExecutor : public worker::Executor {
   bool throw_ ABSL_GUARDED_BY(mutex_) = false;
   bool hold_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<Held> held_ ABSL_GUARDED_BY(mutex_);
+  worker::EmbedTextsCall last_texts_ ABSL_GUARDED_BY(mutex_);
   worker::ClassifyCall last_call_ ABSL_GUARDED_BY(mutex_);
 };
 

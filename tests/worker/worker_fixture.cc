@@ -10,11 +10,6 @@
 namespace promptd::worker {
 namespace {
 
-std::string SourceDir() {
-  const char* dir = std::getenv("PROMPTD_SOURCE_DIR");
-  return dir == nullptr ? "." : dir;
-}
-
 constexpr const char* kImages[] = {
     "jpeg_420.jpeg",         "jpeg_444.jpeg",        "jpeg_low_quality.jpeg",
     "jpeg_progressive.jpeg", "jpeg_restarts.jpeg",   "jpeg_422.jpeg",
@@ -22,6 +17,11 @@ constexpr const char* kImages[] = {
     "png_37x53_to_32.png",   "png_53x37_to_32.png",  "png_31x31_to_32.png"};
 
 }  // namespace
+
+std::string WorkerFixture::SourceDir() {
+  const char* dir = std::getenv("PROMPTD_SOURCE_DIR");
+  return dir == nullptr ? "." : dir;
+}
 
 std::string WorkerFixture::Image(const std::string& name) {
   const auto bytes =

@@ -13,6 +13,7 @@ namespace promptd::worker {
 
 class WorkerFixture : public ::testing::Test {
  protected:
+  static std::string SourceDir();
   // Bytes of tests/golden/datasets/images/<name>.
   static std::string Image(const std::string& name);
 

@@ -1,0 +1,26 @@
+#include "worker/call_end.h"
+
+#include "absl/time/clock.h"
+#include "common/error.h"
+
+namespace promptd::worker {
+
+absl::Status ShuttingDown() {
+  return MakeError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN",
+                   "the server is shutting down: try another one");
+}
+
+absl::Status CheckAwaited(absl::Time deadline,
+                          const std::function<bool()>& cancelled) {
+  if (absl::Now() >= deadline) {
+    return MakeError(absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXPIRED",
+                     "the deadline passed before the call was answered");
+  }
+  if (cancelled && cancelled()) {
+    return MakeError(absl::StatusCode::kCancelled, "CANCELLED",
+                     "the caller cancelled");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace promptd::worker

@@ -1,0 +1,44 @@
+// One classify or embed call on its way through the Classifier, shared by its
+// images.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "worker/executor.h"
+#include "worker/text_feature_cache.h"
+
+namespace promptd::clip {
+class Encoder;
+}
+
+namespace promptd::worker {
+
+// Thread-safe where a member says so; the rest is constant after admission.
+struct ImageCall {
+  ClassifyCall request;
+  Executor::ClassifyCallback done;
+  std::shared_ptr<const clip::Encoder> encoder;
+  std::atomic<int> remaining{0};  // images without an outcome
+
+  absl::Mutex mutex;
+  // Why the whole call fails; the first reason stays.
+  absl::Status status ABSL_GUARDED_BY(mutex);
+  ClassifyOutcome outcome ABSL_GUARDED_BY(mutex);
+  TextFeatures text ABSL_GUARDED_BY(mutex);  // none in an embed call
+
+  // Thread-safe, as all functions here.
+  void Fail(const absl::Status& why);
+  bool failed();
+  // Keeps the longest time of any image in a stage.
+  void RecordStage(absl::Duration StageTimings::*stage, absl::Duration elapsed);
+  // Takes one image's outcome; the last one answers the call.
+  void Finish(size_t index, ImageOutcome image);
+};
+
+}  // namespace promptd::worker
