@@ -8,6 +8,7 @@
 #include "common/status_macros.h"
 #include "datasets/name_rules.h"
 #include "server/convert_classify.h"
+#include "server/item_checks.h"
 #include "server/spec_resolver.h"
 #include "server/templates.h"
 #include "server/version_selector.h"
@@ -21,15 +22,8 @@ template <typename Request>
 std::vector<FieldViolation> CheckImages(const Limits& limits,
                                         const Request& request) {
   std::vector<FieldViolation> violations;
-  if (request.images_size() == 0) {
-    violations.push_back({"images", "is required: at least one image"});
-  }
-  if (request.images_size() > limits.max_images_per_call) {
-    violations.push_back(
-        {"images", absl::StrCat("has ", request.images_size(),
-                                " images, at most ", limits.max_images_per_call,
-                                " are taken: send the rest in further calls")});
-  }
+  CheckItemCount("images", request.images_size(), limits.max_images_per_call,
+                 &violations);
   if (request.top_k() < 0) {
     violations.push_back(
         {"top_k", absl::StrCat("is ", request.top_k(), ", must be 0 or more")});

@@ -3,20 +3,16 @@
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "server/convert_time.h"
-#include "server/grpc_status.h"
+#include "server/item_checks.h"
 
 namespace promptd::server {
 namespace {
-
-constexpr size_t kMaxImageErrorBytes = 1000;
 
 absl::Status FillResult(const worker::ImageOutcome& image,
                         const std::vector<std::string>& class_names,
                         v1::ImageResult* out) {
   if (!image.status.ok()) {
-    out->set_error_reason(ErrorReason(image.status));
-    out->set_error_message(
-        TruncateUtf8(PublicMessage(image.status), kMaxImageErrorBytes));
+    SetItemError(image.status, out);
     return absl::OkStatus();
   }
   for (const worker::Scored& scored : image.scores) {

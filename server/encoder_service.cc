@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "server/convert_registry.h"
+#include "server/embed_calls.h"
 #include "server/spec_resolver.h"
 
 namespace promptd::server {
@@ -61,6 +62,28 @@ grpc::ServerUnaryReactor* EncoderServiceImpl::VerifyEncoder(
                 return absl::OkStatus();
               }));
             });
+      });
+}
+
+grpc::ServerUnaryReactor* EncoderServiceImpl::EmbedImages(
+    grpc::CallbackServerContext* context, const v1::EmbedImagesRequest* request,
+    v1::EmbedResponse* reply) {
+  return rpc_.UnaryAsync(
+      context, "EmbedImages", EmbedDeadline(backend_.limits),
+      [this, request, reply](const std::shared_ptr<Call>& call,
+                             const Rpc::Done& done) {
+        server::EmbedImages(backend_, call, *request, reply, done);
+      });
+}
+
+grpc::ServerUnaryReactor* EncoderServiceImpl::EmbedTexts(
+    grpc::CallbackServerContext* context, const v1::EmbedTextsRequest* request,
+    v1::EmbedResponse* reply) {
+  return rpc_.UnaryAsync(
+      context, "EmbedTexts", EmbedDeadline(backend_.limits),
+      [this, request, reply](const std::shared_ptr<Call>& call,
+                             const Rpc::Done& done) {
+        server::EmbedTexts(backend_, call, *request, reply, done);
       });
 }
 

@@ -23,6 +23,12 @@ class EncoderServiceImpl : public v1::EncoderService::CallbackService {
       grpc::CallbackServerContext* context,
       const v1::VerifyEncoderRequest* request,
       v1::VerifyEncoderResponse* reply) override;
+  grpc::ServerUnaryReactor* EmbedImages(grpc::CallbackServerContext* context,
+                                        const v1::EmbedImagesRequest* request,
+                                        v1::EmbedResponse* reply) override;
+  grpc::ServerUnaryReactor* EmbedTexts(grpc::CallbackServerContext* context,
+                                       const v1::EmbedTextsRequest* request,
+                                       v1::EmbedResponse* reply) override;
 
  private:
   const Backend& backend_;

@@ -1,0 +1,27 @@
+// What calls with a list of images or texts have in common.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/error.h"
+#include "server/grpc_status.h"
+
+namespace promptd::server {
+
+// Adds a violation unless the list `field`, e.g. "images", has 1 to `most`
+// items.
+void CheckItemCount(const std::string& field, int count, int most,
+                    std::vector<FieldViolation>* violations);
+
+// Why one item has no answer, as far as a client may read it. `Message` has
+// error_reason and error_message.
+template <typename Message>
+void SetItemError(const absl::Status& status, Message* out) {
+  constexpr size_t kMaxMessageBytes = 1000;
+  out->set_error_reason(ErrorReason(status));
+  out->set_error_message(TruncateUtf8(PublicMessage(status), kMaxMessageBytes));
+}
+
+}  // namespace promptd::server
