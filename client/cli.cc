@@ -47,6 +47,7 @@ void AddVerbs(CLI::App& app, Action* chosen) {
   AddStatusVerb(app, chosen);
   AddTrainVerb(app, chosen);
   AddClassifyVerb(app, chosen);
+  AddEmbedVerbs(app, chosen);
   AddDatasetVerbs(app, chosen);
   AddJobVerbs(app, chosen);
   AddTaskVerbs(app, chosen);

@@ -26,6 +26,7 @@ std::string JobCounts(const v1::GetServerInfoResponse& server) {
 
 std::string LimitsText(const v1::Limits& limits) {
   return absl::StrCat(limits.max_images_per_call(), " images a call, ",
+                      limits.max_texts_per_call(), " texts a call, ",
                       Bytes(limits.max_image_bytes()), " an image, ",
                       limits.max_image_side(), " pixels a side, ",
                       limits.max_classes(), " classes, ",

@@ -37,6 +37,13 @@ std::string Printable(absl::string_view text) {
   return out;
 }
 
+std::string Shortened(absl::string_view text, int columns) {
+  if (DisplayWidth(text) <= columns) return Printable(text);
+  size_t end = 0;
+  while (DisplayWidth(text.substr(0, end + 1)) <= columns - 3) ++end;
+  return absl::StrCat(Printable(text.substr(0, end)), "...");
+}
+
 int DisplayWidth(absl::string_view text) {
   return static_cast<int>(std::count_if(text.begin(), text.end(), [](char c) {
     return (static_cast<unsigned char>(c) & 0xc0) != 0x80;

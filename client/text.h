@@ -14,6 +14,9 @@ namespace promptd::client {
 // or a file name holds can steer the terminal. Bytes above 127 are kept.
 std::string Printable(absl::string_view text);
 
+// Printable UTF-8 `text` in at most `columns`; "..." ends what was cut.
+std::string Shortened(absl::string_view text, int columns);
+
 // Columns that UTF-8 `text` takes: one a code point.
 int DisplayWidth(absl::string_view text);
 

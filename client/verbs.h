@@ -20,6 +20,7 @@ void AddDatasetVerbs(CLI::App& app, Action* chosen);
 void AddTrainVerb(CLI::App& app, Action* chosen);
 void AddJobVerbs(CLI::App& app, Action* chosen);
 void AddClassifyVerb(CLI::App& app, Action* chosen);
+void AddEmbedVerbs(CLI::App& app, Action* chosen);
 void AddTaskVerbs(CLI::App& app, Action* chosen);
 void AddVersionVerbs(CLI::App& app, Action* chosen);
 void AddAliasVerbs(CLI::App& app, Action* chosen);

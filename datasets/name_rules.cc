@@ -49,6 +49,13 @@ bool IsDatasetName(absl::string_view name) {
   return true;
 }
 
+bool IsUtf8(absl::string_view text) {
+  while (!text.empty()) {
+    if (NextCodePoint(&text) < 0) return false;
+  }
+  return true;
+}
+
 bool IsPlainText(absl::string_view text) {
   while (!text.empty()) {
     const utf8proc_int32_t code_point = NextCodePoint(&text);

@@ -11,6 +11,7 @@ namespace promptd::datasets {
 // Whether `name` can name a dataset: [a-z0-9][a-z0-9._-]{0,62}.
 bool IsDatasetName(absl::string_view name);
 
+bool IsUtf8(absl::string_view text);
 // Whether `text` is valid UTF-8 without NUL or other control characters.
 bool IsPlainText(absl::string_view text);
 

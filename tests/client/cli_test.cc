@@ -29,8 +29,9 @@ Outcome Cli(const std::vector<std::string>& arguments) {
 TEST(CliTest, HelpAndVersionGoToTheResultStream) {
   const Outcome help = Cli({"--help"});
   EXPECT_EQ(help.code, ExitCode::kOk);
-  for (const char* verb : {"demo", "status", "train", "classify", "dataset",
-                           "job", "task", "version", "alias", "encoder"}) {
+  for (const char* verb :
+       {"demo", "status", "train", "classify", "embed", "dataset", "job",
+        "task", "version", "alias", "encoder"}) {
     EXPECT_THAT(help.out, HasSubstr(verb));
   }
   EXPECT_EQ(Cli({"--version"}).out, "promptctl 0.1.0\n");
@@ -41,6 +42,8 @@ TEST(CliTest, EveryVerbExplainsItself) {
                                                        {"status"},
                                                        {"train"},
                                                        {"classify"},
+                                                       {"embed", "image"},
+                                                       {"embed", "text"},
                                                        {"dataset", "push"},
                                                        {"dataset", "list"},
                                                        {"dataset", "show"},
@@ -85,6 +88,9 @@ TEST(CliTest, UsageErrorsExitWithTwo) {
       {"classify", "a.jpg", "--task", "pets:x"},
       {"classify", "a.jpg", "--task", "pets", "--template", "a {}"},
       {"classify", "--task", "pets"},
+      {"embed", "image"},
+      {"embed", "text"},
+      {"embed", "text", "a", "--file", "x"},
       {"version", "export", "pets", "--out", "x"},
       {"train", "pets", "--shots", "many"},
       {"demo", "--seed", "2", "--seeds", "3"},

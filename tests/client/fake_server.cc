@@ -62,6 +62,7 @@ v1::VerifyEncoderResponse Passed() {
 FakeServer::FakeServer() {
   state_.verification = Passed();
   state_.limits.set_max_images_per_call(2);
+  state_.limits.set_max_texts_per_call(2);
   state_.limits.set_max_image_bytes(1 << 20);
   state_.limits.set_max_message_bytes(4 << 20);
   state_.limits.set_max_classes(4096);

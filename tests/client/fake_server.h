@@ -48,7 +48,11 @@ struct FakeState {
   std::vector<v1::ZeroShotClassifyRequest> zero_shot;
   v1::VerifyEncoderResponse verification;  // passed, unless changed
   std::string task_encoder_digest;         // of every task listed
-  std::optional<grpc::Status> fail;        // of every unary call but info
+  std::vector<v1::EmbedImagesRequest> embedded_images;
+  std::vector<v1::EmbedTextsRequest> embedded_texts;
+  std::string embed_digest = "0123456789abcdef";
+  bool encoder_changes = false;      // after each EmbedTexts
+  std::optional<grpc::Status> fail;  // of every unary call but info
 };
 
 class FakeServer {

@@ -56,12 +56,48 @@ class FakeEncoders final : public v1::EncoderService::Service {
     *out = state_.verification;
     return Find(request->name());
   }
+  // "broken" images fail alone.
+  Status EmbedImages(ServerContext*, const v1::EmbedImagesRequest* request,
+                     v1::EmbedResponse* out) override {
+    const Lock lock(state_.mutex);
+    state_.embedded_images.push_back(*request);
+    for (const std::string& image : request->images()) {
+      Embed(image == "broken" ? "IMAGE_TRUNCATED" : "", out);
+    }
+    out->set_encoder_digest(state_.embed_digest);
+    return Status::OK;
+  }
+  // Texts of more than 50 bytes are too long.
+  Status EmbedTexts(ServerContext*, const v1::EmbedTextsRequest* request,
+                    v1::EmbedResponse* out) override {
+    const Lock lock(state_.mutex);
+    state_.embedded_texts.push_back(*request);
+    for (const std::string& text : request->texts()) {
+      const bool refused = text.size() > 50 && !request->truncate();
+      Embed(refused ? "TEXT_TOO_LONG" : "", out);
+    }
+    out->set_encoder_digest(state_.embed_digest);
+    if (state_.encoder_changes) state_.embed_digest += "0";
+    return Status::OK;
+  }
 
  private:
   static Status Find(const std::string& name) {
     if (name.empty() || name == "embedded") return Status::OK;
     return RichError(grpc::StatusCode::NOT_FOUND, "ENCODER_NOT_FOUND",
                      "no encoder \"" + name + "\": take one of embedded");
+  }
+  // (0.6, 0.8) of length 5, or an error.
+  static void Embed(const std::string& error_reason, v1::EmbedResponse* out) {
+    v1::Embedding* embedding = out->add_embeddings();
+    if (!error_reason.empty()) {
+      embedding->set_error_reason(error_reason);
+      embedding->set_error_message("cannot be embedded");
+      return;
+    }
+    embedding->add_values(0.6f);
+    embedding->add_values(0.8f);
+    embedding->set_norm(5);
   }
   static void Fill(v1::Encoder* out) {
     out->set_name("embedded");

@@ -198,5 +198,14 @@ TEST(NameRulesTest, FoldsAsClipDoes) {
   EXPECT_EQ(FoldClassName("\xc3\x80\xe3\x80\x80x"), "\xc3\xa0 x");
 }
 
+TEST(NameRulesTest, Utf8MayHoldControlsAndPlainTextMayNot) {
+  EXPECT_TRUE(IsUtf8("caf\xc3\xa9\tau lait\n"));
+  EXPECT_FALSE(IsPlainText("caf\xc3\xa9\tau lait\n"));
+  EXPECT_TRUE(IsUtf8(""));
+  for (const char* text : {"\xff", "caf\xc3", "\xed\xa0\x80", "\xc0\xaf"}) {
+    EXPECT_FALSE(IsUtf8(text));
+  }
+}
+
 }  // namespace
 }  // namespace promptd::datasets
