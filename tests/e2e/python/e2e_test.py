@@ -6,11 +6,12 @@ import unittest
 from bad_input_cases import BadInputCase
 from crash_cases import CrashCase
 from demo_cases import DemoCase
+from embed_cases import EmbedCase
 from encoder_care_cases import EncoderCareCase
 from encoder_cases import EncoderCase
 from main_job_cases import MainJobCase
 
-__all__ = ["BadInputCase", "CrashCase", "DemoCase",
+__all__ = ["BadInputCase", "CrashCase", "DemoCase", "EmbedCase",
            "EncoderCareCase", "EncoderCase", "MainJobCase"]
 
 if __name__ == "__main__":
