@@ -133,6 +133,7 @@ absl::StatusOr<EmbedOutcome> EmbedTexts(Session& session,
                      session.api.Call(session.api.encoders(),
                                       &EncoderStub::EmbedTexts, request));
     RETURN_IF_ERROR(Store(reply, indexes, &outcome));
+    if (next == texts.size()) break;
     progress.Update(
         "embed", static_cast<double>(next) / static_cast<double>(texts.size()),
         absl::StrCat(next, " of ", texts.size()));

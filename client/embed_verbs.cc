@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <sstream>
 
@@ -19,7 +20,7 @@ namespace promptd::client {
 namespace {
 
 constexpr int64_t kMaxTextFileBytes = 256 << 20;
-constexpr int kSubjectColumns = 40;
+constexpr int kTextColumns = 40;
 constexpr size_t kValuesShown = 4;
 
 struct EmbedFlags {
@@ -37,9 +38,11 @@ struct Kind {
   const char* header;    // of the table
   const char* plural;
   const char* failed;  // the reason when one failed
+  int columns;         // at most, of one item in the table
 };
-constexpr Kind kImages = {"file", "FILE", "images", "IMAGES_FAILED"};
-constexpr Kind kTexts = {"text", "TEXT", "texts", "TEXTS_FAILED"};
+constexpr Kind kImages = {"file", "FILE", "images", "IMAGES_FAILED",
+                          std::numeric_limits<int>::max()};
+constexpr Kind kTexts = {"text", "TEXT", "texts", "TEXTS_FAILED", kTextColumns};
 
 nlohmann::json OutcomeJson(const EmbedOutcome& outcome, const Kind& kind) {
   nlohmann::json items = nlohmann::json::array();
@@ -74,7 +77,7 @@ std::string OutcomeText(const EmbedOutcome& outcome, const Kind& kind) {
   Table table({kind.header, "NORM", "VALUES"});
   for (const Embedded& item : outcome.items) {
     const bool failed = !item.error_reason.empty();
-    table.Add({Shortened(item.subject, kSubjectColumns),
+    table.Add({Shortened(item.subject, kind.columns),
                failed ? "-" : absl::StrFormat("%.4f", item.norm),
                FirstValues(item)});
   }
@@ -124,7 +127,7 @@ absl::Status ReportFailed(const EmbedOutcome& outcome, const Kind& kind,
       absl::StatusCode::kInvalidArgument, kind.failed,
       absl::StrCat(outcome.failed, " of ", outcome.items.size(), " ",
                    kind.plural, " could not be embedded, first \"",
-                   Shortened(first->subject, kSubjectColumns), "\"",
+                   Shortened(first->subject, kind.columns), "\"",
                    out.empty() ? "" : ", so nothing was written",
                    ": see the line of each"));
 }

@@ -165,6 +165,7 @@ void Classifier::RunBatch(const std::string& encoder_digest) {
   const absl::Time encode_start = absl::Now();
   const clip::Encoder& encoder = *wanted.front().call->encoder;
   std::vector<absl::Span<const float>> pixels;
+  pixels.reserve(wanted.size());
   for (const Image& image : wanted) pixels.push_back(image.pixels);
   const absl::StatusOr<std::vector<float>> features =
       EncodeImageBatch(encoder, pixels, static_cast<int>(pixels.size()));
