@@ -145,7 +145,8 @@ TEST_F(EmbedTest, ImagesAreTheEncodersFeaturesAtUnitLength) {
 }
 
 TEST_F(EmbedTest, SharesABatchWithClassifyCalls) {
-  const auto encoders = EncoderSet::Load({SourceDir() + "/models/embedded"});
+  const auto encoders =
+      EncoderSet::Load({SourceDir() + "/models/embedded"}, Precision::kFloat32);
   ASSERT_TRUE(encoders.ok()) << encoders.status();
   CountingObserver observer;
   DeviceLoop loop;
@@ -261,7 +262,8 @@ TEST_F(EmbedTest, TextCallsEndForTheReasonsOfImageCalls) {
 }
 
 TEST_F(EmbedTest, OtherWorkAndTheCallersEndComeBetweenUnits) {
-  const auto encoders = EncoderSet::Load({SourceDir() + "/models/embedded"});
+  const auto encoders =
+      EncoderSet::Load({SourceDir() + "/models/embedded"}, Precision::kFloat32);
   ASSERT_TRUE(encoders.ok()) << encoders.status();
   DeviceLoop loop;
   TextEmbedderOptions options;

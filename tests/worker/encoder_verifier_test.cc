@@ -226,7 +226,8 @@ TEST_F(EncoderVerifierTest, AFullQueueAnswersAtOnceAndAllAreAnsweredOnce) {
   DeviceLoop loop;
   EncoderSet encoders;
   ASSERT_TRUE(loop.RunServing([&]() -> absl::Status {
-                    auto loaded = EncoderSet::Load({folder_});
+                    auto loaded =
+                        EncoderSet::Load({folder_}, Precision::kFloat32);
                     if (!loaded.ok()) return loaded.status();
                     encoders = *std::move(loaded);
                     return encoders.PassSelfTests();
