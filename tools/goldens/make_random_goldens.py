@@ -101,7 +101,7 @@ def write(name, out, generator):
     rows[0, -1] = rows[1, 40] = 512 + merges + 1
     token_ids = torch.cat([token_ids, rows])
     answers = reference.features(model, pixels, token_ids)
-    if "patch_size" in model_cfg["vision_cfg"]:
+    if isinstance(model_cfg["vision_cfg"]["layers"], int):  # a transformer
         answers.update(hugging_face.features(
             hugging_face.model(model_cfg, model.state_dict()), pixels,
             token_ids))
