@@ -98,9 +98,14 @@ struct Job {
   at::Tensor d_features;
 };
 
+const TextWeights& Weights() {
+  static const auto* const weights = new TextWeights(RandomWeights());
+  return *weights;
+}
+
 const std::shared_ptr<const TextTower>& Tower() {
   static const auto* const tower = new std::shared_ptr<const TextTower>(
-      std::make_shared<const TextTower>(RandomWeights()));
+      std::make_shared<const TextTower>(Weights()));
   return *tower;
 }
 
@@ -145,7 +150,6 @@ void Measure(benchmark::State& state, const std::string& name, Step step) {
 
 at::Tensor PlainStep(const Job& job, const at::Tensor& ids,
                      const at::Tensor& embedded) {
-  const TextWeights& weights = Tower()->weights();
   const int64_t classes = ids.size(0);
   const at::Tensor context = job.context.detach().clone().requires_grad_(true);
   const at::Tensor prompts =
@@ -154,7 +158,7 @@ at::Tensor PlainStep(const Job& job, const at::Tensor& ids,
                embedded.narrow(1, 1 + kContextTokens,
                                kContextLength - 1 - kContextTokens)},
               1);
-  EncodeEmbedded(weights, prompts, ids.argmax(-1)).backward(job.d_features);
+  EncodeEmbedded(Weights(), prompts, ids.argmax(-1)).backward(job.d_features);
   return context.grad();
 }
 
@@ -166,7 +170,7 @@ void BM_PlainStep(benchmark::State& state) {
     ids.resize(ids.size() + kContextLength - row.size());
   }
   const at::Tensor id_tensor = at::tensor(ids).view({-1, kContextLength});
-  const at::Tensor embedded = EmbedTokens(Tower()->weights(), id_tensor);
+  const at::Tensor embedded = EmbedTokens(Weights(), id_tensor);
   Measure(state, "plain", [&] {
     benchmark::DoNotOptimize(PlainStep(job, id_tensor, embedded));
   });

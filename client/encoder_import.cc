@@ -90,7 +90,7 @@ absl::StatusOr<ImportReport> ImportEncoder(const EncoderImport& import) {
   ASSIGN_OR_RETURN(const weights::EncoderFolder written,
                    weights::EncoderFolder::Open(folder));
   report.folder = folder;
-  report.digest = written.digest;
+  report.digest = written.digest.get();
   report.image_tower = Describe(written.config.vision);
   report.image_size = written.config.vision.image_size;
   report.embed_dim = written.config.embed_dim;

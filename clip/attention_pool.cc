@@ -11,7 +11,8 @@ namespace promptd::clip {
 AttentionPool::AttentionPool(const AttentionPoolWeights& weights, int64_t heads,
                              at::ScalarType type)
     : heads_(heads),
-      positional_embedding_(weights.positional_embedding.to(type)),
+      positional_embedding_(weights.positional_embedding.to(
+          type, /*non_blocking=*/false, /*copy=*/true)),
       query_(weights.q_weight, weights.q_bias, LinearUse::kForwardOnly, type),
       keys_values_(at::cat({weights.k_weight, weights.v_weight}),
                    at::cat({weights.k_bias, weights.v_bias}),

@@ -82,18 +82,17 @@ absl::StatusOr<std::shared_ptr<const Encoder>> Encoder::Load(
         std::shared_ptr<Encoder> encoder(new Encoder(std::move(tokenizer)));
         TensorReader reader(folder.tensors);
         encoder->image_tower_ = LoadImageTower(config, type, reader);
-        TextWeights text = TextWeights::Read(config, reader);
+        const TextWeights text = TextWeights::Read(config, reader);
         const at::Tensor scale = reader.Read("logit_scale", {});
         reader.ExpectNothingElse();
         if (!reader.ok()) return reader.status();
         encoder->name_ = folder.name;
-        encoder->digest_ = folder.digest;
         encoder->config_ = config;
         encoder->precision_ = precision;
         encoder->parameters_ = reader.parameters();
         encoder->logit_scale_ = std::exp(scale.item<float>());
-        encoder->text_tower_ =
-            std::make_shared<const TextTower>(std::move(text), type);
+        encoder->text_tower_ = std::make_shared<const TextTower>(text, type);
+        encoder->digest_ = folder.digest.get();
         return encoder;
       });
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/core/List.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
@@ -96,7 +97,6 @@ bool CanPack(const at::Tensor& weight) {
 
 struct FrozenLinear::Backward {
   absl::once_flag once;
-  at::Tensor weight;  // [out, in] until packed
   at::Tensor packed;
 };
 
@@ -105,10 +105,12 @@ FrozenLinear::FrozenLinear(const at::Tensor& weight, const at::Tensor& bias,
     : in_(weight.size(1)), out_(weight.size(0)) {
   const at::NoGradGuard no_grad;
   TORCH_CHECK(weight.dim() == 2, "a linear weight has two dimensions");
-  if (bias.defined()) bias_ = bias.to(type);
+  if (bias.defined()) {
+    bias_ = bias.to(type, /*non_blocking=*/false, /*copy=*/true);
+  }
   const at::Tensor contiguous = weight.to(type).contiguous();
   if (!CanPack(contiguous)) {
-    weight_ = contiguous;
+    weight_ = contiguous.is_same(weight) ? weight.clone() : contiguous;
     return;
   }
   const bool gradient = use == LinearUse::kInputGradient;
@@ -118,9 +120,7 @@ FrozenLinear::FrozenLinear(const at::Tensor& weight, const at::Tensor& bias,
     forward_packed_.push_back(
         Pack(contiguous.narrow(1, begin, size).contiguous()));
   }
-  if (!gradient) return;
-  backward_ = std::make_shared<Backward>();
-  backward_->weight = contiguous;
+  if (gradient) backward_ = std::make_shared<Backward>();
 }
 
 at::Tensor FrozenLinear::SumOfBlocks(const at::Tensor& x) const {
@@ -155,8 +155,11 @@ at::Tensor FrozenLinear::InputGradient(const at::Tensor& dy) const {
   if (dy.size(0) == 0) return dy.new_zeros({0, in_});
   absl::call_once(backward_->once, [this] {
     const at::NoGradGuard no_grad;
-    backward_->packed = Pack(backward_->weight.t().contiguous());
-    backward_->weight.reset();
+    std::vector<at::Tensor> blocks;
+    for (const at::Tensor& block : forward_packed_) {
+      blocks.push_back(block.to_dense());
+    }
+    backward_->packed = Pack(at::cat(blocks, 1).t().contiguous());
   });
   return BlockedLinear(dy, backward_->packed, at::Tensor(), Activation::kNone);
 }

@@ -36,8 +36,7 @@ absl::StatusOr<PromptBatch> PromptBatch::Create(
           {rows[0].begin(), rows[0].begin() + fixed}, positions);
     }
     batch.context_positions_ =
-        batch.tower_->weights().positional_embedding.narrow(0, 1,
-                                                            context_tokens);
+        batch.tower_->positional_embedding().narrow(0, 1, context_tokens);
     int64_t saved_bytes = 0;
     for (PromptChunk& chunk : layout.chunks) {
       batch.rows_ += chunk.rows();
@@ -65,7 +64,7 @@ void PromptBatch::Begin(const at::Tensor& context, PromptState* state) const {
     state->context = context.detach();
   }
   state->features = at::empty({classes_, tower_->embed_dim()},
-                              tower_->weights().text_projection.options());
+                              tower_->token_embedding().options());
   state->context_gradient = at::Tensor();
   state->keys.clear();
   state->d_keys.clear();

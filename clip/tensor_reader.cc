@@ -1,8 +1,10 @@
 #include "clip/tensor_reader.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -34,17 +36,37 @@ at::Tensor TensorReader::Read(const std::string& name,
                                      " instead of ", ShapeText(shape)));
     return {};
   }
-  absl::StatusOr<FloatTensor> read = file_.Floats(name);
-  if (!read.ok()) {
-    problems_.push_back(std::string(read.status().message()));
+  if (record->second.dtype == weights::DType::kI64) {
+    problems_.push_back(absl::StrCat(name, " holds integers, not floats"));
     return {};
   }
-  if (!weights::AllFinite(*read)) {
+  const at::Tensor tensor = Floats(name, record->second);
+  if (!weights::AllFinite(
+          absl::MakeConstSpan(tensor.const_data_ptr<float>(),
+                              static_cast<size_t>(record->second.elements)))) {
     problems_.push_back(absl::StrCat(name, " holds NaN or infinity"));
     return {};
   }
   parameters_ += record->second.elements;
-  return at::from_blob(read->values.data(), shape, at::kFloat).clone();
+  return tensor;
+}
+
+at::Tensor TensorReader::Floats(const std::string& name,
+                                const weights::TensorRecord& record) const {
+  const absl::string_view bytes = file_.Bytes(name).value();
+  at::ScalarType type = at::kFloat;
+  if (record.dtype == weights::DType::kF16) type = at::kHalf;
+  if (record.dtype == weights::DType::kBF16) type = at::kBFloat16;
+  const at::TensorOptions options(type);
+  if (reinterpret_cast<uintptr_t>(bytes.data()) % c10::elementSize(type) != 0) {
+    const at::Tensor copy = at::empty(record.shape, options);
+    std::memcpy(copy.mutable_data_ptr(), bytes.data(), bytes.size());
+    return copy.to(at::kFloat);
+  }
+  const at::Tensor view = at::from_blob(
+      const_cast<char*>(bytes.data()), record.shape,
+      [owner = file_.owner()](void*) {}, options);
+  return view.to(at::kFloat);  // itself when it is float32
 }
 
 void TensorReader::ExpectNothingElse() {

@@ -12,7 +12,9 @@
 
 namespace promptd::clip {
 
-// Collects every problem instead of stopping at the first. Thread-compatible.
+// Collects every problem instead of stopping at the first. Tensors that lie in
+// the file as float32 are views of it and must not be written to: clone what is
+// kept, so that the file can go. Thread-compatible.
 class TensorReader {
  public:
   // `file` must outlive the reader.
@@ -33,6 +35,10 @@ class TensorReader {
   absl::Status status() const;
 
  private:
+  // Of a tensor that is there and holds floats.
+  at::Tensor Floats(const std::string& name,
+                    const weights::TensorRecord& record) const;
+
   const weights::Safetensors& file_;
   std::set<std::string> seen_;
   std::vector<std::string> problems_;

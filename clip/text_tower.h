@@ -1,4 +1,4 @@
-// A frozen CLIP text tower, ready to run: plain weights and packed layers.
+// A frozen CLIP text tower, ready to run: embeddings and packed layers.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -26,18 +26,24 @@ class TextTower {
   static absl::StatusOr<std::shared_ptr<const TextTower>> Load(
       const weights::EncoderConfig& config, const weights::Safetensors& file);
 
-  // Packs the layers of weights that were loaded before; they compute in
+  // Copies and packs weights that were loaded before; the layers compute in
   // `type`, float32 or bfloat16. Throws c10::Error.
-  explicit TextTower(TextWeights weights, at::ScalarType type = at::kFloat);
+  explicit TextTower(const TextWeights& weights,
+                     at::ScalarType type = at::kFloat);
 
-  int64_t width() const { return weights_.config.width; }   // W
-  int64_t embed_dim() const { return weights_.embed_dim; }  // E
-  int64_t heads() const { return weights_.config.heads; }   // H
-  int64_t context_length() const { return weights_.config.context_length; }
+  int64_t width() const { return config_.width; }   // W
+  int64_t embed_dim() const { return embed_dim_; }  // E
+  int64_t heads() const { return config_.heads; }   // H
+  int64_t context_length() const { return config_.context_length; }
   // What the layers take and give; embeddings are float32.
   at::ScalarType type() const { return type_; }
 
-  const TextWeights& weights() const { return weights_; }
+  const at::Tensor& token_embedding() const {  // [V, W] float32
+    return token_embedding_;
+  }
+  const at::Tensor& positional_embedding() const {  // [L, W] float32
+    return positional_embedding_;
+  }
   const std::vector<TransformerBlock>& blocks() const { return blocks_; }
   const FrozenNorm& norm_final() const { return norm_final_; }
   const FrozenLinear& projection() const { return projection_; }  // W -> E
@@ -48,8 +54,10 @@ class TextTower {
                    const std::vector<int64_t>& positions) const;
 
  private:
-  TextWeights weights_;
+  weights::TextConfig config_;
+  int64_t embed_dim_ = 0;
   at::ScalarType type_;
+  at::Tensor token_embedding_, positional_embedding_;
   std::vector<TransformerBlock> blocks_;
   FrozenNorm norm_final_;
   FrozenLinear projection_;

@@ -1,6 +1,5 @@
 #include "clip/transformer_block.h"
 
-#include <ATen/ops/cat.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/gelu_backward.h>
 #include <ATen/ops/layer_norm.h>
@@ -15,7 +14,7 @@
 namespace promptd::clip {
 
 FrozenNorm::FrozenNorm(const at::Tensor& weight, const at::Tensor& bias)
-    : weight_(weight), bias_(bias) {}
+    : weight_(weight.clone()), bias_(bias.clone()) {}
 
 at::Tensor FrozenNorm::Forward(const at::Tensor& x) const {
   return at::layer_norm(x, {x.size(-1)}, weight_, bias_, kLayerNormEpsilon);
@@ -45,18 +44,16 @@ TransformerBlock::TransformerBlock(const BlockWeights& weights, int64_t heads,
       out_(weights.out_proj_weight, weights.out_proj_bias, use, type) {
   const int64_t width = weights.out_proj_weight.size(0);
   const double scale = 1.0 / std::sqrt(static_cast<double>(width / heads));
-  const at::Tensor& w = weights.in_proj_weight;
-  const at::Tensor& b = weights.in_proj_bias;
-  const at::Tensor query_weight = w.narrow(0, 0, width).mul(scale);
-  const at::Tensor query_bias = b.narrow(0, 0, width).mul(scale);
-  const at::Tensor rest_weight = w.narrow(0, width, 2 * width);
-  const at::Tensor rest_bias = b.narrow(0, width, 2 * width);
+  const at::Tensor w = weights.in_proj_weight.clone();
+  const at::Tensor b = weights.in_proj_bias.clone();
+  const at::Tensor query_weight = w.narrow(0, 0, width).mul_(scale);
+  const at::Tensor query_bias = b.narrow(0, 0, width).mul_(scale);
   if (last) {
     query_ = FrozenLinear(query_weight, query_bias, use, type);
-    key_value_ = FrozenLinear(rest_weight, rest_bias.contiguous(), use, type);
+    key_value_ = FrozenLinear(w.narrow(0, width, 2 * width),
+                              b.narrow(0, width, 2 * width), use, type);
   } else {
-    qkv_ = FrozenLinear(at::cat({query_weight, rest_weight}),
-                        at::cat({query_bias, rest_bias}), use, type);
+    qkv_ = FrozenLinear(w, b, use, type);
   }
   const double factor = quick_gelu ? kQuickGelu : 1.0;
   fc_ = FrozenLinear(weights.c_fc_weight.mul(factor),

@@ -40,7 +40,8 @@ std::unique_ptr<VisionTransformer> VisionTransformer::Load(
       reader.Read("visual.positional_embedding", {tower->tokens_, w});
   const auto norm = [&](const std::string& name) {
     const at::Tensor weight = reader.Read(name + ".weight", {w});
-    return FrozenNorm(weight, reader.Read(name + ".bias", {w}));
+    const at::Tensor bias = reader.Read(name + ".bias", {w});
+    return reader.ok() ? FrozenNorm(weight, bias) : FrozenNorm();
   };
   tower->norm_pre_ = norm("visual.ln_pre");
   std::vector<BlockWeights> blocks;
@@ -57,8 +58,8 @@ std::unique_ptr<VisionTransformer> VisionTransformer::Load(
       FrozenLinear(kernel.reshape({w, 3 * p * p}), at::Tensor(),
                    LinearUse::kForwardOnly, type);
   tower->class_token_ = class_embedding.add(positions.select(0, 0)).to(type);
-  tower->positions_ =
-      positions.narrow(0, 1, tower->tokens_ - 1).contiguous().to(type);
+  tower->positions_ = positions.narrow(0, 1, tower->tokens_ - 1)
+                          .to(type, /*non_blocking=*/false, /*copy=*/true);
   for (size_t layer = 0; layer < blocks.size(); ++layer) {
     tower->blocks_.emplace_back(blocks[layer], tower->heads_, config.quick_gelu,
                                 layer + 1 == blocks.size(),

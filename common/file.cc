@@ -1,6 +1,7 @@
 #include "common/file.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/id.h"
+#include "common/mapped_file.h"
 #include "common/sha256.h"
 #include "common/status_macros.h"
 
@@ -99,11 +101,8 @@ absl::StatusOr<size_t> ReadUpTo(const Descriptor& fd, char* bytes, size_t size,
   return filled;
 }
 
-}  // namespace
-
-absl::StatusOr<std::string> ReadFile(const std::string& path,
-                                     int64_t max_bytes) {
-  ASSIGN_OR_RETURN(const Descriptor fd, OpenRegular(path));
+absl::StatusOr<size_t> BoundedSize(const Descriptor& fd, int64_t max_bytes,
+                                   const std::string& path) {
   struct stat info;
   if (::fstat(fd.get(), &info) != 0) return ReadError(path, errno);
   if (info.st_size > max_bytes) {
@@ -111,7 +110,37 @@ absl::StatusOr<std::string> ReadFile(const std::string& path,
                      absl::StrCat(path, " has ", info.st_size,
                                   " bytes; the limit is ", max_bytes));
   }
-  std::string bytes(static_cast<size_t>(info.st_size), '\0');
+  return static_cast<size_t>(info.st_size);
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(
+    const std::string& path, int64_t max_bytes) {
+  ASSIGN_OR_RETURN(const Descriptor fd, OpenRegular(path));
+  ASSIGN_OR_RETURN(const size_t size, BoundedSize(fd, max_bytes, path));
+  absl::string_view bytes;
+  if (size > 0) {  // nothing cannot be mapped
+    void* begin =
+        ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), /*offset=*/0);
+    if (begin == MAP_FAILED) return ReadError(path, errno);
+    ::madvise(begin, size, MADV_WILLNEED);
+    bytes = absl::string_view(static_cast<const char*>(begin), size);
+  }
+  return std::shared_ptr<const MappedFile>(new MappedFile(bytes));
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) {
+    ::munmap(const_cast<char*>(bytes_.data()), bytes_.size());
+  }
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path,
+                                     int64_t max_bytes) {
+  ASSIGN_OR_RETURN(const Descriptor fd, OpenRegular(path));
+  ASSIGN_OR_RETURN(const size_t size, BoundedSize(fd, max_bytes, path));
+  std::string bytes(size, '\0');
   ASSIGN_OR_RETURN(const size_t filled,
                    ReadUpTo(fd, bytes.data(), bytes.size(), path));
   bytes.resize(filled);

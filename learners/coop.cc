@@ -22,7 +22,7 @@ class CoOp : public Method {
   Side side() const override { return Side::kText; }
 
   absl::StatusOr<at::Tensor> InitialParameter(Random* random) const override {
-    const at::Tensor& embedding = batch_.tower().weights().token_embedding;
+    const at::Tensor& embedding = batch_.tower().token_embedding();
     at::Tensor context =
         embedding.new_empty({batch_.context_tokens(), batch_.tower().width()});
     for (size_t i = 0; i < init_ids_.size(); ++i) {

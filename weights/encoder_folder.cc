@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/file.h"
+#include "common/mapped_file.h"
 #include "common/sha256.h"
 #include "common/status_macros.h"
 
@@ -72,20 +73,22 @@ absl::StatusOr<EncoderFolder> EncoderFolder::Open(const std::string& path) {
   ASSIGN_OR_RETURN(
       std::string merges,
       ReadFile(absl::StrCat(path, "/", kEncoderMergesFile), kMaxMergesBytes));
-  ASSIGN_OR_RETURN(std::string weights_bytes,
-                   ReadFile(weights_path, kMaxWeightsBytes));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> weights,
+                   MappedFile::Open(weights_path, kMaxWeightsBytes));
 
   absl::StatusOr<EncoderConfig> config = ParseEncoderConfig(config_bytes);
   if (!config.ok()) {
     return Annotate(config.status(), absl::StrCat("encoder ", name));
   }
-  std::string digest = Digest(Sha256Hex(config_bytes), Sha256Hex(merges),
-                              Sha256Hex(weights_bytes));
   SafetensorsLimits limits;
   limits.max_file_bytes = kMaxWeightsBytes;
-  ASSIGN_OR_RETURN(
-      Safetensors tensors,
-      Safetensors::FromBytes(std::move(weights_bytes), weights_path, limits));
+  ASSIGN_OR_RETURN(Safetensors tensors,
+                   Safetensors::FromMapped(weights, weights_path, limits));
+  std::shared_future<std::string> digest = std::async(
+      std::launch::async,
+      [config = Sha256Hex(config_bytes), merges = Sha256Hex(merges), weights] {
+        return Digest(config, merges, Sha256Hex(weights->bytes()));
+      });
   return EncoderFolder{std::move(name), std::move(digest), *std::move(config),
                        std::move(tensors), std::move(merges)};
 }

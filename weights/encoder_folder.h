@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <future>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -25,7 +26,8 @@ struct EncoderFolder {
   // SHA-256 of a text that names the three files and their SHA-256s: any
   // change of weights, architecture, preprocessing or tokenizer changes it;
   // the name is not part of it.
-  std::string digest;
+  // Still being computed, on a thread of its own, when Open returns.
+  std::shared_future<std::string> digest;
   EncoderConfig config;
   Safetensors tensors;
   std::string merges;
@@ -33,7 +35,8 @@ struct EncoderFolder {
   // NOT_FOUND (FILE_NOT_FOUND); INVALID_ARGUMENT (BAD_ENCODER_NAME,
   // FILE_TOO_LARGE, BAD_ENCODER_CONFIG, SAFETENSORS_...); UNAVAILABLE
   // (FILE_READ_FAILED). Files stay below 1 MiB (configuration), 16 MiB
-  // (merges) and 8 GiB (weights).
+  // (merges) and 8 GiB (weights), which are mapped until all copies of
+  // `tensors` and its owner are gone.
   static absl::StatusOr<EncoderFolder> Open(const std::string& path);
 };
 

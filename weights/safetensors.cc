@@ -1,7 +1,6 @@
 #include "weights/safetensors.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -145,9 +144,9 @@ absl::string_view DTypeName(DType dtype) {
   return "";
 }
 
-absl::StatusOr<Safetensors> Safetensors::FromBytes(
-    std::string bytes, absl::string_view source,
-    const SafetensorsLimits& limits) {
+absl::StatusOr<Safetensors> Safetensors::FromOwned(
+    std::shared_ptr<const void> owner, absl::string_view bytes,
+    absl::string_view source, const SafetensorsLimits& limits) {
   ASSIGN_OR_RETURN(const absl::string_view text,
                    HeaderText(bytes, source, limits));
   ASSIGN_OR_RETURN(SafetensorsHeader header,
@@ -160,8 +159,23 @@ absl::StatusOr<Safetensors> Safetensors::FromBytes(
       source));
   file.tensors_ = std::move(header.tensors);
   file.metadata_ = std::move(header.metadata);
-  file.bytes_ = std::move(bytes);
+  file.owner_ = std::move(owner);
+  file.bytes_ = bytes;
   return file;
+}
+
+absl::StatusOr<Safetensors> Safetensors::FromBytes(
+    std::string bytes, absl::string_view source,
+    const SafetensorsLimits& limits) {
+  const auto owner = std::make_shared<const std::string>(std::move(bytes));
+  return FromOwned(owner, *owner, source, limits);
+}
+
+absl::StatusOr<Safetensors> Safetensors::FromMapped(
+    std::shared_ptr<const MappedFile> mapped, absl::string_view source,
+    const SafetensorsLimits& limits) {
+  const absl::string_view bytes = mapped->bytes();
+  return FromOwned(std::move(mapped), bytes, source, limits);
 }
 
 absl::StatusOr<Safetensors> Safetensors::FromFile(
@@ -175,8 +189,8 @@ absl::StatusOr<absl::string_view> Safetensors::Bytes(
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) return NoTensor(source_, name);
   const TensorRecord& record = found->second;
-  return absl::string_view(bytes_).substr(
-      data_begin_ + record.begin_bytes, record.end_bytes - record.begin_bytes);
+  return bytes_.substr(data_begin_ + record.begin_bytes,
+                       record.end_bytes - record.begin_bytes);
 }
 
 absl::StatusOr<FloatTensor> Safetensors::Floats(const std::string& name) const {
@@ -194,9 +208,16 @@ absl::StatusOr<FloatTensor> Safetensors::Floats(const std::string& name) const {
   return tensor;
 }
 
-bool AllFinite(const FloatTensor& tensor) {
-  return std::all_of(tensor.values.begin(), tensor.values.end(),
-                     [](float value) { return std::isfinite(value); });
+bool AllFinite(absl::Span<const float> values) {
+  constexpr uint32_t kExponent = 0x7f800000;
+  // A loop without an exit, so that several numbers go at a time.
+  uint32_t found = 0;
+  for (const float value : values) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof(bits));
+    found |= (bits & kExponent) == kExponent ? 1 : 0;
+  }
+  return found == 0;
 }
 
 }  // namespace promptd::weights

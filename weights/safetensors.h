@@ -12,13 +12,16 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "common/float_tensor.h"
+#include "common/mapped_file.h"
 
 namespace promptd::weights {
 
@@ -44,7 +47,8 @@ struct SafetensorsLimits {
   int64_t max_metadata_bytes = 16 << 10;
 };
 
-// One accepted file, read into memory. Immutable, hence thread-safe.
+// One accepted file, in memory. Immutable, hence thread-safe; copies share the
+// bytes.
 class Safetensors {
  public:
   // `source` names the bytes in errors, e.g. a file name.
@@ -61,6 +65,10 @@ class Safetensors {
   // The same, and ReadFile's errors.
   static absl::StatusOr<Safetensors> FromFile(
       const std::string& path, const SafetensorsLimits& limits = {});
+  // The same, of a file that nobody changes meanwhile: nothing is copied.
+  static absl::StatusOr<Safetensors> FromMapped(
+      std::shared_ptr<const MappedFile> mapped, absl::string_view source,
+      const SafetensorsLimits& limits = {});
 
   const std::map<std::string, TensorRecord>& tensors() const {
     return tensors_;
@@ -78,12 +86,18 @@ class Safetensors {
   absl::StatusOr<absl::string_view> Bytes(const std::string& name) const;
 
   const std::string& source() const { return source_; }
+  // Keeps what Bytes gives valid beyond this object.
+  const std::shared_ptr<const void>& owner() const { return owner_; }
 
  private:
   Safetensors() = default;
+  static absl::StatusOr<Safetensors> FromOwned(
+      std::shared_ptr<const void> owner, absl::string_view bytes,
+      absl::string_view source, const SafetensorsLimits& limits);
 
   std::string source_;
-  std::string bytes_;
+  std::shared_ptr<const void> owner_;
+  absl::string_view bytes_;
   int64_t data_begin_ = 0;
   std::map<std::string, TensorRecord> tensors_;
   std::map<std::string, std::string> metadata_;
@@ -99,6 +113,9 @@ absl::StatusOr<std::string> WriteSafetensors(
     const std::map<std::string, std::string>& metadata = {});
 
 // Whether no value is NaN or infinite.
-bool AllFinite(const FloatTensor& tensor);
+bool AllFinite(absl::Span<const float> values);
+inline bool AllFinite(const FloatTensor& tensor) {
+  return AllFinite(absl::MakeConstSpan(tensor.values));
+}
 
 }  // namespace promptd::weights

@@ -48,9 +48,9 @@ absl::StatusOr<EncoderSet> EncoderSet::Load(
     if (!encoder.ok()) {
       return Annotate(encoder.status(), absl::StrCat("encoder ", dir));
     }
-    ASSIGN_OR_RETURN(
-        std::optional<weights::SelfTest> golden,
-        weights::ReadSelfTest(dir, folder->digest, folder->config.embed_dim));
+    ASSIGN_OR_RETURN(std::optional<weights::SelfTest> golden,
+                     weights::ReadSelfTest(dir, (*encoder)->digest(),
+                                           folder->config.embed_dim));
     RETURN_IF_ERROR(set.Add(Held{*std::move(encoder), dir, std::move(golden)}));
   }
   return set;
@@ -69,18 +69,6 @@ absl::Status EncoderSet::Add(Held held) {
   }
   descriptions_.push_back(description);
   by_digest_.emplace(description.digest, std::move(held));
-  return absl::OkStatus();
-}
-
-absl::Status EncoderSet::WarmUp() const {
-  for (const auto& [digest, held] : by_digest_) {
-    const clip::Encoder& encoder = *held.encoder;
-    const size_t side = static_cast<size_t>(encoder.config().vision.image_size);
-    const std::vector<float> black(3 * side * side, 0.0f);
-    RETURN_IF_ERROR(
-        EncodeImageBatch(encoder, {absl::MakeConstSpan(black)}, 1).status());
-    RETURN_IF_ERROR(EncodeTexts(encoder, {"a photo of a cat."}).status());
-  }
   return absl::OkStatus();
 }
 

@@ -28,11 +28,8 @@ class EncoderSet {
   static absl::StatusOr<EncoderSet> Load(const std::vector<std::string>& dirs,
                                          Precision precision);
 
-  // Runs every encoder once on a fixed image and a fixed text, so that the
-  // first request does not pay for it. Device thread only.
-  absl::Status WarmUp() const;
-
-  // Compares every encoder with its golden vectors. Where the folder has none,
+  // Compares every encoder with its golden vectors, so the first request does
+  // not find it cold. Where the folder has none,
   // those of now become them, for later starts too where the folder can be
   // written. Device thread only. FAILED_PRECONDITION
   // (ENCODER_SELF_TEST_FAILED) names encoder, subject and figures.

@@ -32,12 +32,11 @@ class LocalWorkerImpl : public LocalWorker {
 
   ~LocalWorkerImpl() override { Stop(absl::InfinitePast()); }
 
-  // Loads, warms and tests the encoders on the device thread.
+  // Loads and tests the encoders on the device thread.
   absl::Status LoadEncoders() {
     return loop_.RunServing([this]() -> absl::Status {
       ASSIGN_OR_RETURN(encoders_, EncoderSet::Load(options_.encoder_dirs,
                                                    options_.precision));
-      RETURN_IF_ERROR(encoders_.WarmUp());
       return encoders_.PassSelfTests();
     });
   }

@@ -121,7 +121,9 @@ TEST_P(EncoderParityTest, DifferentImagesHaveDifferentFeatures) {
 }
 
 TEST_P(EncoderParityTest, PlainTextFeaturesEqualOpenClips) {
-  const FloatTensor features = PlainTextFeatures(*encoder_, goldens_.token_ids);
+  const auto folder = weights::EncoderFolder::Open(EncoderPath(GetParam()));
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  const FloatTensor features = PlainTextFeatures(*folder, goldens_.token_ids);
   EXPECT_LE(Recorded(RelativeError(features, goldens_.text_features)),
             kTextTolerance);
 }

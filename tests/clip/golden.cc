@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <future>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
@@ -113,25 +114,32 @@ OpenEncoder OpenEncoder::Read(const std::string& name) {
   return encoder;
 }
 
-absl::StatusOr<std::shared_ptr<const Encoder>> OpenEncoder::Load() const {
+weights::EncoderFolder OpenEncoder::Folder() const {
   std::string bytes = Must(weights::WriteSafetensors(tensors));
-  return Encoder::Load(weights::EncoderFolder{
-      "altered", std::string(64, '0'), config,
-      Must(weights::Safetensors::FromBytes(std::move(bytes), "altered")),
-      merges});
+  std::promise<std::string> digest;
+  digest.set_value(std::string(64, '0'));
+  return {"altered", digest.get_future().share(), config,
+          Must(weights::Safetensors::FromBytes(std::move(bytes), "altered")),
+          merges};
 }
 
-FloatTensor PlainTextFeatures(const Encoder& encoder,
+absl::StatusOr<std::shared_ptr<const Encoder>> OpenEncoder::Load() const {
+  return Encoder::Load(Folder());
+}
+
+FloatTensor PlainTextFeatures(const weights::EncoderFolder& folder,
                               const std::vector<TokenRow>& rows) {
   const at::NoGradGuard no_grad;
   const at::Tensor ids = at::zeros(
-      {static_cast<int64_t>(rows.size()), encoder.config().text.context_length},
+      {static_cast<int64_t>(rows.size()), folder.config.text.context_length},
       at::kLong);
   for (size_t i = 0; i < rows.size(); ++i) {
     std::copy(rows[i].begin(), rows[i].end(),
               ids.select(0, static_cast<int64_t>(i)).data_ptr<int64_t>());
   }
-  return ToFloatTensor(EncodeTokens(encoder.text_tower()->weights(), ids));
+  const TextWeights weights =
+      Must(TextWeights::Load(folder.config, folder.tensors));
+  return ToFloatTensor(EncodeTokens(weights, ids));
 }
 
 FloatTensor PackedTextFeatures(const Encoder& encoder,

@@ -50,11 +50,12 @@ struct OpenEncoder {
 
   static OpenEncoder Read(const std::string& name);
   FloatTensor& at(const std::string& tensor) { return tensors.at(tensor); }
+  weights::EncoderFolder Folder() const;
   absl::StatusOr<std::shared_ptr<const Encoder>> Load() const;
 };
 
 // The plain 77-token forward, and the packed one without a context.
-FloatTensor PlainTextFeatures(const Encoder& encoder,
+FloatTensor PlainTextFeatures(const weights::EncoderFolder& folder,
                               const std::vector<TokenRow>& rows);
 FloatTensor PackedTextFeatures(const Encoder& encoder,
                                const std::vector<TokenRow>& rows);

@@ -22,8 +22,8 @@ weights::SelfTest EmbeddedGolden() {
   const std::string path = EncoderPath("embedded");
   const auto folder = weights::EncoderFolder::Open(path);
   EXPECT_TRUE(folder.ok()) << folder.status();
-  const auto golden =
-      weights::ReadSelfTest(path, folder->digest, folder->config.embed_dim);
+  const auto golden = weights::ReadSelfTest(path, folder->digest.get(),
+                                            folder->config.embed_dim);
   EXPECT_TRUE(golden.ok()) << golden.status();
   return golden->value();
 }

@@ -52,10 +52,9 @@ TEST(CoOpTest, WordsBecomeTheirTokensEmbeddings) {
     const at::Tensor context = *(*method)->InitialParameter(&random);
     EXPECT_EQ(random.State(), before);  // nothing was drawn
     for (size_t i = 0; i < ids->size(); ++i) {
-      EXPECT_TRUE(
-          context.select(0, static_cast<int64_t>(i))
-              .equal(encoder->text_tower()->weights().token_embedding.select(
-                  0, (*ids)[i])));
+      EXPECT_TRUE(context.select(0, static_cast<int64_t>(i))
+                      .equal(encoder->text_tower()->token_embedding().select(
+                          0, (*ids)[i])));
     }
   }
 }

@@ -32,7 +32,7 @@ class CheckpointImportTest : public ::testing::Test {
     EXPECT_TRUE(written.ok()) << written;
     const auto opened = EncoderFolder::Open(folder);
     EXPECT_TRUE(opened.ok()) << opened.status();
-    return opened.ok() ? opened->digest : "";
+    return opened.ok() ? opened->digest.get() : "";
   }
 
   // A copy of a golden folder to alter.

@@ -37,7 +37,7 @@ class EncoderFolderTest : public ::testing::Test {
   std::string Digest() {
     const auto folder = EncoderFolder::Open(path_);
     EXPECT_TRUE(folder.ok()) << folder.status();
-    return folder.ok() ? folder->digest : "";
+    return folder.ok() ? folder->digest.get() : "";
   }
 
   promptd::testing::TempDir temporary_;
@@ -49,7 +49,7 @@ TEST_F(EncoderFolderTest, ReadsAllThreeFiles) {
     const auto folder = EncoderFolder::Open(path);
     ASSERT_TRUE(folder.ok()) << folder.status();
     EXPECT_EQ(folder->name, "small-1");
-    EXPECT_TRUE(IsSha256Hex(folder->digest));
+    EXPECT_TRUE(IsSha256Hex(folder->digest.get()));
     EXPECT_EQ(folder->config.embed_dim, 8);
     EXPECT_EQ(folder->tensors.tensors().count("logit_scale"), 1u);
     EXPECT_EQ(folder->merges, "#version\na b\n");

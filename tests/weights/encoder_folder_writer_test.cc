@@ -91,7 +91,7 @@ TEST(EncoderFolderWriterTest, WritesWhatTheFolderReads) {
   EXPECT_EQ(Files(path), 3u);
   const std::string again = temporary.path() + "/again";
   ASSERT_TRUE(WriteEncoderFolder(again, Config(), Tensors(), "m\na b\n").ok());
-  EXPECT_EQ(EncoderFolder::Open(again)->digest, folder->digest);
+  EXPECT_EQ(EncoderFolder::Open(again)->digest.get(), folder->digest.get());
 }
 
 TEST(EncoderFolderWriterTest, RefusesAndLeavesNothing) {

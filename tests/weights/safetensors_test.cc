@@ -133,9 +133,18 @@ TEST(SafetensorsTest, ReadsAFileWithinItsLimit) {
 }
 
 TEST(SafetensorsTest, KnowsFiniteTensors) {
-  EXPECT_TRUE(AllFinite({{2}, {0, -1}}));
-  EXPECT_FALSE(AllFinite({{2}, {0, std::nanf("")}}));
-  EXPECT_FALSE(AllFinite({{1}, {std::numeric_limits<float>::infinity()}}));
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  const auto finite = [](float value) {
+    return AllFinite(FloatTensor{{3}, {0, value, -1}});
+  };
+  for (const float value : {1.0f, -0.0f, kLargest, -kLargest, 1e-45f}) {
+    EXPECT_TRUE(finite(value)) << value;
+  }
+  for (const float value :
+       {kInfinity, -kInfinity, std::nanf(""), -std::nanf("1")}) {
+    EXPECT_FALSE(finite(value)) << value;
+  }
 }
 
 }  // namespace

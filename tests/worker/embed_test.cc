@@ -9,7 +9,7 @@
 #include "absl/time/clock.h"
 #include "clip/encoder.h"
 #include "clip/plain_text_encoder.h"
-#include "clip/text_tower.h"
+#include "clip/text_weights.h"
 #include "common/error.h"
 #include "datasets/preprocess.h"
 #include "tests/worker/worker_fixture.h"
@@ -76,18 +76,22 @@ class EmbedTest : public WorkerFixture {
  protected:
   // The encoder that the worker has, loaded apart.
   static const clip::Encoder& Reference() {
-    static const auto encoder = *clip::Encoder::Load(
-        *weights::EncoderFolder::Open(SourceDir() + "/models/embedded"));
+    static const auto encoder = *clip::Encoder::Load(Folder());
     return *encoder;
+  }
+  static const weights::EncoderFolder& Folder() {
+    static const auto folder =
+        *weights::EncoderFolder::Open(SourceDir() + "/models/embedded");
+    return folder;
   }
   // CLIP's own path over all positions -> [E].
   static std::vector<float> PlainFeature(std::vector<int32_t> row) {
     const auto length = Reference().config().text.context_length;
     const at::Tensor ids = at::zeros({1, length}, at::kLong);
     std::copy(row.begin(), row.end(), ids.mutable_data_ptr<int64_t>());
-    const at::Tensor feature =
-        clip::EncodeTokens(Reference().text_tower()->weights(), ids)
-            .contiguous();
+    static const clip::TextWeights weights =
+        *clip::TextWeights::Load(Folder().config, Folder().tensors);
+    const at::Tensor feature = clip::EncodeTokens(weights, ids).contiguous();
     const float* values = feature.const_data_ptr<float>();
     return {values, values + feature.numel()};
   }
