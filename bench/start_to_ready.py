@@ -79,6 +79,7 @@ def main():
         encoder = Path(folder) / args.model.lower()
         weights = encoder / reference.WEIGHTS
         start_until_ready(promptd, encoder)  # writes the self-test
+        os.sync()
         rounds = []
         for _ in range(args.rounds):
             if args.cold:

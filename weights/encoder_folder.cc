@@ -2,14 +2,17 @@
 
 #include <filesystem>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/error.h"
 #include "common/file.h"
 #include "common/mapped_file.h"
 #include "common/sha256.h"
 #include "common/status_macros.h"
+#include "weights/digest_record.h"
 
 namespace promptd::weights {
 namespace {
@@ -17,6 +20,8 @@ namespace {
 constexpr int64_t kMaxConfigBytes = int64_t{1} << 20;
 constexpr int64_t kMaxMergesBytes = int64_t{16} << 20;
 constexpr int64_t kMaxWeightsBytes = int64_t{8} << 30;
+// Smaller files are hashed in less time than a person sees.
+constexpr size_t kRecordedFromBytes = size_t{64} << 20;
 
 // The folder's last component, also for "dir/" and "dir/.".
 std::string FolderName(const std::string& path) {
@@ -66,13 +71,17 @@ absl::StatusOr<EncoderFolder> EncoderFolder::Open(const std::string& path) {
                                   " names its encoder: "
                                   "use 1 to 64 of a-z 0-9 . _ -"));
   }
-  const std::string weights_path = absl::StrCat(path, "/", kEncoderWeightsFile);
-  ASSIGN_OR_RETURN(
-      const std::string config_bytes,
-      ReadFile(absl::StrCat(path, "/", kEncoderConfigFile), kMaxConfigBytes));
-  ASSIGN_OR_RETURN(
-      std::string merges,
-      ReadFile(absl::StrCat(path, "/", kEncoderMergesFile), kMaxMergesBytes));
+  std::vector<std::string> paths;
+  for (const char* file :
+       {kEncoderConfigFile, kEncoderMergesFile, kEncoderWeightsFile}) {
+    paths.push_back(absl::StrCat(path, "/", file));
+  }
+  const std::vector<std::string> marks = FileMarks(paths);  // before reading
+  const std::string& weights_path = paths.back();
+  ASSIGN_OR_RETURN(const std::string config_bytes,
+                   ReadFile(paths[0], kMaxConfigBytes));
+  ASSIGN_OR_RETURN(const std::string merges,
+                   ReadFile(paths[1], kMaxMergesBytes));
   ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> weights,
                    MappedFile::Open(weights_path, kMaxWeightsBytes));
 
@@ -84,13 +93,28 @@ absl::StatusOr<EncoderFolder> EncoderFolder::Open(const std::string& path) {
   limits.max_file_bytes = kMaxWeightsBytes;
   ASSIGN_OR_RETURN(Safetensors tensors,
                    Safetensors::FromMapped(weights, weights_path, limits));
-  std::shared_future<std::string> digest = std::async(
-      std::launch::async,
-      [config = Sha256Hex(config_bytes), merges = Sha256Hex(merges), weights] {
-        return Digest(config, merges, Sha256Hex(weights->bytes()));
+  EncoderFolder folder{std::move(name),    {},    false, *std::move(config),
+                       std::move(tensors), merges};
+  const bool large = weights->bytes().size() >= kRecordedFromBytes;
+  if (const auto recorded = RecordedDigest(path, marks); large && recorded) {
+    std::promise<std::string> known;
+    known.set_value(*recorded);
+    folder.digest = known.get_future().share();
+    folder.digest_from_record = true;
+    return folder;
+  }
+  folder.digest =
+      std::async(std::launch::async, [path, paths, marks, large, weights,
+                                      config_digest = Sha256Hex(config_bytes),
+                                      merges_digest = Sha256Hex(merges)] {
+        std::string digest =
+            Digest(config_digest, merges_digest, Sha256Hex(weights->bytes()));
+        if (large) {
+          RecordDigest(path, digest, paths, marks, absl::Now());
+        }
+        return digest;
       });
-  return EncoderFolder{std::move(name), std::move(digest), *std::move(config),
-                       std::move(tensors), std::move(merges)};
+  return folder;
 }
 
 }  // namespace promptd::weights

@@ -26,8 +26,11 @@ struct EncoderFolder {
   // SHA-256 of a text that names the three files and their SHA-256s: any
   // change of weights, architecture, preprocessing or tokenizer changes it;
   // the name is not part of it.
-  // Still being computed, on a thread of its own, when Open returns.
+  // Still being computed, on a thread of its own, when Open returns; or, of
+  // weights above 64 MiB that have not changed since, what an earlier Open
+  // recorded in the folder (digest_record.h), if it may be written.
   std::shared_future<std::string> digest;
+  bool digest_from_record = false;
   EncoderConfig config;
   Safetensors tensors;
   std::string merges;

@@ -51,7 +51,8 @@ absl::StatusOr<EncoderSet> EncoderSet::Load(
     ASSIGN_OR_RETURN(std::optional<weights::SelfTest> golden,
                      weights::ReadSelfTest(dir, (*encoder)->digest(),
                                            folder->config.embed_dim));
-    RETURN_IF_ERROR(set.Add(Held{*std::move(encoder), dir, std::move(golden)}));
+    RETURN_IF_ERROR(set.Add(Held{*std::move(encoder), dir, std::move(golden),
+                                 folder->digest_from_record}));
   }
   return set;
 }
@@ -114,6 +115,14 @@ absl::StatusOr<std::string> EncoderSet::Folder(
     const std::string& digest) const {
   ASSIGN_OR_RETURN(const Held* held, FindHeld(digest));
   return held->folder;
+}
+
+std::vector<std::string> EncoderSet::unverified() const {
+  std::vector<std::string> digests;
+  for (const auto& [digest, held] : by_digest_) {
+    if (held.digest_from_record) digests.push_back(digest);
+  }
+  return digests;
 }
 
 std::vector<std::string> EncoderSet::digests() const {

@@ -48,6 +48,9 @@ class EncoderSet {
   // (ENCODER_NOT_HELD).
   absl::StatusOr<std::string> Folder(const std::string& digest) const;
 
+  // Digests that were taken from records: the files are still to be read.
+  std::vector<std::string> unverified() const;
+
   // In the order of loading.
   const std::vector<EncoderDescription>& descriptions() const {
     return descriptions_;
@@ -59,6 +62,7 @@ class EncoderSet {
     std::shared_ptr<const clip::Encoder> encoder;
     std::string folder;
     std::optional<weights::SelfTest> golden;  // there after PassSelfTests()
+    bool digest_from_record = false;
   };
 
   absl::Status Add(Held held);

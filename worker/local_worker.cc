@@ -1,5 +1,7 @@
 #include "worker/local_worker.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -64,6 +66,13 @@ class LocalWorkerImpl : public LocalWorker {
     runner_ = std::make_unique<JobRunner>(runner, &encoders_, &loop_, observer_,
                                           control);
     ready_ = true;
+    for (const std::string& digest : encoders_.unverified()) {
+      VerifyCall call;
+      call.encoder_digest = digest;
+      verifier_.Verify(call, [this](const auto& verification) {
+        if (verification.ok() && !verification->passed) ServeNoMore();
+      });
+    }
   }
 
   void Stop(absl::Time deadline) override {
@@ -142,6 +151,16 @@ class LocalWorkerImpl : public LocalWorker {
   EncoderVerifier verifier_{&encoders_, &loop_};
 
   mutable absl::Mutex mutex_;
+  // An encoder's files are not those of the digest it was started under.
+  void ServeNoMore() {
+    spdlog::critical(
+        "an encoder's files have changed without a trace, or its self-test "
+        "fails: not ready any more; find it with `promptctl encoder verify` "
+        "and import it again");
+    absl::MutexLock lock(&mutex_);
+    ready_ = false;
+  }
+
   bool ready_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<Classifier> classifier_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<TextEmbedder> texts_ ABSL_GUARDED_BY(mutex_);

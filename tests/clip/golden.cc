@@ -118,7 +118,10 @@ weights::EncoderFolder OpenEncoder::Folder() const {
   std::string bytes = Must(weights::WriteSafetensors(tensors));
   std::promise<std::string> digest;
   digest.set_value(std::string(64, '0'));
-  return {"altered", digest.get_future().share(), config,
+  return {"altered",
+          digest.get_future().share(),
+          false,
+          config,
           Must(weights::Safetensors::FromBytes(std::move(bytes), "altered")),
           merges};
 }
