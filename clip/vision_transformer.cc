@@ -45,6 +45,7 @@ std::unique_ptr<VisionTransformer> VisionTransformer::Load(
   };
   tower->norm_pre_ = norm("visual.ln_pre");
   std::vector<BlockWeights> blocks;
+  blocks.reserve(static_cast<size_t>(vision.vit_layers));
   for (int layer = 0; layer < vision.vit_layers; ++layer) {
     blocks.push_back(
         BlockWeights::Read("visual.transformer.", layer, w, reader));

@@ -17,6 +17,7 @@ namespace {
 std::vector<std::string> FillTemplate(
     const std::string& text, const std::vector<std::string>& class_names) {
   std::vector<std::string> filled;
+  filled.reserve(class_names.size());
   for (const std::string& name : class_names) {
     filled.push_back(
         absl::StrReplaceAll(text, {{"{}", learners::ClassText(name)}}));
