@@ -51,7 +51,7 @@ std::shared_ptr<const Encoder> LoadEncoder() {
   const auto folder = weights::EncoderFolder::Open(
       given == nullptr ? root + "/models/embedded" : given);
   if (!folder.ok()) return nullptr;
-  const auto encoder = Encoder::Load(*folder, WantedPrecision());
+  const auto encoder = Encoder::Load(*folder, {WantedPrecision()});
   return encoder.ok() ? *encoder : nullptr;
 }
 

@@ -9,16 +9,17 @@
 namespace promptd::clip {
 
 AttentionPool::AttentionPool(const AttentionPoolWeights& weights, int64_t heads,
-                             at::ScalarType type)
+                             const at::TensorOptions& options)
     : heads_(heads),
       positional_embedding_(weights.positional_embedding.to(
-          type, /*non_blocking=*/false, /*copy=*/true)),
-      query_(weights.q_weight, weights.q_bias, LinearUse::kForwardOnly, type),
+          options, /*non_blocking=*/false, /*copy=*/true)),
+      query_(weights.q_weight, weights.q_bias, LinearUse::kForwardOnly,
+             options),
       keys_values_(at::cat({weights.k_weight, weights.v_weight}),
                    at::cat({weights.k_bias, weights.v_bias}),
-                   LinearUse::kForwardOnly, type),
+                   LinearUse::kForwardOnly, options),
       out_(weights.out_weight, weights.out_bias, LinearUse::kForwardOnly,
-           type) {}
+           options) {}
 
 // open_clip's AttentionPool2d.forward, of which only row 0 is read:
 //   x = [mean(x); x] + pos;  softmax(q_0 k^T / sqrt(d)) v

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/TensorOptions.h>
 
 #include "clip/frozen_linear.h"
 
@@ -20,9 +21,10 @@ struct AttentionPoolWeights {
 class AttentionPool {
  public:
   AttentionPool() = default;
-  // The weights are float32; the layers compute in `type`.
+  // The weights are float32; the layers have the type and device of
+  // `options`.
   AttentionPool(const AttentionPoolWeights& weights, int64_t heads,
-                at::ScalarType type);
+                const at::TensorOptions& options);
 
   // x [B, D, h, w] with h * w = P -> [B, E].
   at::Tensor Forward(const at::Tensor& x) const;

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 
 #include <algorithm>
@@ -23,9 +24,9 @@
 namespace promptd::clip {
 namespace {
 
-// Images go through the tower in slices whose activations stay below this: the
-// allocator gets larger blocks from the system, page by page, each time, which
-// takes longer than the convolutions that fill them.
+// On the processor, images go through the tower in slices whose activations
+// stay below this: the allocator gets larger blocks from the system, page by
+// page, each time, which takes longer than the convolutions that fill them.
 constexpr int64_t kMaxActivationBytes = int64_t{16} << 20;
 
 absl::StatusOr<Tokenizer> LoadTokenizer(const weights::EncoderFolder& folder) {
@@ -44,12 +45,20 @@ absl::StatusOr<Tokenizer> LoadTokenizer(const weights::EncoderFolder& folder) {
 }
 
 std::unique_ptr<const ImageTower> LoadImageTower(
-    const weights::EncoderConfig& config, at::ScalarType type,
+    const weights::EncoderConfig& config, const at::TensorOptions& options,
     TensorReader& reader) {
   if (config.vision.is_resnet()) {
-    return ModifiedResNet::Load(config.vision, config.embed_dim, type, reader);
+    return ModifiedResNet::Load(config.vision, config.embed_dim, options,
+                                reader);
   }
-  return VisionTransformer::Load(config, type, reader);
+  return VisionTransformer::Load(config, options, reader);
+}
+
+at::TensorOptions LayerOptions(const EncoderOptions& options) {
+  return at::TensorOptions()
+      .dtype(options.precision == Precision::kBFloat16 ? at::kBFloat16
+                                                       : at::kFloat)
+      .device(options.device);
 }
 
 absl::Status CheckPixelShape(const std::vector<int64_t>& shape, int64_t side) {
@@ -70,28 +79,27 @@ Encoder::Encoder(Tokenizer tokenizer) : tokenizer_(std::move(tokenizer)) {}
 Encoder::~Encoder() = default;
 
 absl::StatusOr<std::shared_ptr<const Encoder>> Encoder::Load(
-    const weights::EncoderFolder& folder, Precision precision) {
+    const weights::EncoderFolder& folder, const EncoderOptions& options) {
   const weights::EncoderConfig& config = folder.config;
-  const at::ScalarType type =
-      precision == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat;
   ASSIGN_OR_RETURN(Tokenizer tokenizer, LoadTokenizer(folder));
   return Guarded(
       absl::StrCat("load encoder ", folder.name),
       [&]() -> absl::StatusOr<std::shared_ptr<const Encoder>> {
         const at::NoGradGuard no_grad;
+        const at::TensorOptions layers = LayerOptions(options);
         std::shared_ptr<Encoder> encoder(new Encoder(std::move(tokenizer)));
         TensorReader reader(folder.tensors);
-        encoder->image_tower_ = LoadImageTower(config, type, reader);
+        encoder->image_tower_ = LoadImageTower(config, layers, reader);
         const TextWeights text = TextWeights::Read(config, reader);
         const at::Tensor scale = reader.Read("logit_scale", {});
         reader.ExpectNothingElse();
         if (!reader.ok()) return reader.status();
         encoder->name_ = folder.name;
         encoder->config_ = config;
-        encoder->precision_ = precision;
+        encoder->options_ = options;
         encoder->parameters_ = reader.parameters();
         encoder->logit_scale_ = std::exp(scale.item<float>());
-        encoder->text_tower_ = std::make_shared<const TextTower>(text, type);
+        encoder->text_tower_ = std::make_shared<const TextTower>(text, layers);
         encoder->digest_ = folder.digest.get();
         return encoder;
       });
@@ -110,7 +118,7 @@ absl::StatusOr<FloatTensor> Encoder::EncodeImages(
     const at::Tensor input = at::from_blob(
         const_cast<float*>(pixels.values.data()), pixels.shape, at::kFloat);
     ASSIGN_OR_RETURN(const at::Tensor output, EncodeImages(input));
-    const at::Tensor features = output.contiguous();
+    const at::Tensor features = output.to(at::kCPU).contiguous();
     const float* begin = features.const_data_ptr<float>();
     return FloatTensor{features.sizes().vec(),
                        std::vector<float>(begin, begin + features.numel())};
@@ -126,7 +134,8 @@ absl::StatusOr<at::Tensor> Encoder::EncodeImages(
     const int64_t images = pixels.size(0);
     const int64_t slice = std::max<int64_t>(
         1, kMaxActivationBytes / image_tower_->activation_bytes());
-    if (images <= slice) return image_tower_->Encode(pixels);
+    if (images <= slice || options_.device != "cpu")
+      return image_tower_->Encode(pixels);
     std::vector<at::Tensor> features;
     for (int64_t first = 0; first < images; first += slice) {
       features.push_back(image_tower_->Encode(
@@ -134,6 +143,13 @@ absl::StatusOr<at::Tensor> Encoder::EncodeImages(
     }
     return at::cat(features);
   });
+}
+
+at::Tensor Encoder::NewPixels(int64_t batch) const {
+  const int64_t side = config_.vision.image_size;
+  return at::empty(
+      {batch, 3, side, side},
+      at::TensorOptions(at::kFloat).pinned_memory(options_.device != "cpu"));
 }
 
 }  // namespace promptd::clip

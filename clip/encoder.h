@@ -26,16 +26,23 @@ namespace promptd::clip {
 class ImageTower;
 class TextTower;
 
+// Where and in which numbers an encoder's towers compute.
+struct EncoderOptions {
+  Precision precision = Precision::kFloat32;
+  // "cpu", or "cuda:N" in a build with the CUDA part of LibTorch.
+  std::string device = "cpu";
+};
+
 // Immutable: weights are shared by everything that holds the pointer. Facts
 // may be read from any thread; only the device thread computes.
 class Encoder {
  public:
   // Every tensor of the architecture must be there once, with its shape and
   // finite, and nothing else. INVALID_ARGUMENT (BAD_ENCODER_WEIGHTS, names
-  // the tensors; BAD_MERGES); RESOURCE_EXHAUSTED (OUT_OF_MEMORY).
+  // the tensors; BAD_MERGES); RESOURCE_EXHAUSTED (OUT_OF_MEMORY);
+  // UNAVAILABLE (DEVICE_FAILED).
   static absl::StatusOr<std::shared_ptr<const Encoder>> Load(
-      const weights::EncoderFolder& folder,
-      Precision precision = Precision::kFloat32);
+      const weights::EncoderFolder& folder, const EncoderOptions& options = {});
   ~Encoder();
   Encoder(const Encoder&) = delete;
   Encoder& operator=(const Encoder&) = delete;
@@ -45,7 +52,9 @@ class Encoder {
   const weights::EncoderConfig& config() const { return config_; }
   bool demonstration() const { return config_.demonstration; }
   // What the towers compute in; features are float32.
-  Precision precision() const { return precision_; }
+  Precision precision() const { return options_.precision; }
+  // Where the towers lie.
+  const std::string& device() const { return options_.device; }
   // Numbers in all tensors, batch norm statistics included.
   int64_t parameters() const { return parameters_; }
   // exp of the parameter: what cosines are multiplied by.
@@ -61,8 +70,14 @@ class Encoder {
   // deviation -> features [B, E], not normalised. INVALID_ARGUMENT
   // (BAD_IMAGE_SHAPE); the codes of torch_status.h.
   absl::StatusOr<FloatTensor> EncodeImages(const FloatTensor& pixels) const;
-  // The same on tensors of the encoder's device; `pixels` as above, float32.
+  // The same on tensors: pixels, float32, on any device, to features on the
+  // encoder's.
   absl::StatusOr<at::Tensor> EncodeImages(const at::Tensor& pixels) const;
+
+  // Memory for pixels [batch, 3, S, S], float32, not set, from where they reach
+  // the encoder's device fastest: page-locked where that is a CUDA device.
+  // Throws c10::Error.
+  at::Tensor NewPixels(int64_t batch) const;
 
  private:
   explicit Encoder(Tokenizer tokenizer);
@@ -70,7 +85,7 @@ class Encoder {
   std::string name_;
   std::string digest_;
   weights::EncoderConfig config_;
-  Precision precision_ = Precision::kFloat32;
+  EncoderOptions options_;
   int64_t parameters_ = 0;
   float logit_scale_ = 1;
   Tokenizer tokenizer_;

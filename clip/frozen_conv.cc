@@ -39,6 +39,7 @@ bool HasBlockedConv() {
   return found;
 }
 
+// kernel: channels last.
 at::Tensor Pack(const at::Tensor& kernel,
                 const FrozenConv::Geometry& geometry) {
   static const auto reorder =
@@ -46,8 +47,7 @@ at::Tensor Pack(const at::Tensor& kernel,
           ->typed<ReorderSignature>();
   const int64_t side = geometry.input_side;
   const std::vector<int64_t> input = {kLayoutBatch, kernel.size(1), side, side};
-  return reorder.call(kernel.contiguous(at::MemoryFormat::ChannelsLast),
-                      {geometry.padding, geometry.padding},
+  return reorder.call(kernel, {geometry.padding, geometry.padding},
                       {geometry.stride, geometry.stride}, {1, 1}, 1,
                       at::OptionalIntArrayRef(at::IntArrayRef(input)));
 }
@@ -55,7 +55,7 @@ at::Tensor Pack(const at::Tensor& kernel,
 }  // namespace
 
 FrozenConv::FrozenConv(const at::Tensor& kernel, const BatchNorm& norm,
-                       Geometry geometry, at::ScalarType type)
+                       Geometry geometry, const at::TensorOptions& options)
     : geometry_(geometry) {
   const at::NoGradGuard no_grad;
   const at::Tensor scale =  // [out]
@@ -75,12 +75,14 @@ FrozenConv::FrozenConv(const at::Tensor& kernel, const BatchNorm& norm,
     TORCH_CHECK(geometry.stride == 1 && geometry.padding == 0,
                 "a kernel of one pixel neither strides nor pads");
     places_ =
-        FrozenLinear(folded.flatten(1), bias, LinearUse::kForwardOnly, type);
+        FrozenLinear(folded.flatten(1), bias, LinearUse::kForwardOnly, options);
     return;
   }
-  kernel_ = folded.to(type);
-  bias_ = bias.to(type);
-  packed_ = kernel.device().is_cpu() && HasBlockedConv() && OneDnnTakes(type);
+  kernel_ = folded.to(options, /*non_blocking=*/false, /*copy=*/false,
+                      at::MemoryFormat::ChannelsLast);
+  bias_ = bias.to(options);
+  packed_ = kernel_.device().is_cpu() && HasBlockedConv() &&
+            OneDnnTakes(kernel_.scalar_type());
   if (packed_) kernel_ = Pack(kernel_, geometry_);
 }
 

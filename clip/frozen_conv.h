@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/TensorOptions.h>
 
 #include <cstdint>
 
@@ -17,9 +18,9 @@ struct BatchNorm {
 // norm(conv(x)), square kernel, no bias of its own. The norm is folded into
 // the kernel in double precision. A kernel of one pixel is a linear layer on
 // every place; larger ones lie in oneDNN's blocked layout where that exists
-// (CPU), and the activation runs inside the convolution. Inputs and outputs
-// have the layer's type, float32 or bfloat16. Immutable; callers hold a
-// no-grad guard.
+// (on the processor), and the activation runs inside the convolution. Inputs
+// and outputs have the layer's type, float32 or bfloat16. Immutable; callers
+// hold a no-grad guard.
 class FrozenConv {
  public:
   struct Geometry {
@@ -29,9 +30,10 @@ class FrozenConv {
   };
 
   FrozenConv() = default;
-  // kernel [out, in, k, k]; float32, rounded to `type`.
+  // kernel [out, in, k, k]; float32, copied to the type and device of
+  // `options`, which inputs must have too.
   FrozenConv(const at::Tensor& kernel, const BatchNorm& norm, Geometry geometry,
-             at::ScalarType type = at::kFloat);
+             const at::TensorOptions& options = at::kFloat);
 
   // x [B, in, h, w] -> [B, out, h', w'], channels last in memory.
   at::Tensor Forward(const at::Tensor& x) const {

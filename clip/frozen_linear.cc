@@ -74,14 +74,15 @@ at::Tensor BlockedLinear(const at::Tensor& x, const at::Tensor& packed,
                      c10::List<std::optional<at::Scalar>>(), fused.algorithm);
 }
 
-at::Tensor Activated(const at::Tensor& x, Activation activation) {
+// In place.
+at::Tensor Activated(at::Tensor x, Activation activation) {
   switch (activation) {
     case Activation::kRelu:
-      return at::relu(x);
+      return at::relu_(x);
     case Activation::kSilu:
-      return at::silu(x);
+      return at::silu_(x);
     case Activation::kGelu:
-      return at::gelu(x);
+      return at::gelu_(x);
     case Activation::kNone:
       break;
   }
@@ -101,20 +102,22 @@ struct FrozenLinear::Backward {
 };
 
 FrozenLinear::FrozenLinear(const at::Tensor& weight, const at::Tensor& bias,
-                           LinearUse use, at::ScalarType type)
+                           LinearUse use, const at::TensorOptions& options)
     : in_(weight.size(1)), out_(weight.size(0)) {
   const at::NoGradGuard no_grad;
   TORCH_CHECK(weight.dim() == 2, "a linear weight has two dimensions");
   if (bias.defined()) {
-    bias_ = bias.to(type, /*non_blocking=*/false, /*copy=*/true);
+    bias_ = bias.to(options, /*non_blocking=*/false, /*copy=*/true);
   }
-  const at::Tensor contiguous = weight.to(type).contiguous();
+  const at::Tensor contiguous = weight.to(options).contiguous();
   if (!CanPack(contiguous)) {
     weight_ = contiguous.is_same(weight) ? weight.clone() : contiguous;
     return;
   }
   const bool gradient = use == LinearUse::kInputGradient;
-  summation_block_ = gradient && type == at::kFloat ? kSummationBlock : in_;
+  summation_block_ = gradient && contiguous.scalar_type() == at::kFloat
+                         ? kSummationBlock
+                         : in_;
   for (int64_t begin = 0; begin < in_; begin += summation_block_) {
     const int64_t size = std::min(summation_block_, in_ - begin);
     forward_packed_.push_back(

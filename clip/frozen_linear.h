@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/TensorOptions.h>
 
 #include <cstdint>
 #include <memory>
@@ -24,7 +25,7 @@ enum class Activation { kNone, kRelu, kSilu, kGelu };
 // y = x W^T + b, and dx = dy W for the backward of a frozen layer; both
 // directions run on weights in oneDNN's blocked layout: W's is made at
 // construction, W^T's on the first InputGradient. Where that layout does not
-// apply (another device, a build without oneDNN) the plain operators run.
+// apply (a CUDA device, a build without oneDNN) the plain operators run.
 // Functions throw c10::Error on a shape mismatch. Inputs and outputs have the
 // layer's type, float32 or bfloat16, whose products are summed in float32.
 // Immutable and thread-safe; copies share the weights; callers hold a no-grad
@@ -32,10 +33,11 @@ enum class Activation { kNone, kRelu, kSilu, kGelu };
 class FrozenLinear {
  public:
   FrozenLinear() = default;
-  // weight [out, in], bias [out] or undefined; float32, rounded to `type`.
+  // weight [out, in], bias [out] or undefined; float32. They are copied to the
+  // type and device of `options`, which inputs must have too.
   FrozenLinear(const at::Tensor& weight, const at::Tensor& bias,
                LinearUse use = LinearUse::kInputGradient,
-               at::ScalarType type = at::kFloat);
+               const at::TensorOptions& options = at::kFloat);
 
   // x [rows, in] -> [rows, out].
   at::Tensor Forward(const at::Tensor& x) const {

@@ -14,10 +14,11 @@ class ImageTower {
  public:
   virtual ~ImageTower() = default;
 
-  // pixels [B, 3, S, S] float32, RGB, normalised with the encoder's mean and
-  // deviation -> features [B, E] float32, not normalised, whatever type the
-  // tower computes in. The caller holds a no-grad guard and has checked the
-  // shape; large batches are for the caller to cut. Throws c10::Error.
+  // pixels [B, 3, S, S] float32 on any device, RGB, normalised with the
+  // encoder's mean and deviation -> features [B, E] float32 on the tower's
+  // device, not normalised, whatever type the tower computes in. The caller
+  // holds a no-grad guard and has checked the shape; large batches are for the
+  // caller to cut. Throws c10::Error.
   virtual at::Tensor Encode(const at::Tensor& pixels) const = 0;
 
   // The largest tensor between two layers, of one image.

@@ -17,8 +17,8 @@ at::Tensor Halve(const at::Tensor& x) { return at::avg_pool2d(x, {2, 2}); }
 // pass names every bad tensor.
 class ConvReader {
  public:
-  ConvReader(TensorReader& reader, at::ScalarType type)
-      : reader_(reader), type_(type) {}
+  ConvReader(TensorReader& reader, const at::TensorOptions& options)
+      : reader_(reader), options_(options) {}
 
   // "<conv>.weight" [out, in, k, k] and the four tensors of "<norm>.".
   FrozenConv Read(const std::string& conv, const std::string& norm, int64_t in,
@@ -34,16 +34,16 @@ class ConvReader {
     batch_norm.running_var =
         reader_.Read(absl::StrCat(norm, ".running_var"), {out});
     if (!reader_.ok()) return {};
-    return FrozenConv(kernel, batch_norm, geometry, type_);
+    return FrozenConv(kernel, batch_norm, geometry, options_);
   }
 
  private:
   TensorReader& reader_;
-  at::ScalarType type_;
+  at::TensorOptions options_;
 };
 
 AttentionPool ReadPool(const weights::VisionConfig& config, int embed_dim,
-                       at::ScalarType type, TensorReader& reader) {
+                       const at::TensorOptions& options, TensorReader& reader) {
   const int64_t width = config.width * 32;  // D
   const int64_t side = config.image_size / 32;
   const std::string prefix = "visual.attnpool.";
@@ -65,17 +65,17 @@ AttentionPool ReadPool(const weights::VisionConfig& config, int embed_dim,
   pool.out_weight = weight("c_proj", embed_dim);
   pool.out_bias = bias("c_proj", embed_dim);
   if (!reader.ok()) return {};
-  return AttentionPool(pool, config.resnet_heads(), type);
+  return AttentionPool(pool, config.resnet_heads(), options);
 }
 
 }  // namespace
 
 std::unique_ptr<ModifiedResNet> ModifiedResNet::Load(
-    const weights::VisionConfig& config, int embed_dim, at::ScalarType type,
-    TensorReader& reader) {
+    const weights::VisionConfig& config, int embed_dim,
+    const at::TensorOptions& options, TensorReader& reader) {
   std::unique_ptr<ModifiedResNet> tower(new ModifiedResNet());
-  tower->type_ = type;
-  ConvReader convs(reader, type);
+  tower->options_ = options;
+  ConvReader convs(reader, options);
   const int64_t base = config.width;
   const int64_t image = config.image_size;
   tower->stem_.push_back(
@@ -113,7 +113,7 @@ std::unique_ptr<ModifiedResNet> ModifiedResNet::Load(
       side = inner;
     }
   }
-  tower->pool_ = ReadPool(config, embed_dim, type, reader);
+  tower->pool_ = ReadPool(config, embed_dim, options, reader);
   if (!reader.ok()) return nullptr;
   return tower;
 }
@@ -130,7 +130,8 @@ at::Tensor ModifiedResNet::RunBlock(const Block& block, const at::Tensor& x) {
 }
 
 at::Tensor ModifiedResNet::Encode(const at::Tensor& pixels) const {
-  at::Tensor x = pixels.to(type_).contiguous(at::MemoryFormat::ChannelsLast);
+  at::Tensor x = pixels.to(options_, /*non_blocking=*/true)
+                     .contiguous(at::MemoryFormat::ChannelsLast);
   for (const FrozenConv& conv : stem_) x = conv.ForwardRelu(x);
   x = Halve(x);
   for (const Block& block : blocks_) x = RunBlock(block, x);
@@ -138,7 +139,8 @@ at::Tensor ModifiedResNet::Encode(const at::Tensor& pixels) const {
 }
 
 int64_t ModifiedResNet::activation_bytes() const {
-  return largest_activation_ * static_cast<int64_t>(c10::elementSize(type_));
+  return largest_activation_ *
+         static_cast<int64_t>(options_.dtype().itemsize());
 }
 
 int64_t ModifiedResNet::multiply_adds() const {

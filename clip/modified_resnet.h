@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/TensorOptions.h>
 
 #include <memory>
 #include <optional>
@@ -23,8 +24,8 @@ class ModifiedResNet : public ImageTower {
   // what is missing or has another shape is noted in `reader`, and the tower is
   // then null. Throws c10::Error.
   static std::unique_ptr<ModifiedResNet> Load(
-      const weights::VisionConfig& config, int embed_dim, at::ScalarType type,
-      TensorReader& reader);
+      const weights::VisionConfig& config, int embed_dim,
+      const at::TensorOptions& options, TensorReader& reader);
 
   at::Tensor Encode(const at::Tensor& pixels) const override;
   int64_t activation_bytes() const override;
@@ -41,7 +42,7 @@ class ModifiedResNet : public ImageTower {
   ModifiedResNet() = default;
   static at::Tensor RunBlock(const Block& block, const at::Tensor& x);
 
-  at::ScalarType type_ = at::kFloat;
+  at::TensorOptions options_;       // of the layers
   int64_t largest_activation_ = 0;  // numbers
   std::vector<FrozenConv> stem_;
   std::vector<Block> blocks_;

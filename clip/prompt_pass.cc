@@ -32,8 +32,9 @@ PromptPass::PromptPass(const TextTower* tower, PromptChunk chunk,
     : tower_(tower), chunk_(std::move(chunk)), prefix_(prefix) {
   embedded_ =
       tower_->Embed(chunk_.token_ids, chunk_.positions).to(tower_->type());
-  eot_index_ = at::tensor(chunk_.eot_rows).add(prefix_);
-  class_index_ = at::tensor(chunk_.classes);
+  eot_index_ =
+      at::tensor(chunk_.eot_rows, tower_->index_options()).add(prefix_);
+  class_index_ = at::tensor(chunk_.classes, tower_->index_options());
   if (tower_->blocks().size() > 1) {
     const TransformerBlock& block = tower_->blocks()[0];
     NormSaved unused;

@@ -18,27 +18,36 @@ absl::StatusOr<std::shared_ptr<const TextTower>> TextTower::Load(
                  });
 }
 
-TextTower::TextTower(const TextWeights& weights, at::ScalarType type)
+TextTower::TextTower(const TextWeights& weights,
+                     const at::TensorOptions& options)
     : config_(weights.config),
       embed_dim_(weights.embed_dim),
-      type_(type),
-      token_embedding_(weights.token_embedding.clone()),
-      positional_embedding_(weights.positional_embedding.clone()),
-      norm_final_(weights.ln_final_weight, weights.ln_final_bias) {
+      type_(c10::typeMetaToScalarType(options.dtype())),
+      norm_final_(weights.ln_final_weight, weights.ln_final_bias, options) {
   const at::NoGradGuard no_grad;
+  const at::TensorOptions floats = options.dtype(at::kFloat);
+  token_embedding_ =
+      weights.token_embedding.to(floats, /*non_blocking=*/false, /*copy=*/true);
+  positional_embedding_ = weights.positional_embedding.to(
+      floats, /*non_blocking=*/false, /*copy=*/true);
   const size_t layers = weights.blocks.size();
   for (size_t layer = 0; layer < layers; ++layer) {
     blocks_.emplace_back(weights.blocks[layer], heads(), weights.quick_gelu,
-                         layer + 1 == layers, LinearUse::kInputGradient, type);
+                         layer + 1 == layers, LinearUse::kInputGradient,
+                         options);
   }
   projection_ = FrozenLinear(weights.text_projection.t(), at::Tensor(),
-                             LinearUse::kInputGradient, type);
+                             LinearUse::kInputGradient, options);
 }
 
 at::Tensor TextTower::Embed(const std::vector<int64_t>& ids,
                             const std::vector<int64_t>& positions) const {
-  return token_embedding_.index_select(0, at::tensor(ids))
-      .add(positional_embedding_.index_select(0, at::tensor(positions)));
+  const auto rows = [this](const at::Tensor& table,
+                           const std::vector<int64_t>& indexes) {
+    return table.index_select(0, at::tensor(indexes, index_options()));
+  };
+  return rows(token_embedding_, ids)
+      .add(rows(positional_embedding_, positions));
 }
 
 }  // namespace promptd::clip

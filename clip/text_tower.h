@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/TensorOptions.h>
 
 #include <memory>
 #include <vector>
@@ -26,10 +27,10 @@ class TextTower {
   static absl::StatusOr<std::shared_ptr<const TextTower>> Load(
       const weights::EncoderConfig& config, const weights::Safetensors& file);
 
-  // Copies and packs weights that were loaded before; the layers compute in
-  // `type`, float32 or bfloat16. Throws c10::Error.
+  // Copies and packs weights that were loaded before; the layers have the type
+  // (float32 or bfloat16) and device of `options`. Throws c10::Error.
   explicit TextTower(const TextWeights& weights,
-                     at::ScalarType type = at::kFloat);
+                     const at::TensorOptions& options = at::kFloat);
 
   int64_t width() const { return config_.width; }   // W
   int64_t embed_dim() const { return embed_dim_; }  // E
@@ -37,6 +38,10 @@ class TextTower {
   int64_t context_length() const { return config_.context_length; }
   // What the layers take and give; embeddings are float32.
   at::ScalarType type() const { return type_; }
+  // Of index tensors on the tower's device.
+  at::TensorOptions index_options() const {
+    return token_embedding_.options().dtype(at::kLong);
+  }
 
   const at::Tensor& token_embedding() const {  // [V, W] float32
     return token_embedding_;

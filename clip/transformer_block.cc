@@ -13,8 +13,15 @@
 
 namespace promptd::clip {
 
-FrozenNorm::FrozenNorm(const at::Tensor& weight, const at::Tensor& bias)
-    : weight_(weight.clone()), bias_(bias.clone()) {}
+FrozenNorm::FrozenNorm(const at::Tensor& weight, const at::Tensor& bias,
+                       const at::TensorOptions& options) {
+  // The processor's kernels take float32 parameters with rows of either type;
+  // CUDA's want one type.
+  const at::TensorOptions kept =
+      options.device().is_cpu() ? options.dtype(at::kFloat) : options;
+  weight_ = weight.to(kept, /*non_blocking=*/false, /*copy=*/true);
+  bias_ = bias.to(kept, /*non_blocking=*/false, /*copy=*/true);
+}
 
 at::Tensor FrozenNorm::Forward(const at::Tensor& x) const {
   return at::layer_norm(x, {x.size(-1)}, weight_, bias_, kLayerNormEpsilon);
@@ -37,11 +44,11 @@ at::Tensor FrozenNorm::Backward(const at::Tensor& dy,
 
 TransformerBlock::TransformerBlock(const BlockWeights& weights, int64_t heads,
                                    bool quick_gelu, bool last, LinearUse use,
-                                   at::ScalarType type)
+                                   const at::TensorOptions& options)
     : quick_gelu_(quick_gelu),
-      norm_1_(weights.ln_1_weight, weights.ln_1_bias),
-      norm_2_(weights.ln_2_weight, weights.ln_2_bias),
-      out_(weights.out_proj_weight, weights.out_proj_bias, use, type) {
+      norm_1_(weights.ln_1_weight, weights.ln_1_bias, options),
+      norm_2_(weights.ln_2_weight, weights.ln_2_bias, options),
+      out_(weights.out_proj_weight, weights.out_proj_bias, use, options) {
   const int64_t width = weights.out_proj_weight.size(0);
   const double scale = 1.0 / std::sqrt(static_cast<double>(width / heads));
   const at::Tensor w = weights.in_proj_weight.clone();
@@ -49,17 +56,17 @@ TransformerBlock::TransformerBlock(const BlockWeights& weights, int64_t heads,
   const at::Tensor query_weight = w.narrow(0, 0, width).mul_(scale);
   const at::Tensor query_bias = b.narrow(0, 0, width).mul_(scale);
   if (last) {
-    query_ = FrozenLinear(query_weight, query_bias, use, type);
+    query_ = FrozenLinear(query_weight, query_bias, use, options);
     key_value_ = FrozenLinear(w.narrow(0, width, 2 * width),
-                              b.narrow(0, width, 2 * width), use, type);
+                              b.narrow(0, width, 2 * width), use, options);
   } else {
-    qkv_ = FrozenLinear(w, b, use, type);
+    qkv_ = FrozenLinear(w, b, use, options);
   }
   const double factor = quick_gelu ? kQuickGelu : 1.0;
   fc_ = FrozenLinear(weights.c_fc_weight.mul(factor),
-                     weights.c_fc_bias.mul(factor), use, type);
+                     weights.c_fc_bias.mul(factor), use, options);
   proj_ = FrozenLinear(weights.c_proj_weight.div(factor), weights.c_proj_bias,
-                       use, type);
+                       use, options);
 }
 
 at::Tensor TransformerBlock::Mlp(const at::Tensor& x) const {

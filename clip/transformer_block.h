@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/TensorOptions.h>
 
 #include <cstdint>
 
@@ -22,7 +23,10 @@ struct NormSaved {
 class FrozenNorm {
  public:
   FrozenNorm() = default;
-  FrozenNorm(const at::Tensor& weight, const at::Tensor& bias);
+  // weight, bias [W] float32; copied to the device of `options`, whose type x
+  // will have.
+  FrozenNorm(const at::Tensor& weight, const at::Tensor& bias,
+             const at::TensorOptions& options = at::kFloat);
 
   at::Tensor Forward(const at::Tensor& x) const;
   at::Tensor Forward(const at::Tensor& x, NormSaved* saved) const;
@@ -47,9 +51,9 @@ class TransformerBlock {
  public:
   // `last`: queries are asked for on few rows only, so they have a layer of
   // their own.
-  // The weights are float32; the layers compute in `type`.
+  // The weights are float32; the layers have the type and device of `options`.
   TransformerBlock(const BlockWeights& weights, int64_t heads, bool quick_gelu,
-                   bool last, LinearUse use, at::ScalarType type);
+                   bool last, LinearUse use, const at::TensorOptions& options);
 
   const FrozenNorm& norm_1() const { return norm_1_; }
   // Queries, keys and values, [rows, W] -> [rows, 3W]; not in the last block.

@@ -23,11 +23,11 @@ at::Tensor Attend(const at::Tensor& q, const at::Tensor& k,
 }  // namespace
 
 std::unique_ptr<VisionTransformer> VisionTransformer::Load(
-    const weights::EncoderConfig& config, at::ScalarType type,
+    const weights::EncoderConfig& config, const at::TensorOptions& options,
     TensorReader& reader) {
   const weights::VisionConfig& vision = config.vision;
   std::unique_ptr<VisionTransformer> tower(new VisionTransformer());
-  tower->type_ = type;
+  tower->options_ = options;
   const int64_t w = tower->width_ = vision.width;
   const int64_t p = tower->patch_ = vision.patch_size;
   tower->grid_ = vision.image_size / vision.patch_size;
@@ -41,7 +41,7 @@ std::unique_ptr<VisionTransformer> VisionTransformer::Load(
   const auto norm = [&](const std::string& name) {
     const at::Tensor weight = reader.Read(name + ".weight", {w});
     const at::Tensor bias = reader.Read(name + ".bias", {w});
-    return reader.ok() ? FrozenNorm(weight, bias) : FrozenNorm();
+    return reader.ok() ? FrozenNorm(weight, bias, options) : FrozenNorm();
   };
   tower->norm_pre_ = norm("visual.ln_pre");
   std::vector<BlockWeights> blocks;
@@ -57,18 +57,18 @@ std::unique_ptr<VisionTransformer> VisionTransformer::Load(
 
   tower->patch_embedding_ =
       FrozenLinear(kernel.reshape({w, 3 * p * p}), at::Tensor(),
-                   LinearUse::kForwardOnly, type);
-  tower->class_token_ = class_embedding.add(positions.select(0, 0)).to(type);
+                   LinearUse::kForwardOnly, options);
+  tower->class_token_ = class_embedding.add(positions.select(0, 0)).to(options);
   tower->positions_ = positions.narrow(0, 1, tower->tokens_ - 1)
-                          .to(type, /*non_blocking=*/false, /*copy=*/true);
+                          .to(options, /*non_blocking=*/false, /*copy=*/true);
   for (size_t layer = 0; layer < blocks.size(); ++layer) {
     tower->blocks_.emplace_back(blocks[layer], tower->heads_, config.quick_gelu,
                                 layer + 1 == blocks.size(),
-                                LinearUse::kForwardOnly, type);
+                                LinearUse::kForwardOnly, options);
     blocks[layer] = {};  // packed now: one copy of the weights at a time
   }
-  tower->projection_ =
-      FrozenLinear(projection.t(), at::Tensor(), LinearUse::kForwardOnly, type);
+  tower->projection_ = FrozenLinear(projection.t(), at::Tensor(),
+                                    LinearUse::kForwardOnly, options);
   return tower;
 }
 
@@ -128,8 +128,8 @@ at::Tensor VisionTransformer::RunLastBlock(const at::Tensor& x,
 // what reaches that token in the end is computed.
 at::Tensor VisionTransformer::Encode(const at::Tensor& pixels) const {
   const int64_t batch = pixels.size(0);
-  at::Tensor x =
-      Embed(pixels.to(type_).contiguous()).view({batch * tokens_, width_});
+  at::Tensor x = Embed(pixels.to(options_, /*non_blocking=*/true).contiguous())
+                     .view({batch * tokens_, width_});
   for (size_t layer = 0; layer + 1 < blocks_.size(); ++layer) {
     x = RunBlock(blocks_[layer], x, batch);
   }
@@ -138,7 +138,8 @@ at::Tensor VisionTransformer::Encode(const at::Tensor& pixels) const {
 }
 
 int64_t VisionTransformer::activation_bytes() const {
-  return tokens_ * 4 * width_ * static_cast<int64_t>(c10::elementSize(type_));
+  return tokens_ * 4 * width_ *
+         static_cast<int64_t>(options_.dtype().itemsize());
 }
 
 int64_t VisionTransformer::multiply_adds() const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/TensorOptions.h>
 
 #include <memory>
 #include <vector>
@@ -20,7 +21,7 @@ class VisionTransformer : public ImageTower {
   // what is missing or has another shape is noted in `reader`, and the tower is
   // then null. Throws c10::Error.
   static std::unique_ptr<VisionTransformer> Load(
-      const weights::EncoderConfig& config, at::ScalarType type,
+      const weights::EncoderConfig& config, const at::TensorOptions& options,
       TensorReader& reader);
 
   at::Tensor Encode(const at::Tensor& pixels) const override;
@@ -40,12 +41,12 @@ class VisionTransformer : public ImageTower {
   // The last block: its class tokens only, [B, W].
   at::Tensor RunLastBlock(const at::Tensor& x, int64_t batch) const;
 
-  at::ScalarType type_ = at::kFloat;
-  int64_t patch_ = 0;   // p, pixels
-  int64_t grid_ = 0;    // G, patches a side
-  int64_t tokens_ = 0;  // T
-  int64_t width_ = 0;   // W
-  int64_t heads_ = 0;   // H
+  at::TensorOptions options_;  // of the layers
+  int64_t patch_ = 0;          // p, pixels
+  int64_t grid_ = 0;           // G, patches a side
+  int64_t tokens_ = 0;         // T
+  int64_t width_ = 0;          // W
+  int64_t heads_ = 0;          // H
   FrozenLinear patch_embedding_;
   at::Tensor class_token_;  // [W], its position added
   at::Tensor positions_;    // [G*G, W]

@@ -1,6 +1,10 @@
 # LibTorch from the pip wheel, without TorchConfig.cmake: that file shadows the
 # system's protobuf and, in a CUDA wheel, stops where no CUDA toolkit is.
 #
+# Variable PROMPTD_TORCH_CUDA says whether the wheel has CUDA parts. Target
+# promptd_cudart, where it exists, is CUDA's runtime from the pip packages that a
+# CUDA wheel and tools/requirements-test.txt ask for: no toolkit is needed.
+#
 # Target promptd_torch carries:
 #  - a folder of links to the wheel's ATen, c10, caffe2 and torch headers only
 #    (the wheel also ships protobuf 3.13, fmt and others that must stay hidden);
@@ -44,5 +48,23 @@ if(EXISTS ${_torch_dir}/lib/libtorch_cuda.so)
   set(PROMPTD_TORCH_CUDA ON)
   target_link_libraries(promptd_torch INTERFACE
     ${_torch_dir}/lib/libtorch_cuda.so ${_torch_dir}/lib/libc10_cuda.so)
+endif()
+
+get_filename_component(_site_packages ${_torch_dir} DIRECTORY)
+file(GLOB _cuda_headers ${_site_packages}/nvidia/*/include/cuda_runtime_api.h)
+file(GLOB _cudart ${_site_packages}/nvidia/*/lib/libcudart.so.*)
+if(_cuda_headers AND _cudart)
+  list(GET _cuda_headers 0 _cuda_header)
+  list(GET _cudart 0 _cudart)
+  get_filename_component(_cuda_include ${_cuda_header} DIRECTORY)
+  get_filename_component(_cudart_dir ${_cudart} DIRECTORY)
+  add_library(promptd_cudart INTERFACE)
+  target_include_directories(promptd_cudart SYSTEM INTERFACE ${_cuda_include})
+  target_compile_definitions(promptd_cudart INTERFACE PROMPTD_CUDA)
+  target_link_options(promptd_cudart INTERFACE -Wl,-rpath,${_cudart_dir})
+  target_link_libraries(promptd_cudart INTERFACE ${_cudart})
+elseif(PROMPTD_TORCH_CUDA)
+  message(FATAL_ERROR "The torch wheel has CUDA parts but ${_site_packages} "
+    "holds no nvidia/*/include/cuda_runtime_api.h: run scripts/setup again.")
 endif()
 message(STATUS "torch wheel: ${_torch_dir} (cuda=${PROMPTD_TORCH_CUDA})")

@@ -1,5 +1,7 @@
 #include "learners/coop.h"
 
+#include <ATen/ops/empty.h>
+
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -23,8 +25,8 @@ class CoOp : public Method {
 
   absl::StatusOr<at::Tensor> InitialParameter(Random* random) const override {
     const at::Tensor& embedding = batch_.tower().token_embedding();
-    at::Tensor context =
-        embedding.new_empty({batch_.context_tokens(), batch_.tower().width()});
+    const at::Tensor context = at::empty(
+        {batch_.context_tokens(), batch_.tower().width()}, at::kFloat);
     for (size_t i = 0; i < init_ids_.size(); ++i) {
       context.select(0, static_cast<int64_t>(i))
           .copy_(embedding.select(0, init_ids_[i]));
@@ -35,7 +37,7 @@ class CoOp : public Method {
         values[i] = static_cast<float>(kInitialDeviation * random->Normal());
       }
     }
-    return context;
+    return context.to(embedding.device());
   }
 
   int64_t units() const override { return batch_.chunks(); }

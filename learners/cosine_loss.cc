@@ -20,8 +20,8 @@ CosineLoss CosineCrossEntropy(const at::Tensor& images, const at::Tensor& text,
   const at::Tensor column = labels.unsqueeze(1);  // [B, 1]
 
   CosineLoss result;
-  result.loss = -log_probabilities.gather(1, column).mean().item<double>();
-  result.correct = logits.argmax(1).eq(labels).sum().item<int64_t>();
+  result.loss = -log_probabilities.gather(1, column).mean();
+  result.correct = logits.argmax(1).eq(labels).sum();
 
   at::Tensor d_logits = log_probabilities.exp();
   d_logits.scatter_(1, column, d_logits.gather(1, column).sub(1));

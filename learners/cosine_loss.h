@@ -9,9 +9,10 @@ namespace promptd::learners {
 at::Tensor UnitRows(const at::Tensor& rows);
 
 struct CosineLoss {
-  double loss = 0;      // mean over the batch
-  int64_t correct = 0;  // images whose best class is their label
-  at::Tensor d_text;    // [C, E], gradient by the unnormalised text features
+  // On the device; whoever reads one waits for it.
+  at::Tensor loss;     // [], mean over the batch
+  at::Tensor correct;  // [], images whose best class is their label
+  at::Tensor d_text;   // [C, E], gradient by the unnormalised text features
 };
 
 // images [B, E] with unit rows, text [C, E] not normalised, labels [B] int64:

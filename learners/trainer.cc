@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/stack.h>
 
 #include "absl/strings/str_cat.h"
 #include "clip/encoder.h"
@@ -44,7 +45,7 @@ struct Trainer::State {
 
   absl::Status RunUnit();
   void BeginEpoch();
-  absl::Status ComputeLoss();
+  void ComputeLoss();
   absl::Status ApplyGradient();
   absl::Status NotFinite(absl::string_view what) const;
   void FinishEpoch();
@@ -150,7 +151,7 @@ absl::Status Trainer::State::RunUnit() {
     method->ForwardUnit(next_forward++);
     if (next_forward == units) {
       next_forward = 0;
-      RETURN_IF_ERROR(ComputeLoss());
+      ComputeLoss();
       next_backward = units - 1;
     }
   }
@@ -169,14 +170,13 @@ void Trainer::State::BeginEpoch() {
                    progress.epoch);
 }
 
-absl::Status Trainer::State::ComputeLoss() {
+void Trainer::State::ComputeLoss() {
   const int64_t in_epoch = progress.step % steps_per_epoch;
   const auto first = order.begin() + in_epoch * batch_size;
   const at::Tensor rows = ToIndexTensor({first, first + batch_size}, labels);
   loss =
       CosineCrossEntropy(images.index_select(0, rows), method->text_features(),
                          labels.index_select(0, rows), encoder->logit_scale());
-  return std::isfinite(loss.loss) ? absl::OkStatus() : NotFinite("loss");
 }
 
 absl::Status Trainer::State::NotFinite(absl::string_view what) const {
@@ -195,10 +195,18 @@ absl::Status Trainer::State::ApplyGradient() {
       method->gradient().add(parameter, spec.weight_decay);
   momentum.mul_(spec.momentum).add_(gradient);
   parameter.add_(momentum, -progress.learning_rate);
-  if (!parameter.isfinite().all().item<bool>()) return NotFinite("context");
+  // The step's one wait for the device, so that steps do not pile up before
+  // the serving units behind them.
+  const at::Tensor numbers =
+      at::stack({loss.loss.to(at::kDouble), loss.correct.to(at::kDouble),
+                 parameter.isfinite().all().to(at::kDouble)})
+          .to(at::kCPU);
+  const double* number = numbers.const_data_ptr<double>();
+  if (!std::isfinite(number[0])) return NotFinite("loss");
+  if (number[2] == 0) return NotFinite("context");
 
-  epoch_state.loss_sum += loss.loss;
-  epoch_state.correct += loss.correct;
+  epoch_state.loss_sum += number[0];
+  epoch_state.correct += static_cast<int64_t>(number[1]);
   ++progress.step;
   const int64_t in_epoch = (progress.step - 1) % steps_per_epoch + 1;
   if (progress.epoch == 0 || in_epoch == steps_per_epoch) {

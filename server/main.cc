@@ -17,6 +17,7 @@
 #include "server/log.h"
 #include "server/options.h"
 #include "server/server.h"
+#include "worker/compute_device.h"
 #include "worker/local_worker.h"
 #include "worker/runtime.h"
 
@@ -73,6 +74,12 @@ absl::Status AnnounceReady(const ProgramOptions& options,
 
 absl::Status Run(const ProgramOptions& options, const sigset_t& stop) {
   promptd::worker::ConfigureCompute({.threads = options.threads});
+  ASSIGN_OR_RETURN(const promptd::worker::ComputeDevice device,
+                   promptd::worker::FindComputeDevice(options.device));
+  LogEvent(spdlog::level::info, "device",
+           {{"name", device.name},
+            {"model", device.model},
+            {"memory_bytes", device.memory_bytes}});
   promptd::server::ServerOptions server_options;
   server_options.data_dir = options.data_dir;
   server_options.listen = options.listen;
@@ -84,11 +91,12 @@ absl::Status Run(const ProgramOptions& options, const sigset_t& stop) {
   promptd::worker::LocalWorkerOptions worker_options;
   worker_options.encoder_dirs = options.encoder_dirs;
   worker_options.precision = options.precision;
+  worker_options.device = device.name;
   if (options.precision == promptd::Precision::kBFloat16 &&
-      !promptd::worker::HasBFloat16Instructions()) {
+      !device.fast_bfloat16) {
     LogEvent(spdlog::level::warn, "slow_precision",
              {{"message",
-               "this processor has no bfloat16 instructions: expect float32 "
+               "this device has no bfloat16 instructions: expect float32 "
                "to be faster"}});
   }
   worker_options.heartbeat_interval =

@@ -30,6 +30,7 @@ struct RawOptions {
   std::string lease = "15s";
   int threads = 0;
   std::string precision = PrecisionName(Precision::kFloat32);
+  std::string device = "auto";
   bool insecure_allow_remote = false;
   std::string log_level = "info";
 };
@@ -96,6 +97,12 @@ void DeclareTuning(RawOptions* raw, CLI::App* app) {
                   "Threads of one computation; 0: one per core")
       ->envname("PROMPTD_THREADS")
       ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app->add_option("--device", raw->device,
+                  "Where the encoders compute: cpu, cuda, cuda:N (the N-th "
+                  "device, from 0), or auto, which is the first CUDA device "
+                  "where there is one and else the processor")
+      ->envname("PROMPTD_DEVICE")
       ->capture_default_str();
   app->add_option("--precision", raw->precision,
                   "What the encoders compute in: float32, or bfloat16, which "
@@ -219,6 +226,7 @@ absl::Status Understand(const RawOptions& raw, ProgramOptions* options) {
   ASSIGN_OR_RETURN(options->lease,
                    ParsePositive("--lease", raw.lease, absl::Seconds(3)));
   options->threads = raw.threads;
+  options->device = raw.device;
   for (const Precision precision :
        {Precision::kFloat32, Precision::kBFloat16}) {
     if (raw.precision == PrecisionName(precision)) {

@@ -23,6 +23,7 @@ struct ProgramOptions {
   absl::Duration lease;
   int threads = 0;  // 0: one per core
   Precision precision = Precision::kFloat32;
+  std::string device;  // as the user wrote it
   std::string log_level;
 };
 

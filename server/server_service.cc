@@ -37,10 +37,10 @@ absl::Status ServerServiceImpl::Fill(v1::GetServerInfoResponse* reply) const {
   int text_tokens = 0;
   v1::WorkerInfo* worker = reply->add_workers();
   worker->set_id(backend_.worker_id);
-  worker->set_device("cpu");
   worker->set_ready(backend_.executor->Ready());
   for (const auto& encoder : backend_.executor->Encoders()) {
     worker->add_encoder_digests(encoder.digest);
+    worker->set_device(encoder.device);  // the same of all
     if (encoder.name == backend_.default_encoder) {
       text_tokens = encoder.context_length;
     }

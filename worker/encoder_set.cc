@@ -25,13 +25,14 @@ EncoderDescription Describe(const clip::Encoder& encoder) {
   description.parameters = encoder.parameters();
   description.demonstration = encoder.demonstration();
   description.precision = encoder.precision();
+  description.device = encoder.device();
   return description;
 }
 
 }  // namespace
 
 absl::StatusOr<EncoderSet> EncoderSet::Load(
-    const std::vector<std::string>& dirs, Precision precision) {
+    const std::vector<std::string>& dirs, const clip::EncoderOptions& options) {
   if (dirs.empty()) {
     return MakeError(absl::StatusCode::kInvalidArgument, "NO_ENCODER",
                      "no encoder folder was given: name one with --encoder");
@@ -44,7 +45,7 @@ absl::StatusOr<EncoderSet> EncoderSet::Load(
       return Annotate(folder.status(), absl::StrCat("encoder ", dir));
     }
     absl::StatusOr<std::shared_ptr<const clip::Encoder>> encoder =
-        clip::Encoder::Load(*folder, precision);
+        clip::Encoder::Load(*folder, options);
     if (!encoder.ok()) {
       return Annotate(encoder.status(), absl::StrCat("encoder ", dir));
     }

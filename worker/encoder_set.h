@@ -9,13 +9,13 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/precision.h"
 #include "weights/self_test.h"
 #include "worker/executor.h"
 
 namespace promptd::clip {
 class Encoder;
-}
+struct EncoderOptions;
+}  // namespace promptd::clip
 
 namespace promptd::worker {
 
@@ -26,7 +26,7 @@ class EncoderSet {
   // INVALID_ARGUMENT (NO_ENCODER, DUPLICATE_ENCODER, SELF_TEST_MALFORMED,
   // SELF_TEST_MISMATCH).
   static absl::StatusOr<EncoderSet> Load(const std::vector<std::string>& dirs,
-                                         Precision precision);
+                                         const clip::EncoderOptions& options);
 
   // Compares every encoder with its golden vectors, so the first request does
   // not find it cold. Where the folder has none,

@@ -29,6 +29,7 @@ struct EncoderDescription {
   int64_t parameters = 0;
   bool demonstration = false;
   Precision precision = Precision::kFloat32;  // of its towers
+  std::string device;  // that they lie on, "cpu" or "cuda:N"
 };
 
 // The text side of a classify call: the derived features of one version,

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "clip/encoder.h"
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "worker/classifier.h"
@@ -37,8 +38,9 @@ class LocalWorkerImpl : public LocalWorker {
   // Loads and tests the encoders on the device thread.
   absl::Status LoadEncoders() {
     return loop_.RunServing([this]() -> absl::Status {
-      ASSIGN_OR_RETURN(encoders_, EncoderSet::Load(options_.encoder_dirs,
-                                                   options_.precision));
+      ASSIGN_OR_RETURN(encoders_,
+                       EncoderSet::Load(options_.encoder_dirs,
+                                        {options_.precision, options_.device}));
       return encoders_.PassSelfTests();
     });
   }
@@ -144,13 +146,6 @@ class LocalWorkerImpl : public LocalWorker {
     return options;
   }
 
-  const LocalWorkerOptions options_;
-  Observer* const observer_;
-  EncoderSet encoders_;  // constant after LoadEncoders()
-  DeviceLoop loop_;
-  EncoderVerifier verifier_{&encoders_, &loop_};
-
-  mutable absl::Mutex mutex_;
   // An encoder's files are not those of the digest it was started under.
   void ServeNoMore() {
     spdlog::critical(
@@ -161,6 +156,13 @@ class LocalWorkerImpl : public LocalWorker {
     ready_ = false;
   }
 
+  const LocalWorkerOptions options_;
+  Observer* const observer_;
+  EncoderSet encoders_;  // constant after LoadEncoders()
+  DeviceLoop loop_;
+  EncoderVerifier verifier_{&encoders_, &loop_};
+
+  mutable absl::Mutex mutex_;
   bool ready_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<Classifier> classifier_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<TextEmbedder> texts_ ABSL_GUARDED_BY(mutex_);

@@ -24,8 +24,10 @@ struct LocalWorkerOptions {
   std::string id = "local";
   // Encoder folders; at least one.
   std::vector<std::string> encoder_dirs;
-  // What their towers compute in.
+  // What their towers compute in, and where: "cpu" or "cuda:N", as
+  // compute_device.h names it.
   Precision precision = Precision::kFloat32;
+  std::string device = "cpu";
   // Threads that decode and resample images. 0: one per core, at most 4.
   int decode_threads = 0;
   // Images waiting for decode or encode, over all calls. A call that would

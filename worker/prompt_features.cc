@@ -29,6 +29,13 @@ float Normalize(absl::Span<float> row) {
   return static_cast<float>(norm);
 }
 
+// Waits for the device. float32.
+std::vector<float> ToVector(const at::Tensor& tensor) {
+  const at::Tensor host = tensor.to(at::kCPU).contiguous();
+  const float* values = host.const_data_ptr<float>();
+  return {values, values + host.numel()};
+}
+
 }  // namespace
 
 datasets::PreprocessOptions PreprocessOptionsOf(const clip::Encoder& encoder) {
@@ -46,18 +53,21 @@ absl::StatusOr<std::vector<float>> EncodeImageBatch(
                 images.size() <= static_cast<size_t>(batch_size));
   const int64_t side = encoder.config().vision.image_size;
   const size_t image_floats = static_cast<size_t>(3 * side * side);
-  FloatTensor pixels;
-  pixels.shape = {batch_size, 3, side, side};
-  pixels.values.resize(static_cast<size_t>(batch_size) * image_floats);
-  for (size_t i = 0; i < images.size(); ++i) {
-    PROMPTD_CHECK(images[i].size() == image_floats);
-    std::copy(images[i].begin(), images[i].end(),
-              pixels.values.begin() + i * image_floats);
-  }
-  ASSIGN_OR_RETURN(FloatTensor features, encoder.EncodeImages(pixels));
-  const size_t width = static_cast<size_t>(features.shape[1]);
-  features.values.resize(images.size() * width);
-  return std::move(features.values);
+  return clip::Guarded(
+      "encode images", [&]() -> absl::StatusOr<std::vector<float>> {
+        const at::Tensor pixels = encoder.NewPixels(batch_size);
+        float* values = pixels.mutable_data_ptr<float>();
+        for (const absl::Span<const float> image : images) {
+          PROMPTD_CHECK(image.size() == image_floats);
+          values = std::copy(image.begin(), image.end(), values);
+        }
+        std::fill(values, pixels.mutable_data_ptr<float>() + pixels.numel(),
+                  0.0f);
+        ASSIGN_OR_RETURN(const at::Tensor features,
+                         encoder.EncodeImages(pixels));
+        return ToVector(
+            features.narrow(0, 0, static_cast<int64_t>(images.size())));
+      });
 }
 
 absl::StatusOr<FloatTensor> EncodeTokens(
@@ -68,9 +78,7 @@ absl::StatusOr<FloatTensor> EncodeTokens(
       clip::Guarded("encode texts", [&]() -> absl::StatusOr<at::Tensor> {
         return clip::EncodeTexts(encoder.text_tower(), token_rows);
       }));
-  const float* values = features.const_data_ptr<float>();
-  return FloatTensor{features.sizes().vec(),
-                     std::vector<float>(values, values + features.numel())};
+  return FloatTensor{features.sizes().vec(), ToVector(features)};
 }
 
 absl::StatusOr<FloatTensor> EncodeTexts(const clip::Encoder& encoder,

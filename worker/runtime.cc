@@ -6,7 +6,6 @@
 #include <mutex>
 
 #include <ATen/Parallel.h>
-#include <ATen/cpu/Utils.h>
 
 namespace promptd::worker {
 
@@ -15,18 +14,6 @@ int UsableCores() {
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
   return std::max(1, CPU_COUNT(&set));
-}
-
-bool HasBFloat16Instructions() {
-  const auto capabilities = at::cpu::get_cpu_capabilities();
-  for (const char* name : {"avx512_bf16", "amx_bf16", "bf16"}) {
-    const auto found = capabilities.find(name);
-    if (found != capabilities.end() && found->second.isBool() &&
-        found->second.toBool()) {
-      return true;
-    }
-  }
-  return false;
 }
 
 int ConfigureCompute(const ComputeOptions& options) {

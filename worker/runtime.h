@@ -13,10 +13,6 @@ struct ComputeOptions {
 // Returns the number of intra-op threads in force.
 int ConfigureCompute(const ComputeOptions& options);
 
-// Whether this processor multiplies bfloat16 itself. Without that, bfloat16
-// towers work, and are slower than float32.
-bool HasBFloat16Instructions();
-
 // Cores this process may run on (its affinity mask).
 int UsableCores();
 

@@ -46,7 +46,7 @@ std::shared_ptr<const Encoder> Load(const std::string& name,
                                     Precision precision) {
   const auto folder = weights::EncoderFolder::Open(EncoderPath(name));
   if (!folder.ok()) return nullptr;
-  const auto encoder = Encoder::Load(*folder, precision);
+  const auto encoder = Encoder::Load(*folder, {precision});
   return encoder.ok() ? *encoder : nullptr;
 }
 

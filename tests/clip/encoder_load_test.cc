@@ -99,7 +99,7 @@ TEST(EncoderTest, LetsGoOfItsFile) {
         const auto folder = weights::EncoderFolder::Open(EncoderPath(name));
         ASSERT_TRUE(folder.ok()) << folder.status();
         file = folder->tensors.owner();
-        const auto loaded = Encoder::Load(*folder, precision);
+        const auto loaded = Encoder::Load(*folder, {precision});
         ASSERT_TRUE(loaded.ok()) << loaded.status();
         encoder = *loaded;
         EXPECT_FALSE(file.expired());

@@ -89,7 +89,7 @@ TEST(SelfTestTest, InputsFillPositionsAndRangeAndOneTextIsCut) {
 TEST(SelfTestTest, BFloat16TowersPassWithTheirOwnTolerance) {
   const auto folder = weights::EncoderFolder::Open(EncoderPath("embedded"));
   ASSERT_TRUE(folder.ok()) << folder.status();
-  const auto encoder = Encoder::Load(*folder, Precision::kBFloat16);
+  const auto encoder = Encoder::Load(*folder, {Precision::kBFloat16});
   ASSERT_TRUE(encoder.ok()) << encoder.status();
   const weights::SelfTest golden = EmbeddedGolden();
   for (const auto& check :

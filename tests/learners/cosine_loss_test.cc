@@ -26,7 +26,7 @@ TEST(CosineLossTest, GradientIsAutogradsThroughTheNormalisation) {
 
   const CosineLoss ours =
       CosineCrossEntropy(images, text.detach(), labels, scale);
-  EXPECT_NEAR(ours.loss, loss.item().toDouble(), 1e-12);
+  EXPECT_NEAR(ours.loss.item<double>(), loss.item().toDouble(), 1e-12);
   EXPECT_TRUE(ours.d_text.allclose(text.grad(), 1e-10, 1e-12));
 }
 
@@ -36,17 +36,17 @@ TEST(CosineLossTest, CountsImagesWhoseBestClassIsTheirLabel) {
   const CosineLoss loss =
       CosineCrossEntropy(images.view({3, 2}), text,
                          at::tensor({int64_t{0}, int64_t{1}, int64_t{0}}), 1);
-  EXPECT_EQ(loss.correct, 2);
+  EXPECT_EQ(loss.correct.item<int64_t>(), 2);
   // -log softmax of (1, 0) at the right and once at the wrong place.
   const double right = std::log(1 + std::exp(-1.0));
-  EXPECT_NEAR(loss.loss, (3 * right + 1) / 3, 1e-6);
+  EXPECT_NEAR(loss.loss.item<double>(), (3 * right + 1) / 3, 1e-6);
 }
 
 TEST(CosineLossTest, StaysFiniteAtALargeScale) {
   const at::Tensor images = UnitRows(at::randn({4, 8}));
   const CosineLoss loss = CosineCrossEntropy(
       images, at::randn({3, 8}), at::randint(3, {4}, at::kLong), 1e4);
-  EXPECT_TRUE(std::isfinite(loss.loss));
+  EXPECT_TRUE(std::isfinite(loss.loss.item<double>()));
   EXPECT_TRUE(loss.d_text.isfinite().all().item().toBool());
 }
 

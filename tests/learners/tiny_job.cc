@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "common/check.h"
 #include "nlohmann/json.hpp"
+#include "tests/clip/fake_device.h"
 #include "weights/encoder_folder.h"
 
 namespace promptd::learners {
@@ -23,6 +24,13 @@ T Must(absl::StatusOr<T> value) {
   return *std::move(value);
 }
 
+std::shared_ptr<const clip::Encoder> LoadTiny(const std::string& device) {
+  at::set_num_threads(1);
+  const auto folder =
+      Must(weights::EncoderFolder::Open(LearnersGoldenDir() + "/tiny"));
+  return Must(clip::Encoder::Load(folder, {Precision::kFloat32, device}));
+}
+
 }  // namespace
 
 std::string LearnersGoldenDir() {
@@ -32,14 +40,14 @@ std::string LearnersGoldenDir() {
 }
 
 std::shared_ptr<const clip::Encoder> TinyEncoder() {
-  static const auto* const encoder = [] {
-    at::set_num_threads(1);
-    const auto folder =
-        Must(weights::EncoderFolder::Open(LearnersGoldenDir() + "/tiny"));
-    return new std::shared_ptr<const clip::Encoder>(
-        Must(clip::Encoder::Load(folder)));
-  }();
+  static const auto* const encoder =
+      new std::shared_ptr<const clip::Encoder>(LoadTiny("cpu"));
   return *encoder;
+}
+
+std::shared_ptr<const clip::Encoder> TinyEncoderOnFakeDevice() {
+  clip::FakeDevice();
+  return LoadTiny(clip::kFakeDevice);
 }
 
 weights::Safetensors CoOpGoldens() {

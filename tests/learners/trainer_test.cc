@@ -17,7 +17,9 @@
 namespace promptd::learners {
 namespace {
 
+using ::testing::FloatNear;
 using ::testing::HasSubstr;
+using ::testing::Pointwise;
 
 class TrainerTest : public ::testing::Test {
  protected:
@@ -105,6 +107,23 @@ TEST_F(TrainerTest, InterruptionsInsideAStepRepeatIt) {
             whole->Context()->values);
   EXPECT_EQ(RunInterrupted(static_cast<int>(2 * per_step) - 1),
             whole->Context()->values);
+}
+
+TEST_F(TrainerTest, TrainsOnADeviceThatIsNotTheProcessor) {
+  std::unique_ptr<Trainer> here = Make();
+  RunToEnd(here.get());
+  const auto encoder = TinyEncoderOnFakeDevice();
+  auto there = *Trainer::Create(encoder, spec_, data_);
+  ASSERT_TRUE(there->RunUnit().ok());
+  const std::string checkpoint = *there->SaveCheckpoint();
+  there = *Trainer::Create(encoder, spec_, data_);
+  ASSERT_TRUE(there->Restore(checkpoint).ok());
+  RunToEnd(there.get());
+  EXPECT_NEAR(there->progress().loss, here->progress().loss, 1e-4);
+  EXPECT_THAT(there->Context()->values,
+              Pointwise(FloatNear(1e-4f), here->Context()->values));
+  EXPECT_THAT(there->TextFeatures()->values,
+              Pointwise(FloatNear(1e-4f), here->TextFeatures()->values));
 }
 
 TEST_F(TrainerTest, LearnsTheTask) {

@@ -59,6 +59,7 @@ TEST_F(OptionsTest, FlagsWinOverTheEnvironment) {
 TEST_F(OptionsTest, PrecisionIsOneOfTwo) {
   ASSERT_EQ(Parse({}, &options_), std::nullopt);
   EXPECT_EQ(options_.precision, Precision::kFloat32);
+  EXPECT_EQ(options_.device, "auto");
   ASSERT_EQ(Parse({"--precision", "bfloat16"}, &options_), std::nullopt);
   EXPECT_EQ(options_.precision, Precision::kBFloat16);
   ASSERT_EQ(Parse({"--precision", "float32"}, &options_), std::nullopt);

@@ -149,8 +149,8 @@ TEST_F(EmbedTest, ImagesAreTheEncodersFeaturesAtUnitLength) {
 }
 
 TEST_F(EmbedTest, SharesABatchWithClassifyCalls) {
-  const auto encoders =
-      EncoderSet::Load({SourceDir() + "/models/embedded"}, Precision::kFloat32);
+  const auto encoders = EncoderSet::Load({SourceDir() + "/models/embedded"},
+                                         clip::EncoderOptions());
   ASSERT_TRUE(encoders.ok()) << encoders.status();
   CountingObserver observer;
   DeviceLoop loop;
@@ -266,8 +266,8 @@ TEST_F(EmbedTest, TextCallsEndForTheReasonsOfImageCalls) {
 }
 
 TEST_F(EmbedTest, OtherWorkAndTheCallersEndComeBetweenUnits) {
-  const auto encoders =
-      EncoderSet::Load({SourceDir() + "/models/embedded"}, Precision::kFloat32);
+  const auto encoders = EncoderSet::Load({SourceDir() + "/models/embedded"},
+                                         clip::EncoderOptions());
   ASSERT_TRUE(encoders.ok()) << encoders.status();
   DeviceLoop loop;
   TextEmbedderOptions options;

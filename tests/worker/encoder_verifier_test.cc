@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/synchronization/notification.h"
+#include "clip/encoder.h"
 #include "common/error.h"
 #include "common/file.h"
 #include "gmock/gmock.h"
@@ -227,7 +228,7 @@ TEST_F(EncoderVerifierTest, AFullQueueAnswersAtOnceAndAllAreAnsweredOnce) {
   EncoderSet encoders;
   ASSERT_TRUE(loop.RunServing([&]() -> absl::Status {
                     auto loaded =
-                        EncoderSet::Load({folder_}, Precision::kFloat32);
+                        EncoderSet::Load({folder_}, clip::EncoderOptions());
                     if (!loaded.ok()) return loaded.status();
                     encoders = *std::move(loaded);
                     return encoders.PassSelfTests();
