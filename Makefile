@@ -42,9 +42,10 @@ test: setup-test $(BUILD)/build.ninja
 	cmake --build $(BUILD) -j $(JOBS)
 	ctest --test-dir $(BUILD) --output-on-failure $(CTEST_ARGS)
 
-bench: setup $(BUILD)/build.ninja
+bench: $(BUILD)/build.ninja
+	scripts/setup parity
 	cmake --build $(BUILD) -j $(JOBS)
-	bench/run.sh $(BUILD)/bench
+	bench/run.sh $(BUILD)
 
 parity: $(BUILD)/build.ninja
 	scripts/setup parity

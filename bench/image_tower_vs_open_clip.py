@@ -7,8 +7,8 @@ usage: image_tower_vs_open_clip.py BUILD_DIR [--models ViT-B-32,RN50]
 Both sides compute the same random weights with the same number of threads, and
 with all weights and activations in the same type. A round runs one side, then
 the other; the ratio is that of the median rates, and the smallest and largest
-of the rounds' ratios are given. Wants open_clip (tools/goldens/requirements.txt)
-and up to 1 GB of disk in a temporary folder.
+of the rounds' ratios are given. Wants `scripts/setup parity` and up to 1 GB of
+disk in a temporary folder.
 """
 
 import argparse

@@ -4,12 +4,12 @@ cannot do without: loading its libraries and reading the weights once.
 usage: start_to_ready.py BUILD_DIR [--model ViT-B-32] [--rounds 7]
 
 A round starts `promptd --version` (libraries, nothing else), reads the weights
-file into memory, and starts promptd on a new data folder with that encoder
+file into a new process's memory, and starts promptd on a new data folder with that encoder
 until its ready file is there; medians are compared. The encoder's weights are
-random; it has its self-test, as from the second start on. The file is in the
-system's cache, unless --cold drops it before each reading (both sides then
-wait for the disk). Wants open_clip (tools/goldens/requirements.txt) and 1 GB of
-disk in a temporary folder.
+random; its self-test and its files' digest are there, as from the second start
+on. The file is in the system's cache, unless --cold drops it before each
+reading (both sides then wait for the disk). Wants `scripts/setup parity` and 1
+GB of disk in a temporary folder.
 """
 
 import argparse
@@ -28,10 +28,11 @@ import make_random_goldens  # noqa: E402
 import reference  # noqa: E402
 
 
-def timed(action):
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
+READ = """import sys, time
+start = time.perf_counter()
+open(sys.argv[1], "rb", buffering=0).read()
+print(time.perf_counter() - start)
+"""
 
 
 def drop(path):
@@ -43,8 +44,18 @@ def drop(path):
 
 
 def libraries(promptd):
+    """Seconds until a process that only loads them has ended."""
+    start = time.perf_counter()
     subprocess.run([promptd, "--version"], check=True,
                    stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def read_once(path):
+    """Seconds of reading it into the memory of a new process."""
+    done = subprocess.run([sys.executable, "-c", READ, str(path)], check=True,
+                          stdout=subprocess.PIPE)
+    return float(done.stdout)
 
 
 def start_until_ready(promptd, encoder):
@@ -78,16 +89,17 @@ def main():
         make_random_goldens.main(Path(folder), 1, [args.model])
         encoder = Path(folder) / args.model.lower()
         weights = encoder / reference.WEIGHTS
-        start_until_ready(promptd, encoder)  # writes the self-test
+        time.sleep(3)  # younger files are hashed at every start
+        start_until_ready(promptd, encoder)  # writes self-test and digest
         os.sync()
         rounds = []
         for _ in range(args.rounds):
             if args.cold:
                 drop(weights)
-            reading = timed(lambda: weights.open("rb", buffering=0).read())
+            reading = read_once(weights)
             if args.cold:
                 drop(weights)
-            rounds.append((timed(lambda: libraries(promptd)), reading,
+            rounds.append((libraries(promptd), reading,
                            start_until_ready(promptd, encoder)))
         loading, reading, ready = map(statistics.median, zip(*rounds))
         print(f"{args.model}, {weights.stat().st_size / 1e6:.0f} MB"

@@ -9,9 +9,6 @@ python=${PROMPTD_PYTHON:-.venv/bin/python}
 seed=${PROMPTD_PARITY_SEED:-$((RANDOM + 1))}
 out=$build/parity
 mkdir -p "$out"
-"$python" -c 'import importlib.util as u, sys
-sys.exit(u.find_spec("open_clip") is None)' ||
-  "$python" -m pip install --quiet --no-deps open_clip_torch==3.3.0
 echo "parity: asking open_clip, seed $seed"
 export PYTHONDONTWRITEBYTECODE=1
 "$python" tools/goldens/make_random_goldens.py "$out" "$seed"
