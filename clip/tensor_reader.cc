@@ -1,9 +1,11 @@
 #include "clip/tensor_reader.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "absl/strings/match.h"
@@ -15,9 +17,24 @@ namespace promptd::clip {
 namespace {
 
 constexpr size_t kMaxListed = 20;
+constexpr int64_t kFloatsPerTask = 1 << 16;
 
 std::string ShapeText(const std::vector<int64_t>& shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
+}
+
+// Of a contiguous float32 tensor.
+bool AllFinite(const at::Tensor& tensor) {
+  const float* const values = tensor.const_data_ptr<float>();
+  std::atomic<bool> finite = true;
+  at::parallel_for(
+      0, tensor.numel(), kFloatsPerTask, [&](int64_t begin, int64_t end) {
+        if (!weights::AllFinite(absl::MakeConstSpan(
+                values + begin, static_cast<size_t>(end - begin)))) {
+          finite = false;
+        }
+      });
+  return finite;
 }
 
 }  // namespace
@@ -41,9 +58,7 @@ at::Tensor TensorReader::Read(const std::string& name,
     return {};
   }
   const at::Tensor tensor = Floats(name, record->second);
-  if (!weights::AllFinite(
-          absl::MakeConstSpan(tensor.const_data_ptr<float>(),
-                              static_cast<size_t>(record->second.elements)))) {
+  if (!AllFinite(tensor)) {
     problems_.push_back(absl::StrCat(name, " holds NaN or infinity"));
     return {};
   }

@@ -3,6 +3,8 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/tensor.h>
 
+#include <cmath>
+
 #include "clip/torch_status.h"
 #include "common/status_macros.h"
 
@@ -30,9 +32,11 @@ TextTower::TextTower(const TextWeights& weights,
       weights.token_embedding.to(floats, /*non_blocking=*/false, /*copy=*/true);
   positional_embedding_ = weights.positional_embedding.to(
       floats, /*non_blocking=*/false, /*copy=*/true);
+  const double query_scale =
+      1.0 / std::sqrt(static_cast<double>(width() / heads()));
   const size_t layers = weights.blocks.size();
   for (size_t layer = 0; layer < layers; ++layer) {
-    blocks_.emplace_back(weights.blocks[layer], heads(), weights.quick_gelu,
+    blocks_.emplace_back(weights.blocks[layer], query_scale, weights.quick_gelu,
                          layer + 1 == layers, LinearUse::kInputGradient,
                          options);
   }

@@ -1,5 +1,6 @@
 #include "clip/transformer_block.h"
 
+#include <ATen/ops/add.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/gelu_backward.h>
 #include <ATen/ops/layer_norm.h>
@@ -8,7 +9,6 @@
 #include <ATen/ops/silu.h>
 #include <ATen/ops/silu_backward.h>
 
-#include <cmath>
 #include <tuple>
 
 namespace promptd::clip {
@@ -42,44 +42,54 @@ at::Tensor FrozenNorm::Backward(const at::Tensor& dy,
       {true, false, false}));
 }
 
-TransformerBlock::TransformerBlock(const BlockWeights& weights, int64_t heads,
-                                   bool quick_gelu, bool last, LinearUse use,
+TransformerBlock::TransformerBlock(const BlockWeights& weights,
+                                   double query_scale, bool quick_gelu,
+                                   bool last, LinearUse use,
                                    const at::TensorOptions& options)
     : quick_gelu_(quick_gelu),
+      factor_(quick_gelu ? kQuickGelu : 1.0),
       norm_1_(weights.ln_1_weight, weights.ln_1_bias, options),
-      norm_2_(weights.ln_2_weight, weights.ln_2_bias, options),
-      out_(weights.out_proj_weight, weights.out_proj_bias, use, options) {
+      norm_2_(weights.ln_2_weight.mul(factor_), weights.ln_2_bias.mul(factor_),
+              options),
+      out_(weights.out_proj_weight, weights.out_proj_bias, use, options),
+      fc_(weights.c_fc_weight, weights.c_fc_bias.mul(factor_), use, options),
+      proj_(weights.c_proj_weight, weights.c_proj_bias.mul(factor_), use,
+            options) {
   const int64_t width = weights.out_proj_weight.size(0);
-  const double scale = 1.0 / std::sqrt(static_cast<double>(width / heads));
-  const at::Tensor w = weights.in_proj_weight.clone();
-  const at::Tensor b = weights.in_proj_bias.clone();
-  const at::Tensor query_weight = w.narrow(0, 0, width).mul_(scale);
-  const at::Tensor query_bias = b.narrow(0, 0, width).mul_(scale);
+  at::Tensor w = weights.in_proj_weight;
+  at::Tensor b = weights.in_proj_bias;
+  if (query_scale != 1) {
+    w = w.clone();
+    b = b.clone();
+    w.narrow(0, 0, width).mul_(query_scale);
+    b.narrow(0, 0, width).mul_(query_scale);
+  }
   if (last) {
-    query_ = FrozenLinear(query_weight, query_bias, use, options);
+    query_ = FrozenLinear(w.narrow(0, 0, width), b.narrow(0, 0, width), use,
+                          options);
     key_value_ = FrozenLinear(w.narrow(0, width, 2 * width),
                               b.narrow(0, width, 2 * width), use, options);
   } else {
     qkv_ = FrozenLinear(w, b, use, options);
   }
-  const double factor = quick_gelu ? kQuickGelu : 1.0;
-  fc_ = FrozenLinear(weights.c_fc_weight.mul(factor),
-                     weights.c_fc_bias.mul(factor), use, options);
-  proj_ = FrozenLinear(weights.c_proj_weight.div(factor), weights.c_proj_bias,
-                       use, options);
+}
+
+// x + change / factor, in the memory of `change`.
+at::Tensor TransformerBlock::AddScaled(const at::Tensor& x,
+                                       at::Tensor change) const {
+  return at::add_out(change, x, change, 1 / factor_);
 }
 
 at::Tensor TransformerBlock::Mlp(const at::Tensor& x) const {
   const at::Tensor active = fc_.Forward(
       norm_2_.Forward(x), quick_gelu_ ? Activation::kSilu : Activation::kGelu);
-  return proj_.Forward(active).add_(x);
+  return AddScaled(x, proj_.Forward(active));
 }
 
 at::Tensor TransformerBlock::Mlp(const at::Tensor& x, MlpSaved* saved) const {
   saved->hidden = fc_.Forward(norm_2_.Forward(x, &saved->norm));
-  return proj_
-      .Forward(quick_gelu_ ? at::silu(saved->hidden) : at::gelu(saved->hidden))
-      .add_(x);
+  return AddScaled(x, proj_.Forward(quick_gelu_ ? at::silu(saved->hidden)
+                                                : at::gelu(saved->hidden)));
 }
 
 at::Tensor TransformerBlock::MlpBackward(const at::Tensor& dy,
@@ -88,7 +98,8 @@ at::Tensor TransformerBlock::MlpBackward(const at::Tensor& dy,
   const at::Tensor d_hidden = quick_gelu_
                                   ? at::silu_backward(d_active, saved.hidden)
                                   : at::gelu_backward(d_active, saved.hidden);
-  return norm_2_.Backward(fc_.InputGradient(d_hidden), saved.norm).add_(dy);
+  return AddScaled(dy,
+                   norm_2_.Backward(fc_.InputGradient(d_hidden), saved.norm));
 }
 
 }  // namespace promptd::clip

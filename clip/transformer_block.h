@@ -43,17 +43,19 @@ struct MlpSaved {
 };
 
 // The linear layers and norms of a block; attention itself is the tower's.
-// MlpBackward wants LinearUse::kInputGradient. Constant factors are folded into
-// the weights: 1/sqrt(D) into the queries, and QuickGELU's 1.702 around SiLU,
-// since x * sigmoid(1.702 x) = silu(1.702 x) / 1.702. Immutable and
-// thread-safe; callers hold a no-grad guard. Functions throw c10::Error.
+// MlpBackward wants LinearUse::kInputGradient. QuickGELU is SiLU between two
+// factors, x * sigmoid(1.702 x) = silu(1.702 x) / 1.702, which lie in norm_2,
+// the biases and the residual's sum, so that weights are packed as they are.
+// Immutable and thread-safe; callers hold a no-grad guard. Functions throw
+// c10::Error.
 class TransformerBlock {
  public:
-  // `last`: queries are asked for on few rows only, so they have a layer of
-  // their own.
+  // `query_scale` is folded into the queries. `last`: queries are asked for on
+  // few rows only, so they have a layer of their own.
   // The weights are float32; the layers have the type and device of `options`.
-  TransformerBlock(const BlockWeights& weights, int64_t heads, bool quick_gelu,
-                   bool last, LinearUse use, const at::TensorOptions& options);
+  TransformerBlock(const BlockWeights& weights, double query_scale,
+                   bool quick_gelu, bool last, LinearUse use,
+                   const at::TensorOptions& options);
 
   const FrozenNorm& norm_1() const { return norm_1_; }
   // Queries, keys and values, [rows, W] -> [rows, 3W]; not in the last block.
@@ -69,7 +71,10 @@ class TransformerBlock {
   at::Tensor MlpBackward(const at::Tensor& dy, const MlpSaved& saved) const;
 
  private:
+  at::Tensor AddScaled(const at::Tensor& x, at::Tensor change) const;
+
   bool quick_gelu_ = false;
+  double factor_ = 1;  // QuickGELU's
   FrozenNorm norm_1_, norm_2_;
   FrozenLinear qkv_, query_, key_value_, out_, fc_, proj_;
 };

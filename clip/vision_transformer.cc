@@ -9,13 +9,11 @@
 namespace promptd::clip {
 namespace {
 
-// softmax(q k^T) v of q [B, H, Q, D] and k, v [B, H, T, D] -> [B*Q, H*D]. The
-// factor 1/sqrt(D) is already in q.
+// softmax(q k^T / sqrt(D)) v of q [B, H, Q, D] and k, v [B, H, T, D] ->
+// [B*Q, H*D].
 at::Tensor Attend(const at::Tensor& q, const at::Tensor& k,
                   const at::Tensor& v) {
-  const at::Tensor mixed = at::scaled_dot_product_attention(
-      q, k, v, /*attn_mask=*/std::nullopt, /*dropout_p=*/0.0,
-      /*is_causal=*/false, /*scale=*/1.0);
+  const at::Tensor mixed = at::scaled_dot_product_attention(q, k, v);
   return mixed.transpose(1, 2).reshape(
       {q.size(0) * q.size(2), q.size(1) * q.size(3)});
 }
@@ -62,8 +60,8 @@ std::unique_ptr<VisionTransformer> VisionTransformer::Load(
   tower->positions_ = positions.narrow(0, 1, tower->tokens_ - 1)
                           .to(options, /*non_blocking=*/false, /*copy=*/true);
   for (size_t layer = 0; layer < blocks.size(); ++layer) {
-    tower->blocks_.emplace_back(blocks[layer], tower->heads_, config.quick_gelu,
-                                layer + 1 == blocks.size(),
+    tower->blocks_.emplace_back(blocks[layer], /*query_scale=*/1,
+                                config.quick_gelu, layer + 1 == blocks.size(),
                                 LinearUse::kForwardOnly, options);
     blocks[layer] = {};  // packed now: one copy of the weights at a time
   }
