@@ -1,6 +1,7 @@
 #include "weights/digest_record.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
@@ -64,6 +65,10 @@ bool RecordDigest(const std::string& folder, const std::string& digest,
   if (marks.empty() || FileMarks(paths) != marks) return false;
   const nlohmann::json json = {{"digest", digest}, {"marks", marks}};
   return WriteFileAtomically(PathOf(folder), json.dump() + "\n").ok();
+}
+
+void ForgetDigest(const std::string& folder) {
+  ::unlink(PathOf(folder).c_str());
 }
 
 }  // namespace promptd::weights

@@ -31,4 +31,7 @@ bool RecordDigest(const std::string& folder, const std::string& digest,
                   const std::vector<std::string>& paths,
                   const std::vector<std::string>& marks, absl::Time now);
 
+// Removes the record, if there is one.
+void ForgetDigest(const std::string& folder);
+
 }  // namespace promptd::weights

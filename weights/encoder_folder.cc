@@ -30,6 +30,16 @@ std::string FolderName(const std::string& path) {
   return folder.filename().string();
 }
 
+// Configuration, merges, weights.
+std::vector<std::string> FilePaths(const std::string& folder) {
+  std::vector<std::string> paths;
+  for (const char* file :
+       {kEncoderConfigFile, kEncoderMergesFile, kEncoderWeightsFile}) {
+    paths.push_back(absl::StrCat(folder, "/", file));
+  }
+  return paths;
+}
+
 // Of the three files' SHA-256s.
 std::string Digest(absl::string_view config, absl::string_view merges,
                    absl::string_view weights) {
@@ -71,11 +81,7 @@ absl::StatusOr<EncoderFolder> EncoderFolder::Open(const std::string& path) {
                                   " names its encoder: "
                                   "use 1 to 64 of a-z 0-9 . _ -"));
   }
-  std::vector<std::string> paths;
-  for (const char* file :
-       {kEncoderConfigFile, kEncoderMergesFile, kEncoderWeightsFile}) {
-    paths.push_back(absl::StrCat(path, "/", file));
-  }
+  const std::vector<std::string> paths = FilePaths(path);
   const std::vector<std::string> marks = FileMarks(paths);  // before reading
   const std::string& weights_path = paths.back();
   ASSIGN_OR_RETURN(const std::string config_bytes,
@@ -93,28 +99,33 @@ absl::StatusOr<EncoderFolder> EncoderFolder::Open(const std::string& path) {
   limits.max_file_bytes = kMaxWeightsBytes;
   ASSIGN_OR_RETURN(Safetensors tensors,
                    Safetensors::FromMapped(weights, weights_path, limits));
-  EncoderFolder folder{std::move(name),    {},    false, *std::move(config),
-                       std::move(tensors), merges};
-  const bool large = weights->bytes().size() >= kRecordedFromBytes;
-  if (const auto recorded = RecordedDigest(path, marks); large && recorded) {
+  EncoderFolder folder{.name = std::move(name),
+                       .digest = {},
+                       .digest_from_record = false,
+                       .marks = {},
+                       .config = *std::move(config),
+                       .tensors = std::move(tensors),
+                       .merges = merges};
+  if (weights->bytes().size() >= kRecordedFromBytes) folder.marks = marks;
+  if (const auto recorded = RecordedDigest(path, marks)) {
     std::promise<std::string> known;
     known.set_value(*recorded);
     folder.digest = known.get_future().share();
     folder.digest_from_record = true;
     return folder;
   }
-  folder.digest =
-      std::async(std::launch::async, [path, paths, marks, large, weights,
-                                      config_digest = Sha256Hex(config_bytes),
-                                      merges_digest = Sha256Hex(merges)] {
-        std::string digest =
-            Digest(config_digest, merges_digest, Sha256Hex(weights->bytes()));
-        if (large) {
-          RecordDigest(path, digest, paths, marks, absl::Now());
-        }
-        return digest;
-      });
+  folder.digest = std::async(std::launch::async,
+                             [weights, config_digest = Sha256Hex(config_bytes),
+                              merges_digest = Sha256Hex(merges)] {
+                               return Digest(config_digest, merges_digest,
+                                             Sha256Hex(weights->bytes()));
+                             });
   return folder;
+}
+
+bool RememberDigest(const std::string& path, const std::string& digest,
+                    const std::vector<std::string>& marks) {
+  return RecordDigest(path, digest, FilePaths(path), marks, absl::Now());
 }
 
 }  // namespace promptd::weights

@@ -26,11 +26,13 @@ struct EncoderFolder {
   // SHA-256 of a text that names the three files and their SHA-256s: any
   // change of weights, architecture, preprocessing or tokenizer changes it;
   // the name is not part of it.
-  // Still being computed, on a thread of its own, when Open returns; or, of
-  // weights above 64 MiB that have not changed since, what an earlier Open
-  // recorded in the folder (digest_record.h), if it may be written.
+  // Still being computed, on a thread of its own, when Open returns; or what
+  // RememberDigest has written, if the files have not changed since.
   std::shared_future<std::string> digest;
   bool digest_from_record = false;
+  // For RememberDigest: the files as they were before they were read. Empty
+  // for weights below 64 MiB, which are hashed in less time than a person sees.
+  std::vector<std::string> marks;
   EncoderConfig config;
   Safetensors tensors;
   std::string merges;
@@ -42,6 +44,12 @@ struct EncoderFolder {
   // `tensors` and its owner are gone.
   static absl::StatusOr<EncoderFolder> Open(const std::string& path);
 };
+
+// Has the next Open of the folder take the digest without reading all files, if
+// they are still as `marks` describe them (digest_record.h); whether it will.
+// For files that were found to be good: their self-test has passed.
+bool RememberDigest(const std::string& path, const std::string& digest,
+                    const std::vector<std::string>& marks);
 
 // The digest that EncoderFolder::Open would give, read piece by piece: cheap in
 // memory, and nothing is parsed. NOT_FOUND (FILE_NOT_FOUND); INVALID_ARGUMENT

@@ -6,6 +6,7 @@
 #include "clip/encoder.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "weights/digest_record.h"
 #include "weights/encoder_folder.h"
 #include "worker/encoder_self_test.h"
 #include "worker/prompt_features.h"
@@ -53,7 +54,7 @@ absl::StatusOr<EncoderSet> EncoderSet::Load(
                      weights::ReadSelfTest(dir, (*encoder)->digest(),
                                            folder->config.embed_dim));
     RETURN_IF_ERROR(set.Add(Held{*std::move(encoder), dir, std::move(golden),
-                                 folder->digest_from_record}));
+                                 folder->digest_from_record, folder->marks}));
   }
   return set;
 }
@@ -77,6 +78,7 @@ absl::Status EncoderSet::Add(Held held) {
 absl::Status EncoderSet::PassSelfTests() {
   for (auto& [digest, held] : by_digest_) {
     const bool first_load = !held.golden;
+    if (held.digest_from_record && !first_load) continue;
     if (first_load) {
       ASSIGN_OR_RETURN(held.golden, MakeGolden(*held.encoder));
     }
@@ -84,6 +86,9 @@ absl::Status EncoderSet::PassSelfTests() {
                      RunSelfTest(digest));
     RETURN_IF_ERROR(RequirePassed(*held.encoder, held.folder, verification));
     if (first_load) KeepGolden(*held.encoder, held.folder, &*held.golden);
+    if (!held.marks.empty()) {
+      weights::RememberDigest(held.folder, digest, held.marks);
+    }
   }
   return absl::OkStatus();
 }
@@ -124,6 +129,12 @@ std::vector<std::string> EncoderSet::unverified() const {
     if (held.digest_from_record) digests.push_back(digest);
   }
   return digests;
+}
+
+void EncoderSet::Distrust(const std::string& digest) const {
+  if (const auto held = FindHeld(digest); held.ok()) {
+    weights::ForgetDigest((*held)->folder);
+  }
 }
 
 std::vector<std::string> EncoderSet::digests() const {

@@ -28,10 +28,10 @@ class EncoderSet {
   static absl::StatusOr<EncoderSet> Load(const std::vector<std::string>& dirs,
                                          const clip::EncoderOptions& options);
 
-  // Compares every encoder with its golden vectors, so the first request does
-  // not find it cold. Where the folder has none,
-  // those of now become them, for later starts too where the folder can be
-  // written. Device thread only. FAILED_PRECONDITION
+  // Compares every encoder with its golden vectors, but those whose files have
+  // not changed since they passed: unverified() names them. Where a folder has
+  // no vectors, those of now become them, for later starts too where the folder
+  // can be written. Device thread only. FAILED_PRECONDITION
   // (ENCODER_SELF_TEST_FAILED) names encoder, subject and figures.
   absl::Status PassSelfTests();
 
@@ -48,8 +48,12 @@ class EncoderSet {
   // (ENCODER_NOT_HELD).
   absl::StatusOr<std::string> Folder(const std::string& digest) const;
 
-  // Digests that were taken from records: the files are still to be read.
+  // Digests that were taken from records: files and vectors are still to be
+  // looked at.
   std::vector<std::string> unverified() const;
+
+  // The next start is to look before it serves.
+  void Distrust(const std::string& digest) const;
 
   // In the order of loading.
   const std::vector<EncoderDescription>& descriptions() const {
@@ -61,8 +65,9 @@ class EncoderSet {
   struct Held {
     std::shared_ptr<const clip::Encoder> encoder;
     std::string folder;
-    std::optional<weights::SelfTest> golden;  // there after PassSelfTests()
+    std::optional<weights::SelfTest> golden;  // there once loaded
     bool digest_from_record = false;
+    std::vector<std::string> marks;  // of EncoderFolder
   };
 
   absl::Status Add(Held held);

@@ -47,9 +47,7 @@ absl::StatusOr<EncoderVerification> EncoderVerifier::Run(
   RETURN_IF_ERROR(StillWanted(call));
   ASSIGN_OR_RETURN(const std::string folder,
                    encoders_->Folder(call.encoder_digest));
-  const absl::StatusOr<std::string> digest = weights::HashEncoderFolder(
-      folder, [&] { return !StillWanted(call).ok(); });
-  RETURN_IF_ERROR(StillWanted(call));
+  // The vectors first: after a start they warm the encoder.
   EncoderVerification verification;
   const absl::Status ran = loop_->RunServing([&]() -> absl::Status {
     RETURN_IF_ERROR(StillWanted(call));
@@ -57,6 +55,9 @@ absl::StatusOr<EncoderVerification> EncoderVerifier::Run(
     return absl::OkStatus();
   });
   RETURN_IF_ERROR(ran);
+  const absl::StatusOr<std::string> digest = weights::HashEncoderFolder(
+      folder, [&] { return !StillWanted(call).ok(); });
+  RETURN_IF_ERROR(StillWanted(call));
   verification.digest_on_disk = digest.value_or("");
   verification.files_unchanged =
       verification.digest_on_disk == call.encoder_digest;

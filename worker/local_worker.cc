@@ -71,8 +71,8 @@ class LocalWorkerImpl : public LocalWorker {
     for (const std::string& digest : encoders_.unverified()) {
       VerifyCall call;
       call.encoder_digest = digest;
-      verifier_.Verify(call, [this](const auto& verification) {
-        if (verification.ok() && !verification->passed) ServeNoMore();
+      verifier_.Verify(call, [this, digest](const auto& verification) {
+        if (verification.ok() && !verification->passed) ServeNoMore(digest);
       });
     }
   }
@@ -146,12 +146,15 @@ class LocalWorkerImpl : public LocalWorker {
     return options;
   }
 
-  // An encoder's files are not those of the digest it was started under.
-  void ServeNoMore() {
+  // An encoder's files are not those of the digest it was started under, or it
+  // computes other vectors.
+  void ServeNoMore(const std::string& digest) {
     spdlog::critical(
-        "an encoder's files have changed without a trace, or its self-test "
-        "fails: not ready any more; find it with `promptctl encoder verify` "
-        "and import it again");
+        "the files of encoder {} have changed without a trace, or its "
+        "self-test fails: not ready any more; look with `promptctl encoder "
+        "verify` and import it again",
+        (*encoders_.Find(digest))->name());
+    encoders_.Distrust(digest);
     absl::MutexLock lock(&mutex_);
     ready_ = false;
   }

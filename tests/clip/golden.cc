@@ -121,6 +121,7 @@ weights::EncoderFolder OpenEncoder::Folder() const {
   return {"altered",
           digest.get_future().share(),
           false,
+          {},
           config,
           Must(weights::Safetensors::FromBytes(std::move(bytes), "altered")),
           merges};

@@ -120,7 +120,10 @@ TEST_F(DigestRecordTest, LargeEncodersAreHashedOnce) {
     const auto folder = EncoderFolder::Open(path);
     ASSERT_TRUE(folder.ok()) << folder.status();
     EXPECT_EQ(folder->digest_from_record, recorded);
-    if (!recorded) digest = folder->digest.get();
+    if (!recorded) {
+      digest = folder->digest.get();
+      EXPECT_TRUE(RememberDigest(path, digest, folder->marks));
+    }
     EXPECT_EQ(folder->digest.get(), digest);
   }
   EXPECT_EQ(HashEncoderFolder(path).value(), digest);
@@ -132,6 +135,9 @@ TEST_F(DigestRecordTest, LargeEncodersAreHashedOnce) {
   ASSERT_TRUE(folder.ok()) << folder.status();
   EXPECT_FALSE(folder->digest_from_record);
   EXPECT_NE(folder->digest.get(), digest);
+  ForgetDigest(path);
+  EXPECT_FALSE(
+      std::filesystem::exists(absl::StrCat(path, "/", kDigestRecordFile)));
 }
 
 }  // namespace

@@ -12,12 +12,15 @@
 #include <vector>
 
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "clip/encoder.h"
 #include "common/error.h"
 #include "common/file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/temp_dir.h"
+#include "tests/worker/fake_control.h"
+#include "weights/digest_record.h"
 #include "weights/encoder_folder.h"
 #include "weights/self_test.h"
 #include "worker/local_worker.h"
@@ -94,7 +97,32 @@ class EncoderVerifierTest : public ::testing::Test {
     return call;
   }
 
+  // As a start long after the files were written leaves it.
+  bool Record(const std::string& digest) const {
+    std::vector<std::string> paths;
+    for (const char* file :
+         {weights::kEncoderConfigFile, weights::kEncoderMergesFile,
+          weights::kEncoderWeightsFile}) {
+      paths.push_back(folder_ + "/" + file);
+    }
+    return weights::RecordDigest(folder_, digest, paths,
+                                 weights::FileMarks(paths),
+                                 absl::Now() + absl::Minutes(1));
+  }
+  bool Recorded() const {
+    return std::filesystem::exists(folder_ + "/" + weights::kDigestRecordFile);
+  }
+  // Whether a started worker stays ready for `time`.
+  static bool StaysReady(const LocalWorker& worker, absl::Duration time) {
+    const absl::Time end = absl::Now() + time;
+    while (worker.Ready() && absl::Now() < end) {
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+    return worker.Ready();
+  }
+
   testing::TempDir dir_;
+  FakeControl control_;
   const std::string folder_ = dir_.path() + "/copy";
   std::string digest_;
   Observer observer_;
@@ -202,6 +230,42 @@ TEST_F(EncoderVerifierTest, AChangedByteOnDiskIsFound) {
   ASSERT_TRUE(outcome.ok()) << outcome.status();
   EXPECT_FALSE(outcome->passed);
   EXPECT_EQ(outcome->digest_on_disk, "");
+}
+
+TEST_F(EncoderVerifierTest, UnchangedFilesAreLookedAtOnceItServes) {
+  ASSERT_TRUE(Record(digest_));
+  const auto worker = MustLoad();
+  ASSERT_NE(worker, nullptr);
+  worker->Start(&control_);
+  // Behind the verification of the start.
+  EXPECT_TRUE(Verify(*worker, Call())->passed);
+  EXPECT_TRUE(worker->Ready());
+  EXPECT_TRUE(Recorded());
+}
+
+TEST_F(EncoderVerifierTest, OtherNumbersStopItSoonAfterATrustingStart) {
+  weights::SelfTest wrong = Stored();
+  wrong.text_features.values[5] += 0.5f;
+  ASSERT_TRUE(weights::WriteSelfTest(folder_, wrong).ok());
+  ASSERT_TRUE(Record(digest_));
+  const auto worker = MustLoad();
+  ASSERT_NE(worker, nullptr);
+  worker->Start(&control_);
+  EXPECT_FALSE(StaysReady(*worker, absl::Minutes(1)));
+  EXPECT_FALSE(Recorded());
+  EXPECT_EQ(ErrorReason(Load().status()), "ENCODER_SELF_TEST_FAILED");
+}
+
+TEST_F(EncoderVerifierTest, ARecordOfOtherFilesStopsItSoonAfterTheStart) {
+  digest_ = std::string(64, 'd');
+  ASSERT_TRUE(Record(digest_));
+  std::filesystem::remove(SelfTestPath());
+  const auto worker = MustLoad();
+  ASSERT_NE(worker, nullptr);
+  EXPECT_EQ(worker->Encoders().front().digest, digest_);
+  worker->Start(&control_);
+  EXPECT_FALSE(StaysReady(*worker, absl::Minutes(1)));
+  EXPECT_FALSE(Recorded());
 }
 
 TEST_F(EncoderVerifierTest, CallsThatNobodyWantsEndWithTheReason) {
