@@ -43,9 +43,9 @@ class DemoCase(workbench.Case):
 
     def test_ctrl_c_leaves_nothing_behind(self):
         process = subprocess.Popen(
-            self.command(), env=self.environment(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            preexec_fn=promptd_process.die_with_parent)
+            promptd_process.DIE_WITH_PARENT + self.command(),
+            env=self.environment(), text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE)
         self.addCleanup(process.kill)
         for line in process.stderr:
             if line.startswith("serving"):
@@ -57,9 +57,9 @@ class DemoCase(workbench.Case):
 
     def test_a_killed_demo_takes_its_server_with_it(self):
         process = subprocess.Popen(
-            self.command(), env=self.environment(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            preexec_fn=promptd_process.die_with_parent)
+            promptd_process.DIE_WITH_PARENT + self.command(),
+            env=self.environment(), text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE)
         self.addCleanup(process.kill)
         for line in process.stderr:
             if line.startswith("serving"):

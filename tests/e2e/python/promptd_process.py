@@ -2,15 +2,12 @@
 
 Environment: PROMPTD_BIN, PROMPTCTL_BIN, PROMPTD_MODELS, PROMPTD_SOURCE_DIR.
 """
-import ctypes
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import time
 
-PR_SET_PDEATHSIG = 1
 START_SECONDS = 90
 
 
@@ -29,8 +26,9 @@ def environment():
     return keep
 
 
-def die_with_parent():
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+# Before a command: it dies with us. Python's preexec_fn would run between fork
+# and exec, where the threads of our gRPC are missing, and may hang there.
+DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"]
 
 
 class Promptd:
@@ -43,13 +41,14 @@ class Promptd:
         self.ready.unlink(missing_ok=True)
         self.log = self.folder / "promptd.log"
         self.data_dir = pathlib.Path(data_dir or self.folder / "data")
-        command = [program("PROMPTD_BIN"), "--data-dir", str(self.data_dir),
+        command = [*DIE_WITH_PARENT,
+                   program("PROMPTD_BIN"), "--data-dir", str(self.data_dir),
                    "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0",
                    "--ready-file", str(self.ready), *extra]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                env=environment(), preexec_fn=die_with_parent)
+                env=environment())
         addresses = self._wait_until_ready()
         self.grpc = addresses["listen"]
         self.http = addresses["http"]
