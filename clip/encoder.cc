@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "clip/host_floats.h"
 #include "clip/modified_resnet.h"
 #include "clip/tensor_reader.h"
 #include "clip/text_tower.h"
@@ -118,10 +119,7 @@ absl::StatusOr<FloatTensor> Encoder::EncodeImages(
     const at::Tensor input = at::from_blob(
         const_cast<float*>(pixels.values.data()), pixels.shape, at::kFloat);
     ASSIGN_OR_RETURN(const at::Tensor output, EncodeImages(input));
-    const at::Tensor features = output.to(at::kCPU).contiguous();
-    const float* begin = features.const_data_ptr<float>();
-    return FloatTensor{features.sizes().vec(),
-                       std::vector<float>(begin, begin + features.numel())};
+    return ToFloatTensor(output);
   });
 }
 

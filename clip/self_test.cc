@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "clip/encoder.h"
+#include "clip/host_floats.h"
 #include "clip/prompt_batch.h"
 #include "clip/torch_status.h"
 #include "common/status_macros.h"
@@ -73,10 +74,7 @@ absl::StatusOr<FloatTensor> TextFeatures(const Encoder& encoder) {
   return Guarded("encode texts", [&]() -> absl::StatusOr<FloatTensor> {
     ASSIGN_OR_RETURN(const at::Tensor output,
                      EncodeTexts(encoder.text_tower(), rows));
-    const at::Tensor features = output.to(at::kCPU).contiguous();
-    const float* begin = features.const_data_ptr<float>();
-    return FloatTensor{features.sizes().vec(),
-                       std::vector<float>(begin, begin + features.numel())};
+    return ToFloatTensor(output);
   });
 }
 

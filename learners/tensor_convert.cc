@@ -26,13 +26,4 @@ at::Tensor ToLabelTensor(const std::vector<int>& labels,
   return ToIndexTensor({labels.begin(), labels.end()}, like);
 }
 
-FloatTensor ToFloatTensor(const at::Tensor& tensor) {
-  const at::Tensor host = tensor.to(at::kCPU).contiguous();
-  FloatTensor values;
-  values.shape = host.sizes().vec();
-  const float* data = host.const_data_ptr<float>();
-  values.values.assign(data, data + host.numel());
-  return values;
-}
-
 }  // namespace promptd::learners

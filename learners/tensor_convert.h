@@ -1,5 +1,5 @@
-// Between torch tensors and what crosses the rooms' doors. Copies; values go
-// to and from the device of `like`.
+// Torch tensors of what crosses the rooms' doors: copies on the device of
+// `like`. The way back is clip/host_floats.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,6 +16,5 @@ at::Tensor ToIndexTensor(const std::vector<int64_t>& indexes,
                          const at::Tensor& like);
 at::Tensor ToLabelTensor(const std::vector<int>& labels,
                          const at::Tensor& like);
-FloatTensor ToFloatTensor(const at::Tensor& tensor);
 
 }  // namespace promptd::learners

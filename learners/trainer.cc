@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "clip/encoder.h"
+#include "clip/host_floats.h"
 #include "clip/torch_status.h"
 #include "common/check.h"
 #include "common/error.h"
@@ -231,8 +232,8 @@ absl::StatusOr<std::string> Trainer::SaveCheckpoint() const {
     const State& state = *state_;
     CheckpointContent content;
     content.identity = state.identity;
-    content.parameter = ToFloatTensor(state.parameter);
-    content.momentum = ToFloatTensor(state.momentum);
+    content.parameter = clip::ToFloatTensor(state.parameter);
+    content.momentum = clip::ToFloatTensor(state.momentum);
     content.epoch = state.epoch_state;
     content.progress = state.progress;
     return WriteCheckpoint(content);
@@ -245,7 +246,7 @@ absl::Status Trainer::Restore(const std::string& checkpoint) {
   if (content.identity != state.identity ||
       content.progress.steps != state.progress.steps ||
       content.progress.epoch != content.progress.step / state.steps_per_epoch ||
-      content.parameter.shape != ToFloatTensor(state.parameter).shape) {
+      content.parameter.shape != state.parameter.sizes().vec()) {
     return MakeError(absl::StatusCode::kFailedPrecondition,
                      "CHECKPOINT_MISMATCH",
                      "the checkpoint belongs to another job: its "
@@ -267,8 +268,9 @@ absl::Status Trainer::Restore(const std::string& checkpoint) {
 }
 
 absl::StatusOr<FloatTensor> Trainer::Context() const {
-  return clip::Guarded("read the context",
-                       [this] { return ToFloatTensor(state_->parameter); });
+  return clip::Guarded("read the context", [this] {
+    return clip::ToFloatTensor(state_->parameter);
+  });
 }
 
 absl::StatusOr<FloatTensor> Trainer::TextFeatures() {
@@ -279,7 +281,7 @@ absl::StatusOr<FloatTensor> Trainer::TextFeatures() {
     for (int64_t unit = 0; unit < state.method->units(); ++unit) {
       state.method->ForwardUnit(unit);
     }
-    return ToFloatTensor(UnitRows(state.method->text_features()));
+    return clip::ToFloatTensor(UnitRows(state.method->text_features()));
   });
 }
 

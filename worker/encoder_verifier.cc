@@ -5,10 +5,10 @@
 #include <string>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "weights/encoder_folder.h"
+#include "worker/call_end.h"
 
 namespace promptd::worker {
 namespace {
@@ -69,19 +69,8 @@ absl::StatusOr<EncoderVerification> EncoderVerifier::Run(
 }
 
 absl::Status EncoderVerifier::StillWanted(const VerifyCall& call) const {
-  if (stopping_) {
-    return MakeError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN",
-                     "the server is shutting down: try another one");
-  }
-  if (absl::Now() >= call.deadline) {
-    return MakeError(absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXPIRED",
-                     "the deadline passed before the encoder was verified");
-  }
-  if (call.cancelled && call.cancelled()) {
-    return MakeError(absl::StatusCode::kCancelled, "CANCELLED",
-                     "the caller cancelled");
-  }
-  return absl::OkStatus();
+  if (stopping_) return ShuttingDown();
+  return CheckAwaited(call.deadline, call.cancelled);
 }
 
 void EncoderVerifier::Stop() {

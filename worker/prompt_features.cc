@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "clip/encoder.h"
+#include "clip/host_floats.h"
 #include "clip/prompt_batch.h"
 #include "clip/torch_status.h"
 #include "common/check.h"
@@ -27,13 +28,6 @@ float Normalize(absl::Span<float> row) {
   const double inverse = square > 0 ? 1.0 / norm : 0;
   for (float& value : row) value = static_cast<float>(value * inverse);
   return static_cast<float>(norm);
-}
-
-// Waits for the device. float32.
-std::vector<float> ToVector(const at::Tensor& tensor) {
-  const at::Tensor host = tensor.to(at::kCPU).contiguous();
-  const float* values = host.const_data_ptr<float>();
-  return {values, values + host.numel()};
 }
 
 }  // namespace
@@ -65,8 +59,9 @@ absl::StatusOr<std::vector<float>> EncodeImageBatch(
                   0.0f);
         ASSIGN_OR_RETURN(const at::Tensor features,
                          encoder.EncodeImages(pixels));
-        return ToVector(
-            features.narrow(0, 0, static_cast<int64_t>(images.size())));
+        return clip::ToFloatTensor(
+                   features.narrow(0, 0, static_cast<int64_t>(images.size())))
+            .values;
       });
 }
 
@@ -78,7 +73,7 @@ absl::StatusOr<FloatTensor> EncodeTokens(
       clip::Guarded("encode texts", [&]() -> absl::StatusOr<at::Tensor> {
         return clip::EncodeTexts(encoder.text_tower(), token_rows);
       }));
-  return FloatTensor{features.sizes().vec(), ToVector(features)};
+  return clip::ToFloatTensor(features);
 }
 
 absl::StatusOr<FloatTensor> EncodeTexts(const clip::Encoder& encoder,

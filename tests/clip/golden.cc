@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "clip/host_floats.h"
 #include "clip/plain_text_encoder.h"
 #include "clip/prompt_batch.h"
 #include "clip/text_tower.h"
@@ -45,13 +46,6 @@ std::vector<TokenRow> TokenRows(const weights::Safetensors& file) {
     }
   }
   return rows;
-}
-
-FloatTensor ToFloatTensor(const at::Tensor& tensor) {
-  const at::Tensor values = tensor.contiguous();
-  const float* begin = values.const_data_ptr<float>();
-  return {values.sizes().vec(),
-          std::vector<float>(begin, begin + values.numel())};
 }
 
 }  // namespace
