@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "clip/encoder.h"
+#include "common/training_options.h"
 #include "learners/random.h"
 
 namespace promptd::learners {
@@ -20,6 +21,8 @@ enum class Side { kText, kVisual, kConditional };
 struct MethodSpec {
   int context_tokens = 16;   // M
   std::string context_init;  // words; empty: random
+  ClassPosition class_position = ClassPosition::kEnd;
+  bool class_specific = false;  // M vectors for every class
 };
 
 // One list of classes on one encoder. A pass over the classes runs in bounded

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/float_tensor.h"
+#include "common/training_options.h"
 
 namespace promptd::clip {
 class Encoder;
@@ -24,6 +25,8 @@ struct TrainerSpec {
   std::string method = "coop";
   int context_tokens = 16;   // M
   std::string context_init;  // words; empty: random
+  ClassPosition class_position = ClassPosition::kEnd;
+  bool class_specific = false;
   int epochs = 200;
   int batch_size = 32;
   double learning_rate = 0.002;

@@ -1,10 +1,12 @@
-// Reading our own stored JSON: every member must be there, with its type.
+// Reading our own stored JSON: members must be there, with their types, unless
+// an earlier promptd did not write them.
 #pragma once
 
 #include <string>
 #include <type_traits>
 #include <vector>
 
+#include "common/training_options.h"
 #include "nlohmann/json.hpp"
 
 namespace promptd::worker {
@@ -25,8 +27,19 @@ class JsonFields {
       problem_ = std::string("missing or mistyped member ") + key;
       return *this;
     }
-    *out = member->template get<T>();
+    if constexpr (std::is_enum_v<T>) {
+      *out = *ChoiceFromName<T>(member->template get<std::string>());
+    } else {
+      *out = member->template get<T>();
+    }
     return *this;
+  }
+
+  // Leaves `*out` when the member is missing.
+  template <typename T>
+  JsonFields& GetIfThere(const char* key, T* out) {
+    if (problem_.empty() && !object_.contains(key)) return *this;
+    return Get(key, out);
   }
 
   bool ok() const { return problem_.empty(); }
@@ -36,6 +49,11 @@ class JsonFields {
   template <typename T>
   static bool Matches(const nlohmann::json& value) {
     if constexpr (std::is_same_v<T, std::string>) return value.is_string();
+    if constexpr (std::is_enum_v<T>) {
+      return value.is_string() &&
+             ChoiceFromName<T>(value.get<std::string>()).has_value();
+    }
+    if constexpr (std::is_same_v<T, bool>) return value.is_boolean();
     if constexpr (std::is_integral_v<T>) return value.is_number_integer();
     if constexpr (std::is_floating_point_v<T>) return value.is_number();
     if constexpr (std::is_same_v<T, std::vector<std::string>>) {

@@ -26,6 +26,14 @@ std::string TrainingSpecToJson(const TrainingSpec& spec) {
       {"warmup_learning_rate", spec.warmup_learning_rate},
       {"seed", spec.seed},
       {"templates", spec.templates},
+      {"class_position", std::string(ChoiceName(spec.class_position))},
+      {"class_specific", spec.class_specific},
+      {"views", spec.views},
+      {"selection", std::string(ChoiceName(spec.selection))},
+      {"class_subset", std::string(ChoiceName(spec.class_subset))},
+      {"initial_task", spec.initial_task},
+      {"initial_version", spec.initial_version},
+      {"initial_context_digest", spec.initial_context_digest},
   };
   return json.dump();
 }
@@ -52,7 +60,15 @@ absl::StatusOr<TrainingSpec> TrainingSpecFromJson(absl::string_view json) {
       .Get("warmup_epochs", &spec.warmup_epochs)
       .Get("warmup_learning_rate", &spec.warmup_learning_rate)
       .Get("seed", &spec.seed)
-      .Get("templates", &spec.templates);
+      .Get("templates", &spec.templates)
+      .GetIfThere("class_position", &spec.class_position)
+      .GetIfThere("class_specific", &spec.class_specific)
+      .GetIfThere("views", &spec.views)
+      .GetIfThere("selection", &spec.selection)
+      .GetIfThere("class_subset", &spec.class_subset)
+      .GetIfThere("initial_task", &spec.initial_task)
+      .GetIfThere("initial_version", &spec.initial_version)
+      .GetIfThere("initial_context_digest", &spec.initial_context_digest);
   if (!fields.ok()) {
     return MakeError(absl::StatusCode::kInternal, "BAD_STORED_SPEC",
                      absl::StrCat("stored training spec: ", fields.problem()));

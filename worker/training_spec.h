@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/training_options.h"
 
 namespace promptd::worker {
 
@@ -31,6 +32,15 @@ struct TrainingSpec {
   double warmup_learning_rate = 1e-5;
   int64_t seed = 1;
   std::vector<std::string> templates;
+  ClassPosition class_position = ClassPosition::kEnd;
+  bool class_specific = false;
+  int views = 1;  // 0: a fresh one each epoch
+  Selection selection = Selection::kLastStep;
+  ClassSubset class_subset = ClassSubset::kAll;
+  // The version to start from, and its context's blob; empty: none.
+  std::string initial_task;
+  int64_t initial_version = 0;
+  std::string initial_context_digest;
 
   friend bool operator==(const TrainingSpec&, const TrainingSpec&) = default;
 };
@@ -39,7 +49,9 @@ struct TrainingSpec {
 // give equal bytes.
 std::string TrainingSpecToJson(const TrainingSpec& spec);
 
-// INTERNAL (BAD_STORED_SPEC) when the JSON is not one that we wrote.
+// A specification of an earlier promptd has fewer members; what is missing has
+// the value that it stood for. INTERNAL (BAD_STORED_SPEC) when the JSON is not
+// one that we wrote.
 absl::StatusOr<TrainingSpec> TrainingSpecFromJson(absl::string_view json);
 
 }  // namespace promptd::worker
