@@ -178,7 +178,11 @@ void BM_PlainStep(benchmark::State& state) {
 
 void BM_PackedStep(benchmark::State& state) {
   const Job job(static_cast<int>(state.range(0)));
-  const auto batch = PromptBatch::Create(Tower(), job.rows, kContextTokens, {});
+  std::vector<PromptText> texts;
+  for (const TokenRow& row : job.rows) {
+    texts.push_back(*ArrangePrompt(row, 0, {kContextTokens}));
+  }
+  const auto batch = PromptBatch::Create(Tower(), texts, kContextTokens, {});
   PROMPTD_CHECK(batch.ok());
   PromptState prompt;
   batch->Forward(job.context, &prompt);

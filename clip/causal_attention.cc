@@ -35,13 +35,14 @@ at::Tensor PerRun(const at::Tensor& x, int64_t runs) {
 
 at::Tensor Transposed(const at::Tensor& x) { return x.transpose(1, 2); }
 
+// scores [H*n, Q, T]: the first that asks is token T-Q.
 void AddCausalMask(const at::Tensor& scores) {
-  const int64_t tokens = scores.size(2);
-  if (scores.size(1) == 1) return;  // the last token sees everything
-  scores.add_(at::full({tokens, tokens},
+  const int64_t asking = scores.size(1), tokens = scores.size(2);
+  if (asking == 1) return;  // the last token sees everything
+  scores.add_(at::full({asking, tokens},
                        -std::numeric_limits<float>::infinity(),
                        scores.options())
-                  .triu_(1));
+                  .triu_(tokens - asking + 1));
 }
 
 at::Tensor JoinBlocks(const at::Tensor& prefix, const at::Tensor& own) {
@@ -104,7 +105,7 @@ AttentionGradient AttentionBackward(const AttentionSaved& saved,
 
   const Blocks p = SplitBlocks(saved.probabilities, heads, prefix_tokens);
   const Blocks ds = SplitBlocks(d_scores, heads, prefix_tokens);
-  if (prefix_tokens > 0) {
+  if (prefix_tokens > 0 && d_prefix != nullptr) {
     AddTo(&d_prefix->keys, at::bmm(Transposed(ds.prefix), saved.q));
     AddTo(&d_prefix->values, at::bmm(Transposed(p.prefix), d_out));
   }

@@ -9,8 +9,9 @@
 namespace promptd::clip {
 
 // Letters: H heads, D width of a head, P prefix tokens, n runs of T tokens of
-// which the last Q ask (Q = T, or 1 when only the last row is read later).
-// Scores are q k^T: the factor 1/sqrt(D) is already in q.
+// which the last Q ask: all of them, those behind a constant start, or one when
+// only the last row is read later. Scores are q k^T: the factor 1/sqrt(D) is
+// already in q.
 
 // Keys and values of the shared prefix, [H, P, D] each; undefined for none.
 struct PrefixKeys {
@@ -42,7 +43,8 @@ void MergeHeads(const at::Tensor& x, const at::Tensor& out);
 at::Tensor AttentionForward(const PrefixKeys& prefix, AttentionSaved* saved);
 
 // From d_out [H, n*Q, D]. Adds the prefix's part to `d_prefix` [H, P, D], made
-// on first use. With `prefix_only` nothing else is computed.
+// on first use; null: the prefix is constant. With `prefix_only` nothing else
+// is computed.
 AttentionGradient AttentionBackward(const AttentionSaved& saved,
                                     const PrefixKeys& prefix,
                                     const at::Tensor& d_out, bool prefix_only,

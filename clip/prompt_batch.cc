@@ -1,11 +1,10 @@
 #include "clip/prompt_batch.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/util/Exception.h>
 
-#include <numeric>
 #include <utility>
 
 #include "clip/torch_status.h"
@@ -13,52 +12,66 @@
 
 namespace promptd::clip {
 
+namespace {
+
+// Keys and values by layer of a prefix in which nothing is learned.
+PrefixKeysByLayer ConstantKeys(const TextTower& tower,
+                               const PromptText& prefix) {
+  PrefixKeysByLayer keys;
+  if (prefix.empty()) return keys;
+  // A pass wants a text behind the prefix: any token does.
+  PromptChunk chunk;
+  chunk.classes = {0};
+  chunk.groups = {{.length = 1, .count = 1}};
+  chunk.items = {prefix[0]};
+  chunk.positions = {static_cast<int64_t>(prefix.size())};
+  chunk.eot_rows = {0};
+  ChunkSaved unused;
+  PromptPass(&tower, std::move(chunk), prefix, {})
+      .Forward(at::Tensor(), &keys, &unused);
+  return keys;
+}
+
+}  // namespace
+
 absl::StatusOr<PromptBatch> PromptBatch::Create(
-    std::shared_ptr<const TextTower> tower, const std::vector<TokenRow>& rows,
-    int64_t context_tokens, const PromptOptions& options) {
-  const int64_t prefix =
-      context_tokens > 0 ? context_tokens + 1 : SharedPrefix(rows);
-  ASSIGN_OR_RETURN(PromptLayout layout,
-                   MakePromptLayout(rows, prefix, tower->context_length(),
-                                    options.max_chunk_rows));
+    std::shared_ptr<const TextTower> tower,
+    const std::vector<PromptText>& texts, int64_t context_rows,
+    const PromptOptions& options) {
+  ASSIGN_OR_RETURN(
+      PromptLayout layout,
+      MakePromptLayout(texts, tower->context_length(), options.max_chunk_rows));
   return Guarded("pack the prompts", [&]() -> absl::StatusOr<PromptBatch> {
     const at::NoGradGuard no_grad;
     PromptBatch batch;
     batch.tower_ = std::move(tower);
     batch.classes_ = layout.classes;
-    batch.context_tokens_ = context_tokens;
-    batch.rows_ = prefix;
-    const int64_t fixed = context_tokens > 0 ? 1 : prefix;
-    if (fixed > 0) {
-      std::vector<int64_t> positions(fixed);
-      std::iota(positions.begin(), positions.end(), 0);
-      batch.fixed_prefix_ = batch.tower_->Embed(
-          {rows[0].begin(), rows[0].begin() + fixed}, positions);
+    batch.context_rows_ = context_rows;
+    batch.constant_prefix_ = layout.constant_prefix;
+    if (layout.constant_prefix) {
+      batch.constant_keys_ = ConstantKeys(*batch.tower_, layout.prefix);
+    } else {
+      batch.rows_ = static_cast<int64_t>(layout.prefix.size());
     }
-    batch.context_positions_ =
-        batch.tower_->positional_embedding().narrow(0, 1, context_tokens);
     int64_t saved_bytes = 0;
     for (PromptChunk& chunk : layout.chunks) {
       batch.rows_ += chunk.rows();
+      const bool with_prefix = batch.passes_.empty() && !layout.constant_prefix;
       batch.passes_.emplace_back(batch.tower_.get(), std::move(chunk),
-                                 batch.passes_.empty() ? prefix : 0);
+                                 with_prefix ? layout.prefix : PromptText(),
+                                 batch.constant_keys_);
       saved_bytes += batch.passes_.back().saved_bytes();
-      batch.keep_.push_back(context_tokens > 0 &&
+      batch.keep_.push_back(context_rows > 0 &&
                             saved_bytes <= options.max_saved_bytes);
     }
     return batch;
   });
 }
 
-at::Tensor PromptBatch::PrefixInput(const PromptState& state) const {
-  if (context_tokens_ == 0) return fixed_prefix_;
-  return at::cat({fixed_prefix_, state.context.add(context_positions_)});
-}
-
 void PromptBatch::Begin(const at::Tensor& context, PromptState* state) const {
   const at::NoGradGuard no_grad;
-  if (context_tokens_ > 0) {
-    TORCH_CHECK(context.dim() == 2 && context.size(0) == context_tokens_ &&
+  if (context_rows_ > 0) {
+    TORCH_CHECK(context.dim() == 2 && context.size(0) == context_rows_ &&
                     context.size(1) == tower_->width(),
                 "context has shape ", context.sizes());
     state->context = context.detach();
@@ -66,7 +79,7 @@ void PromptBatch::Begin(const at::Tensor& context, PromptState* state) const {
   state->features = at::empty({classes_, tower_->embed_dim()},
                               tower_->token_embedding().options());
   state->context_gradient = at::Tensor();
-  state->keys.clear();
+  state->keys = constant_keys_;
   state->d_keys.clear();
   state->chunks.assign(passes_.size(), {});
 }
@@ -74,9 +87,9 @@ void PromptBatch::Begin(const at::Tensor& context, PromptState* state) const {
 void PromptBatch::ForwardChunk(int64_t chunk, PromptState* state) const {
   const at::NoGradGuard no_grad;
   const PromptPass& pass = passes_[chunk];
-  const at::Tensor prefix = chunk == 0 ? PrefixInput(*state) : at::Tensor();
   ChunkSaved saved;
-  const at::Tensor features = pass.Forward(prefix, &state->keys, &saved);
+  const at::Tensor features =
+      pass.Forward(state->context, &state->keys, &saved);
   state->features.index_copy_(0, pass.class_index(), features);
   if (keep_[chunk]) state->chunks[chunk] = std::move(saved);
 }
@@ -84,20 +97,18 @@ void PromptBatch::ForwardChunk(int64_t chunk, PromptState* state) const {
 void PromptBatch::BackwardChunk(int64_t chunk, const at::Tensor& d_features,
                                 PromptState* state) const {
   const at::NoGradGuard no_grad;
-  TORCH_CHECK(context_tokens_ > 0, "fixed texts have no gradient");
+  TORCH_CHECK(context_rows_ > 0, "fixed texts have no gradient");
   const PromptPass& pass = passes_[chunk];
   ChunkSaved saved = std::move(state->chunks[chunk]);
   if (saved.layers.empty()) {
-    const at::Tensor prefix = chunk == 0 ? PrefixInput(*state) : at::Tensor();
-    pass.Forward(prefix, &state->keys, &saved);
+    pass.Forward(state->context, &state->keys, &saved);
   }
-  const at::Tensor d_prefix =
-      pass.Backward(d_features.index_select(0, pass.class_index()), state->keys,
-                    saved, &state->d_keys);
-  if (chunk == 0) {
-    state->context_gradient =
-        d_prefix.narrow(0, 1, context_tokens_).contiguous();
+  if (!state->context_gradient.defined()) {
+    state->context_gradient = at::zeros_like(state->context);
   }
+  pass.Backward(d_features.index_select(0, pass.class_index()), state->keys,
+                saved, constant_prefix_ ? nullptr : &state->d_keys,
+                state->context_gradient);
 }
 
 at::Tensor PromptBatch::Forward(const at::Tensor& context,
@@ -119,8 +130,11 @@ at::Tensor PromptBatch::Backward(const at::Tensor& d_features,
 
 absl::StatusOr<at::Tensor> EncodeTexts(std::shared_ptr<const TextTower> tower,
                                        const std::vector<TokenRow>& rows) {
+  std::vector<PromptText> texts;
+  texts.reserve(rows.size());
+  for (const TokenRow& row : rows) texts.push_back(FixedText(row));
   ASSIGN_OR_RETURN(const PromptBatch batch,
-                   PromptBatch::Create(std::move(tower), rows, 0, {}));
+                   PromptBatch::Create(std::move(tower), texts, 0, {}));
   return Guarded("encode texts", [&]() -> absl::StatusOr<at::Tensor> {
     PromptState state;
     return batch.Forward(at::Tensor(), &state);

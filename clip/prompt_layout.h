@@ -6,53 +6,55 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "clip/prompt_text.h"
 
 namespace promptd::clip {
 
-// A tokenised text: SOT ... EOT, with or without padding behind.
-using TokenRow = std::vector<int32_t>;
+// Number of leading items that all texts share, cut before the first EOT.
+int64_t SharedPrefix(const std::vector<PromptText>& texts);
 
-// Index of EOT: the first occurrence of the row's largest id, as CLIP reads
-// it. The row must not be empty.
-int64_t EotIndex(const TokenRow& row);
-
-// Number of leading tokens that all rows share, cut before the first EOT.
-int64_t SharedPrefix(const std::vector<TokenRow>& rows);
-
-// Consecutive packed rows of `count` classes with `length` tokens each.
+// Consecutive packed runs of `count` classes: `lead` constant items, which are
+// not rows, then `length` rows each.
 struct LengthGroup {
   int64_t length = 0;
+  int64_t lead = 0;
   int64_t count = 0;
   int64_t first_row = 0;
   int64_t first_slot = 0;  // of its classes within the chunk
 };
 
-// Classes that go through the tower together, shortest first. The suffix of a
-// class is its tokens behind the shared prefix, EOT included, nothing after.
+// Classes that go through the tower together, shortest first. A class's run is
+// its items behind the shared prefix and its lead, EOT included.
 struct PromptChunk {
   std::vector<int64_t> classes;  // class of each slot
   std::vector<LengthGroup> groups;
-  std::vector<int64_t> token_ids;  // [rows]
+  std::vector<PromptItem> items;   // [rows]
   std::vector<int64_t> positions;  // [rows], index into the text
   std::vector<int64_t> eot_rows;   // [classes]
+  // The leads, group by group and class by class.
+  std::vector<PromptItem> lead_items;
+  std::vector<int64_t> lead_positions;
 
-  int64_t rows() const { return static_cast<int64_t>(token_ids.size()); }
+  int64_t rows() const { return static_cast<int64_t>(items.size()); }
 };
 
 struct PromptLayout {
   int64_t classes = 0;
-  int64_t prefix = 0;  // P, shared leading tokens
+  PromptText prefix;  // P items that all classes share
+  // Nothing learned stands in the prefix, though texts have a context: its
+  // keys and values are constants. Then every class has a lead of its own: the
+  // items up to its first learned one, which are constants too.
+  bool constant_prefix = false;
   std::vector<PromptChunk> chunks;
 };
 
-// Packs the suffixes of `rows` behind a prefix of `prefix` tokens into chunks
-// of at most `max_chunk_rows` rows (one class at least; the prefix counts in
-// the first). INVALID_ARGUMENT: EMPTY_LABELS; PROMPT_TOO_LONG when a text
-// needs more than `context_length` tokens; BAD_TOKEN_ROW when EOT lies inside
-// the prefix. Thread-safe.
-absl::StatusOr<PromptLayout> MakePromptLayout(const std::vector<TokenRow>& rows,
-                                              int64_t prefix,
-                                              int64_t context_length,
-                                              int64_t max_chunk_rows);
+// Packs texts behind what they share into chunks of at most `max_chunk_rows`
+// rows (one class at least; a prefix that is not constant counts in the
+// first). INVALID_ARGUMENT: EMPTY_LABELS; PROMPT_TOO_LONG when a text needs
+// more than `context_length` tokens; BAD_TOKEN_ROW when one is empty or does
+// not end in a token. Thread-safe.
+absl::StatusOr<PromptLayout> MakePromptLayout(
+    const std::vector<PromptText>& texts, int64_t context_length,
+    int64_t max_chunk_rows);
 
 }  // namespace promptd::clip

@@ -1,12 +1,13 @@
 // The forward and the explicit backward of one chunk of classes through the
 // packed text tower. Internal to prompt_batch.h.
 //
-// The rows of a pass are [prefix; suffix of class 0; suffix of class 1; ...]:
-// every linear layer runs once on all of them, only attention looks at runs.
-// The prefix is computed in the first chunk; later chunks read its keys and
-// values. What later layers never read is not computed: the last block asks
-// at EOT only, and the suffixes' queries, keys and values in block 0 are
-// constants of the class names.
+// The rows of a pass are [prefix; run of class 0; run of class 1; ...]: every
+// linear layer runs once on all of them, only attention looks at runs. The
+// prefix is computed in the first chunk; later chunks read its keys and
+// values, and so do all chunks where it is constant. What later layers never
+// read is not computed: the last block asks at EOT only. What no context
+// reaches is computed once: the keys and values of leads, and the queries,
+// keys and values of block 0 where nothing learned stands in the runs.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -35,24 +36,35 @@ struct ChunkSaved {
 // Per layer.
 using PrefixKeysByLayer = std::vector<PrefixKeys>;
 
+// Which rows of a pass are vectors of the context. No row is there twice; a
+// row of the context may be, once for every class that shares it.
+struct LearnedRows {
+  at::Tensor packed;    // [n*m] int64, rows of the pass
+  at::Tensor context;   // [n*m] int64, rows of the context
+  int64_t sharing = 1;  // n: `context` is m rows, n times over
+};
+
 // A chunk of the layout with its constants. Immutable; the tower must outlive
 // it. Inputs and outputs are float32 whatever the tower computes in. Functions
 // throw c10::Error; callers hold a no-grad guard.
 class PromptPass {
  public:
-  // `prefix` tokens run in this chunk: P in the first, 0 in the others.
-  PromptPass(const TextTower* tower, PromptChunk chunk, int64_t prefix);
+  // `prefix` runs in this chunk; empty where it runs elsewhere. `constant` are
+  // the keys of a constant prefix, which leads need; empty for none.
+  PromptPass(const TextTower* tower, PromptChunk chunk,
+             const PromptText& prefix, const PrefixKeysByLayer& constant);
 
-  // prefix_input [P, W], read in the first chunk only. Fills (first chunk) or
-  // reads `keys`. Returns text features of the chunk's classes, [n, E].
-  at::Tensor Forward(const at::Tensor& prefix_input, PrefixKeysByLayer* keys,
+  // context [K, W]. Fills (where the prefix runs) or reads `keys`. Returns
+  // text features of the chunk's classes, [n, E].
+  at::Tensor Forward(const at::Tensor& context, PrefixKeysByLayer* keys,
                      ChunkSaved* saved) const;
 
-  // d_features [n, E]. Adds to `d_keys`; in the first chunk, which must come
-  // last, sends the sum through the prefix and returns [P, W].
-  at::Tensor Backward(const at::Tensor& d_features,
-                      const PrefixKeysByLayer& keys, const ChunkSaved& saved,
-                      PrefixKeysByLayer* d_keys) const;
+  // d_features [n, E]. Adds to `d_context` [K, W] and to `d_keys`, which is
+  // null for a constant prefix; the chunk where the prefix runs must come last
+  // and sends the sum of `d_keys` through it.
+  void Backward(const at::Tensor& d_features, const PrefixKeysByLayer& keys,
+                const ChunkSaved& saved, PrefixKeysByLayer* d_keys,
+                const at::Tensor& d_context) const;
 
   // The chunk's classes as an index tensor [n].
   const at::Tensor& class_index() const { return class_index_; }
@@ -65,8 +77,15 @@ class PromptPass {
   at::Tensor GroupRows(const at::Tensor& packed,
                        const LengthGroup& group) const;
   at::Tensor PrefixRows(const at::Tensor& packed) const;
-  std::vector<AttentionSaved> SplitGroups(const at::Tensor& qkv) const;
+  // The runs of one group with their lead's keys and values before their own.
+  AttentionSaved WithLead(size_t layer, size_t group,
+                          AttentionSaved runs) const;
+  std::vector<AttentionSaved> SplitGroups(size_t layer,
+                                          const at::Tensor& qkv) const;
+  void MakeLeads(const PrefixKeysByLayer& constant);
+  void MakeFirstGroups();
 
+  at::Tensor Input(const at::Tensor& context) const;  // [rows, W]
   at::Tensor Attend(size_t layer, const at::Tensor& x, PrefixKeys* keys,
                     LayerSaved* saved) const;
   at::Tensor LastBlock(const at::Tensor& x, PrefixKeys* keys,
@@ -86,10 +105,17 @@ class PromptPass {
   const TextTower* tower_;
   PromptChunk chunk_;
   int64_t prefix_;
-  at::Tensor embedded_;                       // [suffix rows, W]
-  at::Tensor eot_index_;                      // [n], into packed rows
-  at::Tensor class_index_;                    // [n]
-  std::vector<AttentionSaved> first_groups_;  // q, k, v of block 0
+  // [rows, W] embedding and position of tokens, the position alone of learned
+  // rows; float32 where there are any.
+  at::Tensor embedded_;
+  std::vector<LearnedRows> learned_;  // of the prefix, of the runs
+  bool learned_runs_ = false;         // whether runs have any
+  at::Tensor eot_index_;              // [n], into packed rows
+  at::Tensor class_index_;            // [n]
+  // q, k, v of block 0 where the runs are constant there; else empty.
+  std::vector<AttentionSaved> first_groups_;
+  // By layer and group: keys and values of leads [H, count*lead, D].
+  std::vector<std::vector<PrefixKeys>> leads_;
 };
 
 }  // namespace promptd::clip

@@ -44,14 +44,20 @@ TextTower::TextTower(const TextWeights& weights,
                              LinearUse::kInputGradient, options);
 }
 
-at::Tensor TextTower::Embed(const std::vector<int64_t>& ids,
+at::Tensor TextTower::Embed(const std::vector<PromptItem>& items,
                             const std::vector<int64_t>& positions) const {
-  const auto rows = [this](const at::Tensor& table,
-                           const std::vector<int64_t>& indexes) {
-    return table.index_select(0, at::tensor(indexes, index_options()));
+  std::vector<int64_t> ids, fixed;
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (items[i].learned()) continue;
+    ids.push_back(items[i].token);
+    fixed.push_back(static_cast<int64_t>(i));
+  }
+  const auto index = [this](const std::vector<int64_t>& values) {
+    return at::tensor(values, index_options());
   };
-  return rows(token_embedding_, ids)
-      .add(rows(positional_embedding_, positions));
+  return positional_embedding_.index_select(0, index(positions))
+      .index_add_(0, index(fixed),
+                  token_embedding_.index_select(0, index(ids)));
 }
 
 }  // namespace promptd::clip

@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "clip/frozen_linear.h"
-#include "clip/prompt_layout.h"
+#include "clip/prompt_text.h"
 #include "clip/text_weights.h"
 #include "clip/transformer_block.h"
 
@@ -53,9 +53,9 @@ class TextTower {
   const FrozenNorm& norm_final() const { return norm_final_; }
   const FrozenLinear& projection() const { return projection_; }  // W -> E
 
-  // Embedding plus position of tokens, ids and positions [rows] -> [rows, W],
-  // float32.
-  at::Tensor Embed(const std::vector<int64_t>& ids,
+  // Embedding plus position of items [rows] -> [rows, W], float32; the position
+  // alone of learned items.
+  at::Tensor Embed(const std::vector<PromptItem>& items,
                    const std::vector<int64_t>& positions) const;
 
  private:

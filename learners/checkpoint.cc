@@ -71,6 +71,11 @@ std::string TrainingIdentity(const TrainerSpec& spec,
   add(absl::StrCat(spec.context_tokens, " ", spec.epochs, " ", spec.batch_size,
                    " ", spec.warmup_epochs, " ", spec.seed));
   add(spec.context_init);
+  // Absent from the identity of the checkpoints before there was a choice.
+  if (spec.class_position != ClassPosition::kEnd || spec.class_specific) {
+    add(ChoiceName(spec.class_position));
+    add(spec.class_specific ? "class-specific" : "unified");
+  }
   for (const double value : {spec.learning_rate, spec.momentum,
                              spec.weight_decay, spec.warmup_learning_rate}) {
     add(Exact(value));

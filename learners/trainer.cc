@@ -104,7 +104,8 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
         auto state = std::make_unique<State>();
         ASSIGN_OR_RETURN(state->method,
                          MakeMethod(spec.method, encoder,
-                                    {spec.context_tokens, spec.context_init},
+                                    {spec.context_tokens, spec.context_init,
+                                     spec.class_position, spec.class_specific},
                                     data.class_names));
         Random random(static_cast<uint64_t>(spec.seed));
         ASSIGN_OR_RETURN(state->parameter,

@@ -15,6 +15,7 @@
 #include "clip/prompt_batch.h"
 #include "clip/text_tower.h"
 #include "tests/clip/golden.h"
+#include "tests/clip/random_text_tower.h"
 
 namespace promptd::clip {
 namespace {
@@ -96,8 +97,8 @@ TEST_P(BFloat16ParityTest, ContextGradientPointsWhereFloat32sDoes) {
   const at::Tensor d_features =
       at::randn({static_cast<int64_t>(rows.size()), exact->config().embed_dim});
   const auto gradient = [&](const Encoder& encoder) {
-    const auto batch =
-        PromptBatch::Create(encoder.text_tower(), rows, kContext, {});
+    const auto batch = PromptBatch::Create(
+        encoder.text_tower(), UnifiedPrompts(rows, kContext), kContext, {});
     EXPECT_TRUE(batch.ok()) << batch.status();
     PromptState state;
     EXPECT_EQ(batch->Forward(context, &state).scalar_type(), at::kFloat);

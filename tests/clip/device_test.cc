@@ -13,6 +13,7 @@
 #include "clip/text_tower.h"
 #include "tests/clip/fake_device.h"
 #include "tests/clip/golden.h"
+#include "tests/clip/random_text_tower.h"
 
 namespace promptd::clip {
 namespace {
@@ -57,7 +58,8 @@ class DeviceTest : public ::testing::TestWithParam<Case> {
       rows.push_back(*encoder.tokenizer().EncodeWithMarkers(
           text, encoder.config().text.context_length));
     }
-    return *PromptBatch::Create(encoder.text_tower(), rows, kContext, {});
+    return *PromptBatch::Create(encoder.text_tower(),
+                                UnifiedPrompts(rows, kContext), kContext, {});
   }
 
   std::shared_ptr<const Encoder> device_;

@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
@@ -38,46 +39,89 @@ at::Tensor PaddedIds(const std::vector<TokenRow>& rows) {
       {static_cast<int64_t>(rows.size()), kContextLength});
 }
 
-struct Reference {
-  at::Tensor features;  // [C, E]
-  at::Tensor gradient;  // [M, W]
+struct Names {
+  std::vector<TokenRow> rows;   // tokenised with placeholders
+  std::vector<int64_t> tokens;  // of the name alone
 };
 
-// CoOp's own way: embed the full rows, replace tokens 1..M, run 77 tokens,
-// back-propagate.
-Reference PlainPrompt(const TextWeights& tower,
-                      const std::vector<TokenRow>& rows,
-                      const at::Tensor& context, const at::Tensor& d_features) {
-  const at::Tensor ids = PaddedIds(rows);
-  const int64_t classes = ids.size(0), m = context.size(0);
+// Names of the given token counts, and one of 4 tokens that ends in ")".
+Names NamesOfLengths(const weights::EncoderConfig& config, int context_tokens,
+                     const std::vector<int>& lengths) {
+  Names names;
+  for (const int length : lengths) {
+    names.rows.push_back(RandomPromptRow(config, context_tokens, length, false,
+                                         names.rows.size()));
+    names.tokens.push_back(length);
+  }
+  names.rows.push_back(RandomPromptRow(config, context_tokens, 4, true, 99));
+  names.tokens.push_back(4);
+  return names;
+}
+
+struct Options {
+  int64_t context_tokens = 4;  // M
+  ClassPosition position = ClassPosition::kEnd;
+  bool class_specific = false;
+};
+
+std::vector<PromptText> TextsOf(const Names& names, const Options& options) {
+  std::vector<PromptText> texts;
+  for (size_t c = 0; c < names.rows.size(); ++c) {
+    const int64_t first = options.class_specific
+                              ? static_cast<int64_t>(c) * options.context_tokens
+                              : 0;
+    const auto text =
+        ArrangePrompt(names.rows[c], names.tokens[c],
+                      {options.context_tokens, options.position, first});
+    EXPECT_TRUE(text.ok()) << text.status();
+    texts.push_back(*text);
+  }
+  return texts;
+}
+
+// K, rows of the context parameter.
+int64_t ContextRows(const Names& names, const Options& options) {
+  return options.context_tokens *
+         (options.class_specific ? static_cast<int64_t>(names.rows.size()) : 1);
+}
+
+struct Reference {
+  at::Tensor features;  // [C, E]
+  at::Tensor gradient;  // [K, W]
+};
+
+// CoOp's own way: embed the full rows, put prefix, context and class slices
+// together, run 77 tokens, back-propagate.
+Reference PlainPrompt(const TextWeights& tower, const Names& names,
+                      const Options& options, const at::Tensor& context,
+                      const at::Tensor& d_features) {
+  const at::Tensor ids = PaddedIds(names.rows);
+  const int64_t classes = ids.size(0), m = options.context_tokens;
   const auto type = tower.text_projection.scalar_type();
   const at::Tensor learned =
       context.to(type).detach().clone().requires_grad_(true);
   const at::Tensor embedded = EmbedTokens(tower, ids);
-  const at::Tensor assembled =
-      at::cat({embedded.narrow(1, 0, 1),
-               learned.unsqueeze(0).expand({classes, m, context.size(1)}),
-               embedded.narrow(1, 1 + m, kContextLength - 1 - m)},
-              1);
+  std::vector<at::Tensor> prompts;
+  for (int64_t c = 0; c < classes; ++c) {
+    const at::Tensor row = embedded[c];
+    const at::Tensor ctx =
+        learned.narrow(0, options.class_specific ? c * m : 0, m);
+    const int64_t before = options.position == ClassPosition::kEnd      ? m
+                           : options.position == ClassPosition::kMiddle ? m / 2
+                                                                        : 0;
+    const int64_t name = names.tokens[c];
+    prompts.push_back(
+        at::cat({row.narrow(0, 0, 1), ctx.narrow(0, 0, before),
+                 row.narrow(0, 1 + m, name), ctx.narrow(0, before, m - before),
+                 row.narrow(0, 1 + m + name, kContextLength - 1 - m - name)}));
+  }
   Reference reference;
-  reference.features = EncodeEmbedded(tower, assembled, ids.argmax(-1));
+  reference.features =
+      EncodeEmbedded(tower, at::stack(prompts), ids.argmax(-1));
   reference.features.backward(d_features.to(type));
   reference.gradient = learned.grad();
   reference.features = reference.features.detach();
   return reference;
-}
-
-// Names of the given token counts, and one of 4 tokens that ends in ")".
-std::vector<TokenRow> RowsOfLengths(const weights::EncoderConfig& config,
-                                    int context_tokens,
-                                    const std::vector<int>& lengths) {
-  std::vector<TokenRow> rows;
-  for (const int length : lengths) {
-    rows.push_back(
-        RandomPromptRow(config, context_tokens, length, false, rows.size()));
-  }
-  rows.push_back(RandomPromptRow(config, context_tokens, 4, true, 99));
-  return rows;
 }
 
 // 20 .. 1 and two names of three tokens.
@@ -92,13 +136,16 @@ struct Case {
   int heads;
   int layers;
   bool quick_gelu;
-  int context_tokens;
+  Options options;
   int64_t max_chunk_rows;
 };
 
 void PrintTo(const Case& c, std::ostream* out) {
   *out << "width " << c.width << " layers " << c.layers << " M "
-       << c.context_tokens << " chunk rows " << c.max_chunk_rows;
+       << c.options.context_tokens << " name at "
+       << ChoiceName(c.options.position)
+       << (c.options.class_specific ? " class-specific" : " unified")
+       << " chunk rows " << c.max_chunk_rows;
 }
 
 class PackedPromptTest : public ::testing::TestWithParam<Case> {};
@@ -110,14 +157,15 @@ TEST_P(PackedPromptTest, EqualsThePlainPathForwardAndBackward) {
   const TextWeights weights = RandomTextWeights(config, 7);
   const auto tower = std::make_shared<const TextTower>(weights);
   const bool wide = c.width == 512;
-  const std::vector<TokenRow> rows =
-      RowsOfLengths(config, c.context_tokens,
-                    wide ? std::vector<int>{20, 3, 1, 3, 2, 7} : EveryLength());
-  const at::Tensor context = at::randn({c.context_tokens, c.width}).mul_(0.3);
+  const Names names = NamesOfLengths(
+      config, static_cast<int>(c.options.context_tokens),
+      wide ? std::vector<int>{20, 3, 1, 3, 2, 7} : EveryLength());
+  const int64_t rows = ContextRows(names, c.options);
+  const at::Tensor context = at::randn({rows, c.width}).mul_(0.3);
   const at::Tensor d_features =
-      at::randn({static_cast<int64_t>(rows.size()), config.embed_dim});
+      at::randn({static_cast<int64_t>(names.rows.size()), config.embed_dim});
 
-  const auto batch = PromptBatch::Create(tower, rows, c.context_tokens,
+  const auto batch = PromptBatch::Create(tower, TextsOf(names, c.options), rows,
                                          {.max_chunk_rows = c.max_chunk_rows});
   ASSERT_TRUE(batch.ok()) << batch.status();
   EXPECT_EQ(batch->chunks() > 1, c.max_chunk_rows < 100);
@@ -125,27 +173,43 @@ TEST_P(PackedPromptTest, EqualsThePlainPathForwardAndBackward) {
   const at::Tensor features = batch->Forward(context, &state);
   const at::Tensor gradient = batch->Backward(d_features, &state);
 
-  const Reference exact =
-      PlainPrompt(weights.To(at::kDouble), rows, context, d_features);
+  const Reference exact = PlainPrompt(weights.To(at::kDouble), names, c.options,
+                                      context, d_features);
   EXPECT_LE(RelativeError(features, exact.features), 1e-6);
   EXPECT_LE(RelativeError(gradient, exact.gradient), 1e-5);
-  const Reference plain = PlainPrompt(weights, rows, context, d_features);
+  const Reference plain =
+      PlainPrompt(weights, names, c.options, context, d_features);
   // At width 512 the float32 reference is itself up to 8e-7 off the exact
   // value, as the packed path is: their difference may be a little more.
   EXPECT_LE(RelativeError(features, plain.features), wide ? 1.2e-6 : 1e-6);
   EXPECT_LE(RelativeError(gradient, plain.gradient), 1e-5);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Cases, PackedPromptTest,
-    ::testing::Values(
-        Case{64, 4, 2, true, 1, 4096}, Case{64, 4, 2, true, 4, 4096},
-        Case{64, 4, 2, true, 16, 4096}, Case{64, 4, 2, false, 4, 4096},
-        Case{96, 3, 3, false, 16, 40},  // 1/sqrt(32) in q
-        Case{64, 4, 1, true, 4, 4096},  // one block only
-        Case{64, 4, 1, true, 4, 40}, Case{512, 8, 3, true, 1, 4096},
-        Case{512, 8, 3, true, 4, 4096}, Case{512, 8, 3, true, 16, 4096},
-        Case{512, 8, 3, true, 16, 32}));
+std::vector<Case> Cases() {
+  const Options four = {4, ClassPosition::kEnd, false};
+  const Options sixteen = {16, ClassPosition::kEnd, false};
+  std::vector<Case> cases = {{64, 4, 2, false, four, 4096},
+                             {96, 3, 3, false, sixteen, 40},
+                             {64, 4, 1, true, four, 4096},  // one block only
+                             {64, 4, 1, true, four, 40},
+                             {512, 8, 3, true, sixteen, 32}};
+  for (const bool class_specific : {false, true}) {
+    for (const ClassPosition position :
+         {ClassPosition::kEnd, ClassPosition::kMiddle, ClassPosition::kFront}) {
+      for (const int64_t tokens : {1, 4, 16}) {
+        const Options options = {tokens, position, class_specific};
+        cases.push_back({64, 4, 2, true, options, 4096});
+        cases.push_back({512, 8, 3, true, options, 4096});
+      }
+      const Options chunked = {4, position, class_specific};
+      cases.push_back({96, 3, 3, false, chunked, 40});  // 1/sqrt(32) in q
+      cases.push_back({64, 4, 1, true, chunked, 30});
+    }
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, PackedPromptTest, ::testing::ValuesIn(Cases()));
 
 class PromptBatchTest : public ::testing::Test {
  protected:
@@ -160,27 +224,74 @@ class PromptBatchTest : public ::testing::Test {
 };
 
 TEST_F(PromptBatchTest, RecomputedChunksGiveTheSameBytesAsSavedOnes) {
-  const std::vector<TokenRow> rows = RowsOfLengths(config_, 4, {3, 1, 8, 3, 2});
-  const at::Tensor context = at::randn({4, 64});
-  const at::Tensor d_features = at::randn({6, 32});
-  at::Tensor features[2], gradients[2];
+  for (const Options& options : {Options{4, ClassPosition::kEnd, false},
+                                 Options{4, ClassPosition::kFront, false},
+                                 Options{4, ClassPosition::kMiddle, true}}) {
+    const Names names = NamesOfLengths(config_, 4, {3, 1, 8, 3, 2});
+    const int64_t rows = ContextRows(names, options);
+    const at::Tensor context = at::randn({rows, 64});
+    const at::Tensor d_features = at::randn({6, 32});
+    at::Tensor features[2], gradients[2];
+    for (int i = 0; i < 2; ++i) {
+      const auto batch = PromptBatch::Create(
+          tower_, TextsOf(names, options), rows,
+          {.max_chunk_rows = 12, .max_saved_bytes = i == 0 ? 1 << 30 : 0});
+      ASSERT_TRUE(batch.ok());
+      ASSERT_GT(batch->chunks(), 2);
+      PromptState state;
+      features[i] = batch->Forward(context, &state);
+      EXPECT_EQ(state.chunks[0].layers.empty(), i == 1);
+      gradients[i] = batch->Backward(d_features, &state);
+    }
+    EXPECT_TRUE(features[0].equal(features[1]));
+    EXPECT_TRUE(gradients[0].equal(gradients[1]));
+  }
+}
+
+TEST_F(PromptBatchTest, ChunkingLeavesClassSpecificGradientsAlone) {
+  const Options options = {16, ClassPosition::kEnd, true};
+  const Names names = NamesOfLengths(config_, 16, EveryLength());
+  const int64_t rows = ContextRows(names, options);
+  const at::Tensor context = at::randn({rows, 64});
+  const at::Tensor d_features =
+      at::randn({static_cast<int64_t>(names.rows.size()), 32});
+  at::Tensor gradients[2];
   for (int i = 0; i < 2; ++i) {
     const auto batch = PromptBatch::Create(
-        tower_, rows, 4,
-        {.max_chunk_rows = 12, .max_saved_bytes = i == 0 ? 1 << 30 : 0});
+        tower_, TextsOf(names, options), rows,
+        {.max_chunk_rows = i == 0 ? 100'000 : 64, .max_saved_bytes = 0});
     ASSERT_TRUE(batch.ok());
-    ASSERT_GT(batch->chunks(), 2);
+    EXPECT_EQ(batch->chunks() > 1, i == 1);
     PromptState state;
-    features[i] = batch->Forward(context, &state);
-    EXPECT_EQ(state.chunks[0].layers.empty(), i == 1);
+    batch->Forward(context, &state);
     gradients[i] = batch->Backward(d_features, &state);
   }
-  EXPECT_TRUE(features[0].equal(features[1]));
-  EXPECT_TRUE(gradients[0].equal(gradients[1]));
+  EXPECT_LE(RelativeError(gradients[1], gradients[0]), 1e-6);
+}
+
+TEST_F(PromptBatchTest, OneClassEqualsThePlainPath) {
+  for (const ClassPosition position :
+       {ClassPosition::kEnd, ClassPosition::kMiddle, ClassPosition::kFront}) {
+    const Options options = {4, position, false};
+    const Names names = {{RandomPromptRow(config_, 4, 3, false, 5)}, {3}};
+    const at::Tensor context = at::randn({4, 64}).mul_(0.3);
+    const at::Tensor d_features = at::randn({1, 32});
+    const auto batch =
+        PromptBatch::Create(tower_, TextsOf(names, options), 4, {});
+    ASSERT_TRUE(batch.ok());
+    PromptState state;
+    const at::Tensor features = batch->Forward(context, &state);
+    const at::Tensor gradient = batch->Backward(d_features, &state);
+    const Reference plain = PlainPrompt(weights_.To(at::kDouble), names,
+                                        options, context, d_features);
+    EXPECT_LE(RelativeError(features, plain.features), 1e-6);
+    EXPECT_LE(RelativeError(gradient, plain.gradient), 1e-5);
+  }
 }
 
 TEST_F(PromptBatchTest, FixedTextsEqualThePlainPath) {
-  std::vector<TokenRow> rows = RowsOfLengths(config_, 0, EveryLength());
+  const std::vector<TokenRow> rows =
+      NamesOfLengths(config_, 0, EveryLength()).rows;
   const auto features = EncodeTexts(tower_, rows);
   ASSERT_TRUE(features.ok()) << features.status();
   const at::NoGradGuard no_grad;
@@ -190,7 +301,7 @@ TEST_F(PromptBatchTest, FixedTextsEqualThePlainPath) {
 
 TEST_F(PromptBatchTest, FixedTextsWithALongSharedStartEqualThePlainPath) {
   // "a photo of a ..." shares its first words, one text is alone in the end.
-  const std::vector<TokenRow> rows = RowsOfLengths(config_, 5, {2, 1, 2});
+  const std::vector<TokenRow> rows = NamesOfLengths(config_, 5, {2, 1, 2}).rows;
   for (const auto& some : {rows, std::vector<TokenRow>{rows[1]}}) {
     const auto features = EncodeTexts(tower_, some);
     ASSERT_TRUE(features.ok()) << features.status();
@@ -201,8 +312,10 @@ TEST_F(PromptBatchTest, FixedTextsWithALongSharedStartEqualThePlainPath) {
 }
 
 TEST_F(PromptBatchTest, RefusesTextsOverTheContextLength) {
+  const Options options = {60, ClassPosition::kEnd, false};
+  const Names names = NamesOfLengths(config_, 60, {2, 20});
   const auto batch =
-      PromptBatch::Create(tower_, RowsOfLengths(config_, 60, {2, 20}), 60, {});
+      PromptBatch::Create(tower_, TextsOf(names, options), 60, {});
   EXPECT_EQ(batch.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(ErrorReason(batch.status()), "PROMPT_TOO_LONG");
 }
@@ -212,17 +325,21 @@ TEST_F(PromptBatchTest, RefusesAnEmptyListOfClasses) {
             "EMPTY_LABELS");
 }
 
-TEST_F(PromptBatchTest, RefusesARowThatEndsInsideTheContext) {
-  const auto batch =
-      PromptBatch::Create(tower_, RowsOfLengths(config_, 1, {1}), 16, {});
-  EXPECT_EQ(ErrorReason(batch.status()), "BAD_TOKEN_ROW");
+TEST_F(PromptBatchTest, RefusesTextsWithoutAnEnd) {
+  for (const PromptText& text :
+       {PromptText(), PromptText{{598}, {.context = 0}}}) {
+    EXPECT_EQ(ErrorReason(PromptBatch::Create(tower_, {text}, 1, {}).status()),
+              "BAD_TOKEN_ROW");
+  }
 }
 
 TEST_F(PromptBatchTest, LeavesTheCallersContextAlone) {
-  const std::vector<TokenRow> rows = RowsOfLengths(config_, 4, {3, 1});
+  const Options options = {4, ClassPosition::kEnd, false};
+  const Names names = NamesOfLengths(config_, 4, {3, 1});
   const at::Tensor context = at::randn({4, 64});
   const at::Tensor before = context.clone();
-  const auto batch = PromptBatch::Create(tower_, rows, 4, {});
+  const auto batch =
+      PromptBatch::Create(tower_, TextsOf(names, options), 4, {});
   ASSERT_TRUE(batch.ok());
   PromptState state;
   batch->Forward(context, &state);
@@ -231,12 +348,27 @@ TEST_F(PromptBatchTest, LeavesTheCallersContextAlone) {
   EXPECT_EQ(state.context_gradient.sizes(), context.sizes());
 }
 
-TEST_F(PromptBatchTest, SharesThePrefixAcrossClasses) {
-  const auto batch =
-      PromptBatch::Create(tower_, RowsOfLengths(config_, 16, {2, 2}), 16, {});
-  ASSERT_TRUE(batch.ok());
-  // SOT and 16 context tokens once, then name, dot and EOT per class.
-  EXPECT_EQ(batch->rows(), 17 + 4 + 4 + 5);
+TEST_F(PromptBatchTest, RunsOnlyWhatTheContextReaches) {
+  struct {
+    Options options;
+    int64_t rows;
+  } const cases[] = {
+      // SOT and 16 context tokens once, then name, dot and EOT per class.
+      {{16, ClassPosition::kEnd, false}, 17 + 4 + 4 + 5},
+      // SOT and 8 once, then name, 8, dot and EOT per class.
+      {{16, ClassPosition::kMiddle, false}, 9 + 12 + 12 + 13},
+      // SOT and names are constants.
+      {{16, ClassPosition::kFront, false}, 18 + 18 + 17},
+      {{16, ClassPosition::kEnd, true}, 20 + 20 + 21},
+      {{16, ClassPosition::kFront, true}, 18 + 18 + 17}};
+  for (const auto& c : cases) {
+    const Names names = NamesOfLengths(config_, 16, {2, 2});
+    const auto batch = PromptBatch::Create(tower_, TextsOf(names, c.options),
+                                           ContextRows(names, c.options), {});
+    ASSERT_TRUE(batch.ok());
+    EXPECT_EQ(batch->rows(), c.rows)
+        << ChoiceName(c.options.position) << c.options.class_specific;
+  }
 }
 
 }  // namespace

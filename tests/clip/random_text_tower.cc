@@ -132,4 +132,15 @@ TokenRow RandomPromptRow(const weights::EncoderConfig& config,
   return row;
 }
 
+std::vector<PromptText> UnifiedPrompts(const std::vector<TokenRow>& rows,
+                                       int64_t context_tokens) {
+  std::vector<PromptText> texts;
+  for (const TokenRow& row : rows) {
+    auto text = ArrangePrompt(row, 0, {context_tokens});
+    PROMPTD_CHECK(text.ok());
+    texts.push_back(*std::move(text));
+  }
+  return texts;
+}
+
 }  // namespace promptd::clip

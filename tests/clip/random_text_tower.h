@@ -7,8 +7,9 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
-#include "clip/prompt_layout.h"
+#include "clip/prompt_text.h"
 #include "clip/text_weights.h"
 #include "common/float_tensor.h"
 #include "weights/encoder_config.h"
@@ -32,5 +33,10 @@ TextWeights RandomTextWeights(const weights::EncoderConfig& config,
 TokenRow RandomPromptRow(const weights::EncoderConfig& config,
                          int context_tokens, int name_tokens, bool merged_dot,
                          uint64_t seed);
+
+// Tokenised "<M placeholders> <name>." texts with one context for all, the
+// name at its end.
+std::vector<PromptText> UnifiedPrompts(const std::vector<TokenRow>& rows,
+                                       int64_t context_tokens);
 
 }  // namespace promptd::clip

@@ -59,6 +59,32 @@ TEST(CoOpTest, WordsBecomeTheirTokensEmbeddings) {
   }
 }
 
+TEST(CoOpTest, EveryClassStartsWithTheWordsWhenContextsAreItsOwn) {
+  const auto encoder = TinyEncoder();
+  const int tokens =
+      static_cast<int>(encoder->tokenizer().Encode("a photo")->size());
+  MethodSpec spec = {tokens, "a photo"};
+  Random random(1);
+  const at::Tensor unified =
+      *(*MakeMethod("coop", encoder, spec, {"cat", "dog"}))
+           ->InitialParameter(&random);
+  spec.class_specific = true;
+  const at::Tensor own = *(*MakeMethod("coop", encoder, spec, {"cat", "dog"}))
+                              ->InitialParameter(&random);
+  EXPECT_EQ(own.sizes(), at::IntArrayRef({2, tokens, unified.size(1)}));
+  for (int64_t c = 0; c < 2; ++c) EXPECT_TRUE(own[c].equal(unified));
+}
+
+TEST(CoOpTest, RandomContextsOfClassesDiffer) {
+  MethodSpec spec;
+  spec.class_specific = true;
+  Random random(1);
+  const at::Tensor own =
+      *(*MakeMethod("coop", TinyEncoder(), spec, {"cat", "dog"}))
+           ->InitialParameter(&random);
+  EXPECT_FALSE(own[0].equal(own[1]));
+}
+
 TEST(CoOpTest, RefusesWordsThatDoNotFitTheContext) {
   const absl::Status status = Make(2, "a photo of a").status();
   EXPECT_EQ(ErrorReason(status), "BAD_CONTEXT_TOKENS");

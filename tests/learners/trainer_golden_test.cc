@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/float_tensor.h"
 #include "gtest/gtest.h"
 #include "learners/trainer.h"
@@ -87,6 +89,68 @@ TEST_F(TrainerGoldenTest, TextFeaturesAreThoseOfTheLearnedContext) {
                               expected.values.size()),
             1e-4f);
 }
+
+struct Kind {
+  ClassPosition position;
+  bool class_specific;
+};
+
+class TrainerOptionsTest : public ::testing::TestWithParam<Kind> {};
+
+TEST_P(TrainerOptionsTest, EndsWherePyTorchDoes) {
+  const auto [position, class_specific] = GetParam();
+  const std::string name = absl::StrCat(ChoiceName(position),
+                                        class_specific ? ".csc." : ".unified.");
+  const weights::Safetensors runs = *weights::Safetensors::FromFile(
+      LearnersGoldenDir() + "/coop_options.safetensors");
+  TrainerSpec spec = GoldenSpec();
+  spec.class_position = position;
+  spec.class_specific = class_specific;
+  const auto trainer =
+      Trainer::Create(TinyEncoder(), spec, GoldenData(CoOpGoldens()));
+  ASSERT_TRUE(trainer.ok()) << trainer.status();
+
+  const auto expect_near = [&](const FloatTensor& values, const char* what,
+                               float tolerance) {
+    const FloatTensor expected = *runs.Floats(name + what);
+    ASSERT_EQ(values.shape, expected.shape) << what;
+    EXPECT_LE(LargestDifference(values.values.data(), expected.values.data(),
+                                expected.values.size()),
+              tolerance)
+        << what;
+  };
+  const FloatTensor start = *(*trainer)->Context();
+  expect_near(start, "initial_context", 1e-9f);
+  const FloatTensor losses = *runs.Floats(name + "losses");
+  for (size_t step = 0; step < losses.values.size(); ++step) {
+    while ((*trainer)->progress().step == static_cast<int64_t>(step)) {
+      ASSERT_TRUE((*trainer)->RunUnit().ok());
+    }
+    if (step == 0) {
+      EXPECT_NEAR((*trainer)->progress().loss, losses.values[0], 1e-5);
+    }
+  }
+  ASSERT_TRUE((*trainer)->done());
+  const FloatTensor end = *(*trainer)->Context();
+  expect_near(end, "context", 2e-5f);
+  expect_near(*(*trainer)->TextFeatures(), "text_features", 1e-4f);
+  EXPECT_GT(LargestDifference(end.values.data(), start.values.data(),
+                              end.values.size()),
+            0.02f);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, TrainerOptionsTest,
+                         ::testing::Values(Kind{ClassPosition::kEnd, false},
+                                           Kind{ClassPosition::kMiddle, false},
+                                           Kind{ClassPosition::kFront, false},
+                                           Kind{ClassPosition::kEnd, true},
+                                           Kind{ClassPosition::kMiddle, true},
+                                           Kind{ClassPosition::kFront, true}),
+                         [](const auto& kind) {
+                           return absl::StrCat(
+                               ChoiceName(kind.param.position),
+                               kind.param.class_specific ? "_csc" : "_unified");
+                         });
 
 }  // namespace
 }  // namespace promptd::learners

@@ -29,7 +29,7 @@ class TrainerTest : public ::testing::Test {
   void UseManyClasses() {
     data_.class_names.clear();
     for (int i = 0; i < 40; ++i) {
-      data_.class_names.push_back(absl::StrCat("a long class name ", i));
+      data_.class_names.push_back(absl::StrCat(i, " is a long class name"));
     }
   }
 

@@ -5,7 +5,9 @@ usage: make_coop_goldens.py OUT_DIR
 The context is learned as CoOp's authors do it: all 77 tokens of every class
 through open_clip's text tower, autograd, torch.optim.SGD, one rate an epoch.
 The random numbers are those that learners/random.h documents, written again
-here. Writes OUT_DIR/coop.safetensors and OUT_DIR/scores.json.
+here. Writes OUT_DIR/coop.safetensors (each step of a unified context with the
+name at its end), OUT_DIR/coop_options.safetensors (the end of a run of every
+other kind) and OUT_DIR/scores.json.
 """
 
 import json
@@ -121,17 +123,41 @@ def learning_rate(epoch):
     return SPEC["learning_rate"] / 2 * (1 + math.cos(phase))
 
 
-def train(model, tokenizer, images, labels):
+def assemble(embedded, context, name_tokens, position):
+    """PromptLearner.forward of the authors' trainers/coop.py: embedded
+    [C, L, W], context [M, W] or [C, M, W] -> prompts [C, L, W]."""
+    if context.dim() == 2:
+        context = context.expand(len(embedded), -1, -1)
+    m = context.shape[1]
+    before = {"end": m, "middle": m // 2, "front": 0}[position]
+    rows = []
+    for row, vectors, count in zip(embedded, context, name_tokens):
+        rows.append(torch.cat([row[:1], vectors[:before],
+                               row[1 + m:1 + m + count], vectors[before:],
+                               row[1 + m + count:]]))
+    return torch.stack(rows)
+
+
+def train(model, tokenizer, images, labels, position="end",
+          class_specific=False):
     m, width = SPEC["context_tokens"], model.token_embedding.weight.shape[1]
+    shape = [len(CLASSES), m, width] if class_specific else [m, width]
     random = Random(SPEC["seed"])
-    context = torch.tensor([0.02 * random.normal() for _ in range(m * width)],
-                           dtype=torch.float64).float().view(m, width)
+    context = torch.tensor(
+        [0.02 * random.normal() for _ in range(math.prod(shape))],
+        dtype=torch.float64).float().view(shape)
     out = {"initial_context": context.clone()}
     context.requires_grad_(True)
-    texts = ["X " * m + name.replace("_", " ") + "." for name in CLASSES]
-    ids = tokenizer(texts)
+    names = [name.replace("_", " ") for name in CLASSES]
+    name_tokens = [len(tokenizer.encode(name)) for name in names]
+    ids = tokenizer(["X " * m + name + "." for name in names])
     eot = ids.argmax(-1)
     embedded = model.token_embedding(ids).detach()
+
+    def text_features(context):
+        prompts = assemble(embedded, context, name_tokens, position)
+        return F.normalize(encode(model, prompts, eot), dim=-1)
+
     unit_images = F.normalize(images, dim=-1)
     optimizer = torch.optim.SGD([context], lr=1, momentum=SPEC["momentum"],
                                 weight_decay=SPEC["weight_decay"])
@@ -143,11 +169,8 @@ def train(model, tokenizer, images, labels):
         optimizer.param_groups[0]["lr"] = rates[-1]
         for first in range(0, len(labels) - size + 1, size):
             rows = order[first:first + size]
-            prompts = torch.cat([
-                embedded[:, :1], context.expand(len(CLASSES), -1, -1),
-                embedded[:, 1 + m:]], 1)
-            text = F.normalize(encode(model, prompts, eot), dim=-1)
-            logits = model.logit_scale.exp() * unit_images[rows] @ text.t()
+            logits = (model.logit_scale.exp() * unit_images[rows]
+                      @ text_features(context).t())
             loss = F.cross_entropy(logits, labels[rows])
             optimizer.zero_grad()
             loss.backward()
@@ -157,10 +180,22 @@ def train(model, tokenizer, images, labels):
     out["contexts"] = torch.stack(contexts)
     out["losses"] = torch.tensor(losses)
     out["learning_rates"] = torch.tensor(rates, dtype=torch.float64).float()
-    prompts = torch.cat([embedded[:, :1],
-                         contexts[-1].expand(len(CLASSES), -1, -1),
-                         embedded[:, 1 + m:]], 1)
-    out["text_features"] = F.normalize(encode(model, prompts, eot), dim=-1)
+    out["text_features"] = text_features(contexts[-1]).detach()
+    return out
+
+
+def train_options(model, tokenizer, images, labels):
+    """Every position and kind of context; what the last step left."""
+    out = {}
+    for class_specific in (False, True):
+        for position in ("end", "middle", "front"):
+            run = train(model, tokenizer, images, labels, position,
+                        class_specific)
+            name = f"{position}.{'csc' if class_specific else 'unified'}"
+            out[f"{name}.initial_context"] = run["initial_context"]
+            out[f"{name}.context"] = run["contexts"][-1]
+            out[f"{name}.losses"] = run["losses"]
+            out[f"{name}.text_features"] = run["text_features"]
     return out
 
 
@@ -204,13 +239,17 @@ def main(out):
     with reference.without_ftfy():
         tokenizer = reference.tokenizer(merges)
         learned = train(model, tokenizer, images, labels)
+        options = train_options(model, tokenizer, images, labels)
     learned["images"] = images
     learned["labels"] = labels.float()
     save_file({key: value.float().contiguous()
                for key, value in learned.items()}, out / "coop.safetensors",
               metadata={"spec": json.dumps(SPEC),
                         "classes": json.dumps(CLASSES)})
-    (out / "coop.safetensors").chmod(0o644)
+    save_file({key: value.contiguous() for key, value in options.items()},
+              out / "coop_options.safetensors")
+    for name in ("coop.safetensors", "coop_options.safetensors"):
+        (out / name).chmod(0o644)
     (out / "scores.json").write_text(json.dumps(scores(generator)) + "\n")
     print("loss", learned["losses"][0].item(), "->",
           learned["losses"][-1].item())
