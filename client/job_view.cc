@@ -23,6 +23,34 @@ std::string Started(const v1::TrainingJob& job, absl::Time now) {
   return job.has_start_time() ? Ago(ToTime(job.start_time()), now) : "-";
 }
 
+std::string DatasetText(const v1::TrainingSpec& spec) {
+  const char* subset =
+      spec.class_subset() == v1::CLASS_SUBSET_BASE  ? ", base classes"
+      : spec.class_subset() == v1::CLASS_SUBSET_NEW ? ", new classes"
+                                                    : "";
+  return absl::StrCat(spec.dataset(), "  ", ShortDigest(spec.dataset_digest()),
+                      subset);
+}
+
+// "16 tokens, random, name at the end"
+std::string ContextText(const v1::TrainingSpec& spec) {
+  std::string start = "random";
+  if (spec.has_initial_version()) {
+    start = absl::StrCat("from ", spec.initial_version().task(), ":",
+                         spec.initial_version().version());
+  } else if (!spec.context_init().empty()) {
+    start = absl::StrCat("from \"", spec.context_init(), "\"");
+  }
+  const char* place =
+      spec.class_position() == v1::CLASS_POSITION_MIDDLE  ? "name in the middle"
+      : spec.class_position() == v1::CLASS_POSITION_FRONT ? "name in front"
+                                                          : "name at the end";
+  return absl::StrCat(
+      spec.context_tokens(),
+      spec.class_specific() ? " tokens for each class, " : " tokens, ", start,
+      ", ", place);
+}
+
 }  // namespace
 
 absl::Time ToTime(const google::protobuf::Timestamp& timestamp) {
@@ -70,25 +98,19 @@ std::string JobTable(const std::vector<v1::TrainingJob>& jobs, absl::Time now) {
 
 std::vector<std::pair<std::string, std::string>> SpecPairs(
     const v1::TrainingSpec& spec) {
-  return {
-      {"dataset",
-       absl::StrCat(spec.dataset(), "  ", ShortDigest(spec.dataset_digest()))},
-      {"encoder",
-       absl::StrCat(spec.encoder(), "  ", ShortDigest(spec.encoder_digest()))},
-      {"method", spec.method()},
-      {"shots", absl::StrCat(spec.shots())},
-      {"context",
-       absl::StrCat(spec.context_tokens(), " tokens, ",
-                    spec.context_init().empty()
-                        ? std::string("random")
-                        : absl::StrCat("from \"", spec.context_init(), "\""))},
-      {"epochs", absl::StrCat(spec.epochs(), ", batch ", spec.batch_size(),
-                              ", warm-up ", spec.warmup_epochs())},
-      {"optimizer",
-       absl::StrFormat("sgd, lr %.6g, momentum %.3g, weight decay %.3g",
-                       spec.learning_rate(), spec.momentum(),
-                       spec.weight_decay())},
-      {"seed", absl::StrCat(spec.seed())}};
+  return {{"dataset", DatasetText(spec)},
+          {"encoder", absl::StrCat(spec.encoder(), "  ",
+                                   ShortDigest(spec.encoder_digest()))},
+          {"method", spec.method()},
+          {"shots", absl::StrCat(spec.shots())},
+          {"context", ContextText(spec)},
+          {"epochs", absl::StrCat(spec.epochs(), ", batch ", spec.batch_size(),
+                                  ", warm-up ", spec.warmup_epochs())},
+          {"optimizer",
+           absl::StrFormat("sgd, lr %.6g, momentum %.3g, weight decay %.3g",
+                           spec.learning_rate(), spec.momentum(),
+                           spec.weight_decay())},
+          {"seed", absl::StrCat(spec.seed())}};
 }
 
 std::string JobText(const v1::TrainingJob& job, absl::Time now) {

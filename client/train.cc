@@ -16,6 +16,7 @@
 #include "common/error.h"
 #include "common/id.h"
 #include "common/status_macros.h"
+#include "common/training_options.h"
 
 namespace promptd::client {
 namespace {
@@ -64,6 +65,22 @@ std::string ProgressDetail(const v1::JobProgress& progress) {
   return out;
 }
 
+// The API's enumerator of a choice's name; "unspecified" for an empty one.
+template <typename Choice, typename ApiEnum>
+ApiEnum ToApi(const std::string& name) {
+  const std::optional<Choice> choice = ChoiceFromName<Choice>(name);
+  return static_cast<ApiEnum>(choice ? static_cast<int>(*choice) + 1 : 0);
+}
+
+void SetVersionRef(const TaskSelector& selector, v1::VersionRef* out) {
+  out->set_task(selector.task);
+  if (selector.version > 0) {
+    out->set_version(selector.version);
+  } else {
+    out->set_alias(selector.alias);
+  }
+}
+
 }  // namespace
 
 v1::TrainingSpec SpecOf(const TrainOptions& options) {
@@ -75,6 +92,14 @@ v1::TrainingSpec SpecOf(const TrainOptions& options) {
   spec.set_context_init(options.init);
   if (options.shots) spec.set_shots(*options.shots);
   if (options.context_tokens) spec.set_context_tokens(*options.context_tokens);
+  spec.set_class_position(
+      ToApi<ClassPosition, v1::ClassPosition>(options.class_position));
+  spec.set_class_specific(options.class_specific);
+  spec.set_class_subset(
+      ToApi<ClassSubset, v1::ClassSubset>(options.class_subset));
+  if (options.initial_version) {
+    SetVersionRef(*options.initial_version, spec.mutable_initial_version());
+  }
   if (options.epochs) spec.set_epochs(*options.epochs);
   if (options.batch_size) spec.set_batch_size(*options.batch_size);
   if (options.learning_rate) spec.set_learning_rate(*options.learning_rate);

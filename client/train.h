@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "client/interrupt.h"
+#include "client/selector.h"
 #include "client/session.h"
 
 namespace promptd::client {
@@ -22,6 +23,10 @@ struct TrainOptions {
   std::string init;
   std::optional<int> shots;
   std::optional<int> context_tokens;
+  std::string class_position;  // "end", "middle", "front"; empty: end
+  bool class_specific = false;
+  std::string class_subset;  // "all", "base", "new"; empty: all
+  std::optional<TaskSelector> initial_version;
   std::optional<int> epochs;
   std::optional<int> batch_size;
   std::optional<double> learning_rate;
@@ -30,7 +35,8 @@ struct TrainOptions {
   std::string request_id;  // empty: a fresh one
 };
 
-// The specification that `options` ask for; `dataset` is already a name.
+// The specification that `options` ask for; `dataset` is already a name. The
+// choices must be among ChoiceNames (common/training_options.h).
 v1::TrainingSpec SpecOf(const TrainOptions& options);
 
 // Pushes `dataset` when it is a folder, then creates the job.

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "client/job_view.h"
 #include "client/proto_json.h"
 #include "client/text.h"
@@ -15,6 +16,7 @@ namespace {
 
 struct TrainFlags {
   TrainOptions job;
+  std::string from;
   bool wait = false;
 };
 
@@ -40,8 +42,25 @@ void PrintFinished(Session& session, const v1::TrainingJob& job) {
       "\n         promptctl alias set ", task, " production ", job.version()));
 }
 
+// A word of several tokens takes several vectors: say so when M follows.
+void SayHowWordsBecameTokens(Session& session, const TrainOptions& asked,
+                             const v1::TrainingJob& job) {
+  const std::vector<std::string> words =
+      absl::StrSplit(asked.init, absl::ByAnyChar(" _"), absl::SkipEmpty());
+  const int tokens = job.spec().context_tokens();
+  if (words.empty() || static_cast<int>(words.size()) == tokens) return;
+  session.console.Note(absl::StrCat("note     the ", words.size(),
+                                    " words of --init are ", tokens,
+                                    " tokens: M is ", tokens));
+}
+
 absl::Status Train(Session& session, const TrainFlags& flags) {
-  ASSIGN_OR_RETURN(v1::TrainingJob job, SubmitJob(session, flags.job));
+  TrainOptions options = flags.job;
+  if (!flags.from.empty()) {
+    ASSIGN_OR_RETURN(options.initial_version, ParseTaskSelector(flags.from));
+  }
+  ASSIGN_OR_RETURN(v1::TrainingJob job, SubmitJob(session, options));
+  SayHowWordsBecameTokens(session, options, job);
   if (!flags.wait) {
     PrintSubmitted(session, job);
     return absl::OkStatus();
@@ -63,6 +82,18 @@ void AddHyperParameters(CLI::App* train, TrainOptions* job) {
   train->add_option("--init", job->init,
                     "Start the context from words, e.g. \"a photo of a\"; "
                     "random by default");
+  train
+      ->add_option("--class-position", job->class_position,
+                   "Class name at the end of the context, in the middle or in "
+                   "front (default end)")
+      ->check(CLI::IsMember({"end", "middle", "front"}));
+  train->add_flag("--csc,--class-specific", job->class_specific,
+                  "Every class learns a context of its own");
+  train
+      ->add_option("--classes", job->class_subset,
+                   "all, base (the first half) or new (the rest) (default "
+                   "all)")
+      ->check(CLI::IsMember({"all", "base", "new"}));
   train->add_option("--epochs", job->epochs,
                     "Passes over the shots (default 50, 100 or 200 by shots)");
   train->add_option("--batch-size", job->batch_size,
@@ -95,12 +126,16 @@ void AddTrainVerb(CLI::App& app, Action* chosen) {
   train->add_option("--task,-t", flags->job.task,
                     "Task that gets the new version (the dataset's name)");
   AddHyperParameters(train, &flags->job);
+  train->add_option("--from", flags->from,
+                    "Start from the context of TASK, TASK@ALIAS or "
+                    "TASK:VERSION");
   train->add_flag("--wait,-w", flags->wait,
                   "Follow the job and print its result");
   train->add_option("--request-id", flags->job.request_id,
                     "Repeating a call with the same id makes one job only");
   train->footer(
       "Examples:\n  promptctl train ./pets --shots 16 --wait\n"
+      "  promptctl train pets --csc --class-position middle -M 4 --wait\n"
       "  promptctl train pets --task pets --init \"a photo of a\" --seed 2\n"
       "  promptctl train pets --template \"a photo of a {}.\" -o json");
   train->callback([chosen, flags] {

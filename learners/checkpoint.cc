@@ -76,6 +76,7 @@ std::string TrainingIdentity(const TrainerSpec& spec,
     add(ChoiceName(spec.class_position));
     add(spec.class_specific ? "class-specific" : "unified");
   }
+  if (!data.initial_context_digest.empty()) add(data.initial_context_digest);
   for (const double value : {spec.learning_rate, spec.momentum,
                              spec.weight_decay, spec.warmup_learning_rate}) {
     add(Exact(value));

@@ -8,6 +8,7 @@
 #include <ATen/ops/stack.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "clip/encoder.h"
 #include "clip/host_floats.h"
 #include "clip/torch_status.h"
@@ -88,6 +89,21 @@ absl::Status CheckData(const TrainingData& data, int embed_dim) {
                                 "] and N labels below ", classes));
 }
 
+// Puts `context`, if there is one, in the place of the method's own start.
+absl::Status StartFrom(const FloatTensor& context, at::Tensor* parameter) {
+  if (context.shape.empty()) return absl::OkStatus();
+  if (context.shape != parameter->sizes().vec()) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, "BAD_INITIAL_CONTEXT",
+        absl::StrCat("the context to start from is [",
+                     absl::StrJoin(context.shape, ", "),
+                     "], this job learns one of [",
+                     absl::StrJoin(parameter->sizes().vec(), ", "), "]"));
+  }
+  *parameter = ToTensor(context, *parameter);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 Trainer::Trainer(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -110,6 +126,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
         Random random(static_cast<uint64_t>(spec.seed));
         ASSIGN_OR_RETURN(state->parameter,
                          state->method->InitialParameter(&random));
+        RETURN_IF_ERROR(StartFrom(data.initial_context, &state->parameter));
         state->momentum = state->parameter.new_zeros(state->parameter.sizes());
         state->identity = TrainingIdentity(spec, encoder->digest(), data);
         state->encoder = std::move(encoder);

@@ -42,6 +42,10 @@ struct TrainingData {
   FloatTensor features;                  // [N, E], of any length
   std::vector<int> labels;               // [N], 0 .. C-1
   std::string features_digest;           // names the features in checkpoints
+  // The parameter to start from instead of the method's own; its shape is
+  // empty for none.
+  FloatTensor initial_context;
+  std::string initial_context_digest;
 };
 
 struct TrainerProgress {
@@ -63,7 +67,7 @@ struct TrainerProgress {
 class Trainer {
  public:
   // INVALID_ARGUMENT: UNKNOWN_METHOD, BAD_TRAINING_DATA, BAD_TRAINER_SPEC,
-  // the method's own; the codes of clip/torch_status.h.
+  // BAD_INITIAL_CONTEXT, the method's own; the codes of clip/torch_status.h.
   static absl::StatusOr<std::unique_ptr<Trainer>> Create(
       std::shared_ptr<const clip::Encoder> encoder, const TrainerSpec& spec,
       TrainingData data);

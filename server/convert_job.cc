@@ -1,6 +1,7 @@
 #include "server/convert_job.h"
 
 #include "common/status_macros.h"
+#include "server/choices.h"
 #include "server/convert_time.h"
 #include "server/progress_json.h"
 
@@ -25,6 +26,14 @@ void ToProto(const worker::TrainingSpec& spec, v1::TrainingSpec* out) {
   for (const std::string& text : spec.templates) out->add_templates(text);
   out->set_dataset_digest(spec.dataset_digest);
   out->set_encoder_digest(spec.encoder_digest);
+  out->set_class_position(ToApi<v1::ClassPosition>(spec.class_position));
+  out->set_class_specific(spec.class_specific);
+  out->set_class_subset(ToApi<v1::ClassSubset>(spec.class_subset));
+  if (spec.initial_version > 0) {
+    out->mutable_initial_version()->set_task(spec.initial_task);
+    out->mutable_initial_version()->set_version(spec.initial_version);
+  }
+  out->set_initial_context_digest(spec.initial_context_digest);
 }
 
 void ToProto(const worker::Evaluation& evaluation, v1::Evaluation* out) {

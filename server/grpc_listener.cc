@@ -23,11 +23,13 @@ constexpr size_t kQuotaBytes = size_t{256} << 20;
 // Of the few services that gRPC itself runs on threads (reflection).
 constexpr int kQuotaThreads = 32;
 constexpr int kMinute = 60'000;  // ms
+// An exported context may be larger than anything that comes in.
+constexpr int kMaxReplyBytes = 64 << 20;
 
 void SetLimits(const Limits& limits, bool loopback,
                grpc::ServerBuilder* builder) {
   builder->SetMaxReceiveMessageSize(static_cast<int>(limits.max_message_bytes));
-  builder->SetMaxSendMessageSize(static_cast<int>(limits.max_message_bytes));
+  builder->SetMaxSendMessageSize(kMaxReplyBytes);
   grpc::ResourceQuota quota("promptd");
   quota.Resize(kQuotaBytes).SetMaxThreads(kQuotaThreads);
   builder->SetResourceQuota(quota);

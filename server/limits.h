@@ -18,6 +18,7 @@ struct Limits {
   int max_classes = 4096;
   int64_t max_dataset_images = 1'000'000;
   int max_context_tokens = 64;
+  int64_t max_context_bytes = 48 << 20;  // of a class-specific context
   int max_unfinished_jobs = 1000;
 
   int max_label_bytes = 256;  // a class name or label, and a template

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <utility>
@@ -9,14 +10,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/error.h"
+#include "common/status_macros.h"
+#include "datasets/class_subset.h"
 #include "registry/prompt_registry.h"
+#include "server/choices.h"
 #include "server/context_check.h"
+#include "server/context_resolver.h"
 #include "server/templates.h"
 
 namespace promptd::server {
 namespace {
 
-constexpr int kDefaultContextTokens = 16;
 constexpr double kPaperLearningRate = 0.002;
 constexpr double kPaperLogitScale = 100;
 
@@ -38,13 +42,13 @@ class Resolver {
     }
     if (dataset_) Shots();
     if (encoder_) {
-      const absl::Status context = Context();
-      if (!context.ok()) return context;
+      RETURN_IF_ERROR(ResolveContext(backend_, tenant_, asked_, *encoder_,
+                                     class_names_, &spec_, &violations_));
     }
     if (violations_.empty()) {
       if (!encoder.ok()) return encoder;
       if (!dataset.ok()) return dataset;
-      return ResolvedSpec{std::move(spec_), dataset_->class_names};
+      return ResolvedSpec{std::move(spec_), std::move(class_names_)};
     }
     if (!encoder.ok()) Violate("encoder", std::string(encoder.message()));
     if (!dataset.ok()) Violate("dataset", std::string(dataset.message()));
@@ -169,7 +173,22 @@ class Resolver {
     if (!dataset.ok()) return dataset.status();
     dataset_ = *std::move(dataset);
     spec_.dataset_digest = dataset_->digest;
+    Classes();
     return absl::OkStatus();
+  }
+
+  // The dataset's classes that take part.
+  void Classes() {
+    ResolveChoice(asked_.class_subset(), "class_subset", &spec_.class_subset,
+                  &violations_);
+    const auto& names = dataset_->class_names;
+    classes_ =
+        datasets::RangeOf(spec_.class_subset, static_cast<int>(names.size()));
+    if (classes_.count == 0) {
+      Violate("class_subset", "is empty: the dataset has one class only");
+    }
+    class_names_.assign(names.begin() + classes_.first,
+                        names.begin() + classes_.first + classes_.count);
   }
 
   void Shots() {
@@ -179,7 +198,8 @@ class Resolver {
       if (split.split == "train") {
         train = split.images_per_class;
       } else {
-        scored += split.images;
+        const auto first = split.images_per_class.begin() + classes_.first;
+        scored += std::accumulate(first, first + classes_.count, int64_t{0});
       }
     }
     if (scored == 0) {
@@ -189,7 +209,7 @@ class Resolver {
     }
     std::vector<std::string> few;
     int64_t most = spec_.shots;
-    for (size_t i = 0; i < train.size(); ++i) {
+    for (int i = classes_.first; i < classes_.first + classes_.count; ++i) {
       if (train[i] >= spec_.shots) continue;
       most = std::min(most, train[i]);
       few.push_back(
@@ -200,27 +220,11 @@ class Resolver {
     Violate("shots",
             absl::StrCat(
                 spec_.shots, " training images per class were asked for, but ",
-                few.size(), " of ", train.size(),
+                few.size(), " of ", classes_.count,
                 few.size() == 1 ? " classes has" : " classes have",
                 " fewer: ", list, ". Add images",
                 most > 0 ? absl::StrCat(" or ask for at most ", most, " shots")
                          : " to the empty ones or leave them out"));
-  }
-
-  absl::Status Context() {
-    const bool given = asked_.has_context_tokens();
-    const int asked_tokens =
-        Whole("context_tokens", given, asked_.context_tokens(),
-              kDefaultContextTokens, 1, backend_.limits.max_context_tokens);
-    ContextRequest request;
-    request.tokens = given ? asked_tokens : 0;
-    request.init = asked_.context_init();
-    if (dataset_) request.class_names = dataset_->class_names;
-    spec_.context_init = request.init;
-    auto tokens = CheckContext(backend_, *encoder_, request, &violations_);
-    if (!tokens.ok()) return tokens.status();
-    spec_.context_tokens = *tokens;
-    return absl::OkStatus();
   }
 
   const Backend& backend_;
@@ -229,6 +233,8 @@ class Resolver {
   worker::TrainingSpec spec_;
   std::optional<worker::EncoderDescription> encoder_;
   std::optional<registry::Dataset> dataset_;
+  datasets::ClassRange classes_;
+  std::vector<std::string> class_names_;  // of those
   std::vector<FieldViolation> violations_;
 };
 

@@ -15,7 +15,7 @@ namespace promptd::server {
 
 struct ResolvedSpec {
   worker::TrainingSpec spec;
-  std::vector<std::string> class_names;  // of the dataset, in label order
+  std::vector<std::string> class_names;  // that take part, in label order
 };
 
 // Defaults: promptd/v1/training.proto. INVALID_ARGUMENT (INVALID_SPEC) with

@@ -44,7 +44,7 @@ enum class Directive { kContinue, kPause, kCancel };
 
 // What a finished job hands over; blobs are already stored.
 struct FinishedPrompt {
-  std::string context_digest;   // safetensors "ctx" [M, W]
+  std::string context_digest;   // safetensors "ctx" [M, W] or [C, M, W]
   std::string features_digest;  // safetensors "text_features" [C, E]
   std::vector<std::string> class_names;
   Evaluation evaluation;

@@ -29,6 +29,8 @@ learners::TrainerSpec ToTrainerSpec(const TrainingSpec& spec) {
   trainer.method = spec.method;
   trainer.context_tokens = spec.context_tokens;
   trainer.context_init = spec.context_init;
+  trainer.class_position = spec.class_position;
+  trainer.class_specific = spec.class_specific;
   trainer.epochs = spec.epochs;
   trainer.batch_size = spec.batch_size;
   trainer.learning_rate = spec.learning_rate;
@@ -67,6 +69,8 @@ absl::Status TrainingRun::Prepare() {
   ASSIGN_OR_RETURN(encoder_, environment_.encoders->Find(spec.encoder_digest));
   ASSIGN_OR_RETURN(manifest_,
                    environment_.control->GetManifest(spec.dataset_digest));
+  classes_ = datasets::RangeOf(spec.class_subset,
+                               static_cast<int>(manifest_.class_names.size()));
   ASSIGN_OR_RETURN(const datasets::FewShotSplit picks,
                    datasets::SampleFewShot(manifest_, spec.shots, spec.seed));
   ASSIGN_OR_RETURN(train_, Features(picks.train, 0, kTrainFeaturesDone));
@@ -74,7 +78,8 @@ absl::Status TrainingRun::Prepare() {
   const auto items_of = [this](datasets::Split split) {
     std::vector<int> items;
     for (size_t i = 0; i < manifest_.items.size(); ++i) {
-      if (manifest_.items[i].split == split) {
+      if (manifest_.items[i].split == split &&
+          classes_.Contains(manifest_.items[i].class_index)) {
         items.push_back(static_cast<int>(i));
       }
     }
@@ -98,8 +103,18 @@ absl::Status TrainingRun::Prepare() {
   return absl::OkStatus();
 }
 
+std::vector<std::string> TrainingRun::ClassNames() const {
+  const auto first = manifest_.class_names.begin() + classes_.first;
+  return {first, first + classes_.count};
+}
+
 absl::StatusOr<TrainingRun::LabelledFeatures> TrainingRun::Features(
-    const std::vector<int>& items, double from, double to) {
+    std::vector<int> items, double from, double to) {
+  // Sampling comes before the choice of classes, as in the reference: base
+  // classes have the same images as in a job on all.
+  std::erase_if(items, [this](int item) {
+    return !classes_.Contains(manifest_.items[item].class_index);
+  });
   TrainingFeatures::Environment environment;
   environment.control = environment_.control;
   environment.loop = environment_.loop;
@@ -120,14 +135,27 @@ absl::StatusOr<TrainingRun::LabelledFeatures> TrainingRun::Features(
   labelled.features = std::move(stored.features);
   labelled.digest = std::move(stored.digest);
   for (const int item : items) {
-    labelled.labels.push_back(manifest_.items[item].class_index);
+    labelled.labels.push_back(manifest_.items[item].class_index -
+                              classes_.first);
   }
   return labelled;
 }
 
+absl::Status TrainingRun::LoadInitialContext(FloatTensor* context) const {
+  const std::string& digest = job_.spec.initial_context_digest;
+  if (digest.empty()) return absl::OkStatus();
+  const absl::StatusOr<std::string> bytes =
+      environment_.control->GetBlob(digest);
+  if (!bytes.ok()) return Annotate(bytes.status(), "initial context");
+  ASSIGN_OR_RETURN(*context, ParseTensor(*bytes, "ctx"));
+  return absl::OkStatus();
+}
+
 absl::Status TrainingRun::LoadTrainer() {
   learners::TrainingData data;
-  data.class_names = manifest_.class_names;
+  data.class_names = ClassNames();
+  RETURN_IF_ERROR(LoadInitialContext(&data.initial_context));
+  data.initial_context_digest = job_.spec.initial_context_digest;
   data.features = train_.features;
   data.labels = train_.labels;
   data.features_digest = train_.digest;
@@ -203,14 +231,14 @@ absl::StatusOr<int64_t> TrainingRun::Publish() {
     return absl::OkStatus();
   }));
   FinishedPrompt prompt;
-  prompt.class_names = manifest_.class_names;
+  prompt.class_names = ClassNames();
   PromptEvaluation evaluation(environment_.loop, encoder_.get(),
                               environment_.check);
   ASSIGN_OR_RETURN(
       prompt.evaluation,
       evaluation.Run(std::string(datasets::SplitName(scored_split_)),
-                     manifest_.class_names, job_.spec.templates,
-                     scored_.features, scored_.labels, text_features));
+                     prompt.class_names, job_.spec.templates, scored_.features,
+                     scored_.labels, text_features));
 
   ASSIGN_OR_RETURN(const std::string context_bytes,
                    SerializeTensor("ctx", context));

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/float_tensor.h"
+#include "datasets/class_subset.h"
 #include "datasets/manifest.h"
 #include "worker/control.h"
 #include "worker/device_loop.h"
@@ -58,17 +59,22 @@ class TrainingRun {
   absl::Status Checkpoint();
   absl::StatusOr<int64_t> Publish();
 
-  // Features of manifest items; progress moves from `from` to `to`.
-  absl::StatusOr<LabelledFeatures> Features(const std::vector<int>& items,
-                                            double from, double to);
+  // Names of the classes that take part; their labels begin at 0.
+  std::vector<std::string> ClassNames() const;
+  absl::Status LoadInitialContext(FloatTensor* context) const;
+  // Features of those of the manifest's items whose classes take part;
+  // progress moves from `from` to `to`.
+  absl::StatusOr<LabelledFeatures> Features(std::vector<int> items, double from,
+                                            double to);
   absl::Status Report(Progress progress, bool force);
 
   const Environment environment_;
   const LeasedJob job_;
   std::shared_ptr<const clip::Encoder> encoder_;
   datasets::Manifest manifest_;
-  LabelledFeatures train_;   // the few-shot picks
-  LabelledFeatures scored_;  // the split that is scored
+  datasets::ClassRange classes_;  // that take part
+  LabelledFeatures train_;        // the few-shot picks
+  LabelledFeatures scored_;       // the split that is scored
   datasets::Split scored_split_ = datasets::Split::kTest;
   std::unique_ptr<learners::Trainer> trainer_;
   int64_t counted_steps_ = 0;

@@ -55,9 +55,31 @@ TEST_F(ApiTest, StatusFitsOnOneScreen) {
 }
 
 TEST_F(ApiTest, TrainSendsOnlyWhatWasSaid) {
-  ASSERT_EQ(Cli({"train", "pets", "--shots", "4", "-M", "8", "--init",
-                 "a photo of a", "--lr", "0.01", "--seed", "7", "--template",
-                 "a {}.", "--template", "the {}", "--request-id", "r1"}),
+  ASSERT_EQ(Cli({"train",
+                 "pets",
+                 "--shots",
+                 "4",
+                 "-M",
+                 "8",
+                 "--init",
+                 "a photo of a",
+                 "--lr",
+                 "0.01",
+                 "--seed",
+                 "7",
+                 "--template",
+                 "a {}.",
+                 "--template",
+                 "the {}",
+                 "--request-id",
+                 "r1",
+                 "--class-position",
+                 "middle",
+                 "--csc",
+                 "--classes",
+                 "base",
+                 "--from",
+                 "pets:3"}),
             0)
       << err_;
   const v1::CreateTrainingJobRequest& request = state().created.at(0);
@@ -69,6 +91,10 @@ TEST_F(ApiTest, TrainSendsOnlyWhatWasSaid) {
   EXPECT_EQ(request.spec().learning_rate(), 0.01);
   EXPECT_EQ(request.spec().seed(), 7);
   EXPECT_THAT(request.spec().templates(), ElementsAre("a {}.", "the {}"));
+  EXPECT_EQ(request.spec().class_position(), v1::CLASS_POSITION_MIDDLE);
+  EXPECT_TRUE(request.spec().class_specific());
+  EXPECT_EQ(request.spec().class_subset(), v1::CLASS_SUBSET_BASE);
+  EXPECT_EQ(request.spec().initial_version().version(), 3);
   EXPECT_FALSE(request.spec().has_epochs());
   EXPECT_FALSE(request.spec().has_batch_size());
   ASSERT_EQ(Cli({"train", "pets"}), 0);

@@ -72,6 +72,52 @@ TEST_F(JobTest, EqualSpecsGiveEqualBytesAndOtherSeedsOthers) {
   EXPECT_NE(ContextOf(control_.Enqueue(spec)), first);
 }
 
+TEST_F(JobTest, EveryClassGetsAContextOfItsOwnWhenAskedTo) {
+  const auto worker = StartWorker();
+  ASSERT_NE(worker, nullptr);
+  TrainingSpec spec = AddDataset(*worker);
+  spec.class_specific = true;
+  spec.class_position = ClassPosition::kMiddle;
+  const std::string digest = ContextOf(control_.Enqueue(spec));
+  const auto context = ParseTensor(*control_.GetBlob(digest), "ctx");
+  ASSERT_TRUE(context.ok()) << context.status();
+  EXPECT_EQ(context->shape,
+            (std::vector<int64_t>{2, 3, worker->Encoders()[0].text_width}));
+}
+
+TEST_F(JobTest, ASubsetOfTheClassesIsLabelledFromZero) {
+  const auto worker = StartWorker();
+  ASSERT_NE(worker, nullptr);
+  TrainingSpec spec = AddDataset(*worker);
+  for (const auto& [subset, name] : {std::pair{ClassSubset::kBase, "photo"},
+                                     std::pair{ClassSubset::kNew, "drawing"}}) {
+    spec.class_subset = subset;
+    const int64_t job = control_.Enqueue(spec);
+    ASSERT_EQ(control_.WaitForEnd(job), "published");
+    const FinishedPrompt prompt = *control_.published(job);
+    EXPECT_EQ(prompt.class_names, std::vector<std::string>{name});
+    // One class: every image is its.
+    EXPECT_EQ(prompt.evaluation.images, 2);
+    EXPECT_EQ(prompt.evaluation.accuracy, 1);
+  }
+}
+
+TEST_F(JobTest, StartsFromAnotherVersionsContext) {
+  const auto worker = StartWorker();
+  ASSERT_NE(worker, nullptr);
+  TrainingSpec spec = AddDataset(*worker);
+  const std::string first = ContextOf(control_.Enqueue(spec));
+  // At a learning rate of zero what comes out is what went in.
+  spec.learning_rate = 0;
+  spec.warmup_learning_rate = 0;
+  spec.initial_context_digest = first;
+  EXPECT_EQ(ContextOf(control_.Enqueue(spec)), first);
+  spec.context_tokens = 4;
+  const int64_t job = control_.Enqueue(spec);
+  EXPECT_THAT(control_.WaitForEnd(job),
+              StartsWith("failed: BAD_INITIAL_CONTEXT"));
+}
+
 TEST_F(JobTest, AStoppedWorkerLeavesACheckpointThatEndsInTheSameBytes) {
   std::string whole;
   TrainingSpec spec;

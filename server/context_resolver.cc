@@ -1,0 +1,175 @@
+#include "server/context_resolver.h"
+
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "registry/prompt_registry.h"
+#include "server/choices.h"
+#include "server/context_check.h"
+#include "server/grpc_status.h"
+#include "server/version_selector.h"
+
+namespace promptd::server {
+namespace {
+
+class ContextResolver {
+ public:
+  ContextResolver(const Backend& backend, const std::string& tenant,
+                  const v1::TrainingSpec& asked,
+                  const worker::EncoderDescription& encoder,
+                  const std::vector<std::string>& class_names,
+                  worker::TrainingSpec* spec,
+                  std::vector<FieldViolation>* violations)
+      : backend_(backend),
+        tenant_(tenant),
+        asked_(asked),
+        encoder_(encoder),
+        class_names_(class_names),
+        spec_(*spec),
+        violations_(*violations) {}
+
+  absl::Status Run() {
+    spec_.class_specific = asked_.class_specific();
+    spec_.context_init = asked_.context_init();
+    RETURN_IF_ERROR(InitialVersion());
+    Place();
+    RETURN_IF_ERROR(Tokens());
+    Size();
+    return absl::OkStatus();
+  }
+
+ private:
+  void Violate(const std::string& field, const std::string& description) {
+    violations_.push_back({absl::StrCat("spec.", field), description});
+  }
+
+  // The version to start from, if its context can be that start.
+  absl::Status InitialVersion() {
+    if (!asked_.has_initial_version()) return absl::OkStatus();
+    const auto version = SelectVersion(backend_.registry->prompts(), tenant_,
+                                       asked_.initial_version());
+    if (absl::IsNotFound(version.status())) {
+      Violate("initial_version", PublicMessage(version.status()));
+      return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(version.status());
+    ASSIGN_OR_RETURN(worker::TrainingSpec start,
+                     worker::TrainingSpecFromJson(version->spec_json));
+    const std::string name = absl::StrCat(version->task, ":", version->version);
+    const std::string problem = WhyNot(*version, start, name);
+    if (!problem.empty()) {
+      Violate("initial_version", problem);
+      return absl::OkStatus();
+    }
+    spec_.initial_task = version->task;
+    spec_.initial_version = version->version;
+    spec_.initial_context_digest = version->context_digest;
+    start_ = std::move(start);
+    return absl::OkStatus();
+  }
+
+  // Empty when the version's context fits this job.
+  std::string WhyNot(const registry::PromptVersion& version,
+                     const worker::TrainingSpec& start,
+                     const std::string& name) const {
+    if (!asked_.context_init().empty()) {
+      return "and context_init are two starts for one context: give one";
+    }
+    if (version.encoder_digest != encoder_.digest) {
+      return absl::StrCat("is ", name,
+                          ", which was learned on another encoder "
+                          "than \"",
+                          encoder_.name, "\"");
+    }
+    if (start.class_specific != asked_.class_specific()) {
+      return start.class_specific
+                 ? absl::StrCat("is ", name,
+                                ", whose context is class-specific"
+                                ": set class_specific")
+                 : absl::StrCat("is ", name,
+                                ", whose context is shared by all "
+                                "classes: leave class_specific unset");
+    }
+    if (start.class_specific && !class_names_.empty() &&
+        version.class_names != class_names_) {
+      return absl::StrCat("is ", name, ", whose context belongs to its own ",
+                          version.class_names.size(),
+                          " classes in their order; this dataset's differ");
+    }
+    if (asked_.has_context_tokens() &&
+        asked_.context_tokens() != start.context_tokens) {
+      return absl::StrCat("is ", name, ", whose context has ",
+                          start.context_tokens,
+                          " tokens: leave context_tokens unset");
+    }
+    return "";
+  }
+
+  void Place() {
+    spec_.class_position =
+        start_ ? start_->class_position : ClassPosition::kEnd;
+    ResolveChoice(asked_.class_position(), "class_position",
+                  &spec_.class_position, &violations_);
+  }
+
+  absl::Status Tokens() {
+    const int most = backend_.limits.max_context_tokens;
+    ContextRequest request;
+    request.init = asked_.context_init();
+    request.class_names = class_names_;
+    if (start_) {
+      request.tokens = start_->context_tokens;
+    } else if (asked_.has_context_tokens()) {
+      if (asked_.context_tokens() < 1 || asked_.context_tokens() > most) {
+        Violate("context_tokens", absl::StrCat("is ", asked_.context_tokens(),
+                                               ", must be 1 to ", most));
+      } else {
+        request.tokens = asked_.context_tokens();
+      }
+    }
+    ASSIGN_OR_RETURN(spec_.context_tokens,
+                     CheckContext(backend_, encoder_, request, &violations_));
+    return absl::OkStatus();
+  }
+
+  void Size() {
+    if (!spec_.class_specific) return;
+    const int64_t bytes = static_cast<int64_t>(class_names_.size()) *
+                          spec_.context_tokens * encoder_.text_width *
+                          static_cast<int64_t>(sizeof(float));
+    const int64_t most = backend_.limits.max_context_bytes;
+    if (bytes <= most) return;
+    Violate(
+        "class_specific",
+        absl::StrCat("makes a context of ", class_names_.size(), " x ",
+                     spec_.context_tokens, " x ", encoder_.text_width,
+                     " numbers, ", bytes >> 20, " MiB; at most ", most >> 20,
+                     " MiB are taken: use fewer "
+                     "context_tokens or classes"));
+  }
+
+  const Backend& backend_;
+  const std::string& tenant_;
+  const v1::TrainingSpec& asked_;
+  const worker::EncoderDescription& encoder_;
+  const std::vector<std::string>& class_names_;
+  worker::TrainingSpec& spec_;
+  std::vector<FieldViolation>& violations_;
+  std::optional<worker::TrainingSpec> start_;  // of the initial version
+};
+
+}  // namespace
+
+absl::Status ResolveContext(const Backend& backend, const std::string& tenant,
+                            const v1::TrainingSpec& asked,
+                            const worker::EncoderDescription& encoder,
+                            const std::vector<std::string>& class_names,
+                            worker::TrainingSpec* spec,
+                            std::vector<FieldViolation>* violations) {
+  return ContextResolver(backend, tenant, asked, encoder, class_names, spec,
+                         violations)
+      .Run();
+}
+
+}  // namespace promptd::server
