@@ -46,12 +46,14 @@ void AddVerbs(CLI::App& app, Action* chosen) {
   AddDemoVerb(app, chosen);
   AddStatusVerb(app, chosen);
   AddTrainVerb(app, chosen);
+  AddEvalVerb(app, chosen);
   AddClassifyVerb(app, chosen);
   AddEmbedVerbs(app, chosen);
   AddDatasetVerbs(app, chosen);
   AddJobVerbs(app, chosen);
   AddTaskVerbs(app, chosen);
   AddVersionVerbs(app, chosen);
+  AddEvaluationVerbs(app, chosen);
   AddAliasVerbs(app, chosen);
   AddEncoderVerbs(app, chosen);
 }

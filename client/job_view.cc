@@ -10,10 +10,21 @@
 namespace promptd::client {
 namespace {
 
+bool IsEvaluation(const v1::TrainingJob& job) {
+  return job.kind() == v1::JOB_KIND_EVALUATE;
+}
+
+// What a finished job is about: "pets:3", or "pets:3 on sketches".
+std::string Subject(const v1::TrainingJob& job) {
+  return absl::StrCat(
+      TaskOf(job), ":", job.version(),
+      IsEvaluation(job) ? absl::StrCat(" on ", job.evaluation_spec().dataset())
+                        : "");
+}
+
 std::string Note(const v1::TrainingJob& job) {
   if (job.state() == v1::JOB_STATE_SUCCEEDED) {
-    return absl::StrCat(job.spec().task(), ":", job.version(), "  ",
-                        ResultText(job.result()));
+    return absl::StrCat(Subject(job), "  ", ResultText(job.result()));
   }
   if (job.state() == v1::JOB_STATE_FAILED) return job.error_message();
   return job.cancel_requested() && !job.done() ? "cancel requested" : "";
@@ -23,7 +34,9 @@ std::string Started(const v1::TrainingJob& job, absl::Time now) {
   return job.has_start_time() ? Ago(ToTime(job.start_time()), now) : "-";
 }
 
-std::string DatasetText(const v1::TrainingSpec& spec) {
+// Of a training's or an evaluation's specification.
+template <typename Spec>
+std::string DatasetText(const Spec& spec) {
   const char* subset =
       spec.class_subset() == v1::CLASS_SUBSET_BASE  ? ", base classes"
       : spec.class_subset() == v1::CLASS_SUBSET_NEW ? ", new classes"
@@ -51,6 +64,16 @@ std::string ContextText(const v1::TrainingSpec& spec) {
       ", ", place);
 }
 
+std::vector<std::pair<std::string, std::string>> EvaluationPairs(
+    const v1::EvaluationSpec& spec) {
+  return {{"scores",
+           absl::StrCat(spec.version().task(), ":", spec.version().version())},
+          {"dataset", DatasetText(spec)},
+          {"split", spec.split()},
+          {"encoder", absl::StrCat(spec.encoder(), "  ",
+                                   ShortDigest(spec.encoder_digest()))}};
+}
+
 }  // namespace
 
 absl::Time ToTime(const google::protobuf::Timestamp& timestamp) {
@@ -63,6 +86,11 @@ std::string StateText(v1::JobState state) {
   absl::string_view name(full);
   absl::ConsumePrefix(&name, "JOB_STATE_");
   return absl::AsciiStrToLower(name);
+}
+
+const std::string& TaskOf(const v1::TrainingJob& job) {
+  return IsEvaluation(job) ? job.evaluation_spec().version().task()
+                           : job.spec().task();
 }
 
 std::string ProgressText(const v1::TrainingJob& job) {
@@ -89,9 +117,9 @@ std::string ResultText(const v1::Evaluation& evaluation) {
 std::string JobTable(const std::vector<v1::TrainingJob>& jobs, absl::Time now) {
   Table table({"ID", "TASK", "STATE", "PROGRESS", "TRY", "STARTED", "NOTE"});
   for (const v1::TrainingJob& job : jobs) {
-    table.Add({absl::StrCat(job.id()), job.spec().task(),
-               StateText(job.state()), ProgressText(job),
-               absl::StrCat(job.attempt()), Started(job, now), Note(job)});
+    table.Add({absl::StrCat(job.id()), TaskOf(job), StateText(job.state()),
+               ProgressText(job), absl::StrCat(job.attempt()),
+               Started(job, now), Note(job)});
   }
   return table.ToString();
 }
@@ -116,16 +144,18 @@ std::vector<std::pair<std::string, std::string>> SpecPairs(
 std::string JobText(const v1::TrainingJob& job, absl::Time now) {
   std::vector<std::pair<std::string, std::string>> pairs = {
       {"job", absl::StrCat(job.id())},
-      {"task", job.spec().task()},
+      {"task", TaskOf(job)},
       {"state", StateText(job.state())},
       {"progress", ProgressText(job)},
       {"attempt", absl::StrCat(job.attempt())},
       {"started", Started(job, now)},
       {"run time", ShortDuration(RunTime(job, now))}};
-  for (auto& pair : SpecPairs(job.spec())) pairs.push_back(std::move(pair));
+  for (auto& pair : IsEvaluation(job) ? EvaluationPairs(job.evaluation_spec())
+                                      : SpecPairs(job.spec())) {
+    pairs.push_back(std::move(pair));
+  }
   if (job.state() == v1::JOB_STATE_SUCCEEDED) {
-    pairs.emplace_back("version",
-                       absl::StrCat(job.spec().task(), ":", job.version()));
+    pairs.emplace_back(IsEvaluation(job) ? "scored" : "version", Subject(job));
     pairs.emplace_back("result", ResultText(job.result()));
   }
   if (job.state() == v1::JOB_STATE_FAILED) {
@@ -138,8 +168,8 @@ std::string JobText(const v1::TrainingJob& job, absl::Time now) {
 }
 
 std::string FinishedLine(const v1::TrainingJob& job, absl::Time now) {
-  return absl::StrCat("done     ", Printable(job.spec().task()), ":",
-                      job.version(), "   ", ResultText(job.result()), "   ",
+  return absl::StrCat("done     ", Printable(Subject(job)), "   ",
+                      ResultText(job.result()), "   ",
                       ShortDuration(RunTime(job, now)));
 }
 
@@ -149,6 +179,15 @@ std::string EvaluationText(const v1::Evaluation& evaluation) {
       Printable(evaluation.split()), evaluation.images(),
       Percent(evaluation.accuracy()), Percent(evaluation.macro_f1()),
       Percent(evaluation.ece()));
+  if (!evaluation.zero_shot_template().empty()) {
+    absl::StrAppendFormat(
+        &out,
+        "zero-shot \"%s\": accuracy %s, macro-F1 %s, calibration error %s\n",
+        Printable(evaluation.zero_shot_template()),
+        Percent(evaluation.zero_shot_accuracy()),
+        Percent(evaluation.zero_shot_macro_f1()),
+        Percent(evaluation.zero_shot_ece()));
+  }
   if (evaluation.classes_size() > 0) {
     Table table({"CLASS", "IMAGES", "LEARNED", "ZERO-SHOT"});
     for (const auto& entry : evaluation.classes()) {

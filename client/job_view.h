@@ -12,6 +12,9 @@ namespace promptd::client {
 
 absl::Time ToTime(const google::protobuf::Timestamp& timestamp);
 
+// The task whose version the job makes or scores.
+const std::string& TaskOf(const v1::TrainingJob& job);
+
 // "queued", "running", ...
 std::string StateText(v1::JobState state);
 

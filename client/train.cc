@@ -10,13 +10,13 @@
 #include "absl/time/clock.h"
 #include "client/bundle.h"
 #include "client/error_report.h"
+#include "client/job_view.h"
 #include "client/progress.h"
 #include "client/push.h"
 #include "client/text.h"
 #include "common/error.h"
 #include "common/id.h"
 #include "common/status_macros.h"
-#include "common/training_options.h"
 
 namespace promptd::client {
 namespace {
@@ -65,12 +65,7 @@ std::string ProgressDetail(const v1::JobProgress& progress) {
   return out;
 }
 
-// The API's enumerator of a choice's name; "unspecified" for an empty one.
-template <typename Choice, typename ApiEnum>
-ApiEnum ToApi(const std::string& name) {
-  const std::optional<Choice> choice = ChoiceFromName<Choice>(name);
-  return static_cast<ApiEnum>(choice ? static_cast<int>(*choice) + 1 : 0);
-}
+}  // namespace
 
 void SetVersionRef(const TaskSelector& selector, v1::VersionRef* out) {
   out->set_task(selector.task);
@@ -81,7 +76,14 @@ void SetVersionRef(const TaskSelector& selector, v1::VersionRef* out) {
   }
 }
 
-}  // namespace
+absl::StatusOr<DatasetArgument> PushIfFolder(Session& session,
+                                             const std::string& dataset) {
+  if (!LooksLikeFolder(dataset)) {
+    return DatasetArgument{dataset, IsBundledTask(dataset)};
+  }
+  ASSIGN_OR_RETURN(const PushOutcome pushed, PushFolder(session, dataset, ""));
+  return DatasetArgument{pushed.dataset.name(), IsBundledFolder(dataset)};
+}
 
 v1::TrainingSpec SpecOf(const TrainOptions& options) {
   v1::TrainingSpec spec;
@@ -110,13 +112,9 @@ v1::TrainingSpec SpecOf(const TrainOptions& options) {
 
 absl::StatusOr<v1::TrainingJob> SubmitJob(Session& session,
                                           TrainOptions options) {
-  bool bundled = IsBundledTask(options.dataset);
-  if (LooksLikeFolder(options.dataset)) {
-    bundled = IsBundledFolder(options.dataset);
-    ASSIGN_OR_RETURN(const PushOutcome pushed,
-                     PushFolder(session, options.dataset, ""));
-    options.dataset = pushed.dataset.name();
-  }
+  ASSIGN_OR_RETURN(const DatasetArgument dataset,
+                   PushIfFolder(session, options.dataset));
+  options.dataset = dataset.name;
   v1::CreateTrainingJobRequest request;
   *request.mutable_spec() = SpecOf(options);
   request.set_request_id(options.request_id.empty() ? NewUuid()
@@ -127,7 +125,7 @@ absl::StatusOr<v1::TrainingJob> SubmitJob(Session& session,
     return WithWhat(job.status(), absl::StrCat("cannot train \"",
                                                request.spec().task(), "\""));
   }
-  if (!bundled) {
+  if (!dataset.bundled) {
     WarnAboutDemonstration(session, job->spec().encoder());
   }
   return job;
@@ -183,7 +181,7 @@ OnInterrupt SayThatJobGoesOn(Console& console, int64_t id) {
 
 absl::Status JobOutcome(const v1::TrainingJob& job) {
   const std::string what =
-      absl::StrCat("job ", job.id(), " of \"", job.spec().task(), "\"");
+      absl::StrCat("job ", job.id(), " of \"", TaskOf(job), "\"");
   if (job.state() == v1::JOB_STATE_FAILED) {
     return WithWhat(MakeError(absl::StatusCode::kAborted,
                               job.error_reason().empty() ? "JOB_FAILED"

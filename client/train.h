@@ -11,6 +11,7 @@
 #include "client/interrupt.h"
 #include "client/selector.h"
 #include "client/session.h"
+#include "common/training_options.h"
 
 namespace promptd::client {
 
@@ -38,6 +39,24 @@ struct TrainOptions {
 // The specification that `options` ask for; `dataset` is already a name. The
 // choices must be among ChoiceNames (common/training_options.h).
 v1::TrainingSpec SpecOf(const TrainOptions& options);
+
+// The API's enumerator of a choice's name; "unspecified" for an empty one.
+template <typename Choice, typename ApiEnum>
+ApiEnum ToApi(const std::string& name) {
+  const std::optional<Choice> choice = ChoiceFromName<Choice>(name);
+  return static_cast<ApiEnum>(choice ? static_cast<int>(*choice) + 1 : 0);
+}
+
+void SetVersionRef(const TaskSelector& selector, v1::VersionRef* out);
+
+struct DatasetArgument {
+  std::string name;      // on the server
+  bool bundled = false;  // one of promptd's own
+};
+
+// What a command line calls a dataset: a name, or a folder, which is pushed.
+absl::StatusOr<DatasetArgument> PushIfFolder(Session& session,
+                                             const std::string& dataset);
 
 // Pushes `dataset` when it is a folder, then creates the job.
 absl::StatusOr<v1::TrainingJob> SubmitJob(Session& session,

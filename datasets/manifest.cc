@@ -145,6 +145,14 @@ absl::string_view SplitName(Split split) {
   return "";
 }
 
+std::vector<int> ItemsOfSplit(const Manifest& manifest, Split split) {
+  std::vector<int> items;
+  for (size_t i = 0; i < manifest.items.size(); ++i) {
+    if (manifest.items[i].split == split) items.push_back(static_cast<int>(i));
+  }
+  return items;
+}
+
 absl::Status ValidateManifest(const Manifest& manifest,
                               const ManifestLimits& limits) {
   Problems problems;

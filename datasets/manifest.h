@@ -34,6 +34,9 @@ struct Manifest {
   friend bool operator==(const Manifest&, const Manifest&) = default;
 };
 
+// Indexes of a split's items, in order.
+std::vector<int> ItemsOfSplit(const Manifest& manifest, Split split);
+
 struct ManifestLimits {
   int max_classes = 4096;
   int64_t max_images = 2'000'000;

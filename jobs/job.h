@@ -10,8 +10,15 @@
 
 namespace promptd::jobs {
 
+// What a job does; the queue treats all kinds alike.
+enum class JobKind {
+  kTrain,     // publishes a version
+  kEvaluate,  // scores one
+};
+
 // What a caller asks for. The JSON texts are opaque here.
 struct NewJob {
+  JobKind kind = JobKind::kTrain;
   std::string tenant;
   std::string task;
   std::string spec_json;  // resolved
@@ -23,6 +30,7 @@ struct NewJob {
 
 struct Job {
   int64_t id = 0;
+  JobKind kind = JobKind::kTrain;
   std::string tenant;
   std::string task;
   JobState state = JobState::kQueued;
@@ -38,7 +46,7 @@ struct Job {
   std::string checkpoint_digest;
   std::string progress_json;  // the latest; empty before the first
   std::string result_json;    // once succeeded
-  int64_t version = 0;        // once succeeded
+  int64_t version = 0;        // once succeeded: published, or evaluated
   std::string error_reason;   // once failed, or of the last failed attempt
   std::string error_message;
   bool cancel_requested = false;
@@ -57,7 +65,7 @@ struct JobEvent {
   JobState state = JobState::kQueued;  // after this event
   std::string progress_json;           // on progress events
   std::string message;                 // on state changes
-  int64_t version = 0;                 // on the event that published one
+  int64_t version = 0;  // on the event that published or evaluated one
 };
 
 }  // namespace promptd::jobs

@@ -21,6 +21,10 @@ Value MaybeTime(const std::optional<absl::Time>& time) {
   return time ? Value(*time) : Value();
 }
 
+absl::string_view JobKindName(JobKind kind) {
+  return kind == JobKind::kTrain ? "train" : "evaluate";
+}
+
 absl::string_view OutcomeName(Outcome outcome) {
   switch (outcome) {
     case Outcome::kSucceeded:
@@ -55,7 +59,7 @@ const std::string& SelectJob() {
       " attempt, lost, fence, owner, checkpoint_digest, progress, result,"
       " version, error_reason, error_message, cancel_requested,"
       " pause_requested, last_sequence, created, run_at, started, ended,"
-      " lease_until FROM job");
+      " lease_until, kind FROM job");
   return *sql;
 }
 
@@ -68,6 +72,9 @@ absl::StatusOr<Job> JobFromRow(const Row& row) {
         absl::StatusCode::kInternal, "BAD_STORED_JOB",
         absl::StrCat("job ", job.id, " has the unknown state ", row.Text(3)));
   }
+  job.kind = row.Text(25) == JobKindName(JobKind::kEvaluate)
+                 ? JobKind::kEvaluate
+                 : JobKind::kTrain;
   job.tenant = row.Text(1);
   job.task = row.Text(2);
   job.state = *state;
@@ -108,12 +115,13 @@ absl::StatusOr<std::vector<Job>> JobsFromRows(const std::vector<Row>& rows) {
 absl::Status InsertJob(Transaction& tx, const NewJob& job, absl::Time now,
                        Job* inserted) {
   RETURN_IF_ERROR(
-      tx.Execute("INSERT INTO job (tenant, task, state, spec, encoder_digest,"
-                 " dataset_digest, request_id, body_sha256, run_at, created)"
-                 " VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
-                 {job.tenant, job.task, job.spec_json, job.encoder_digest,
-                  job.dataset_digest, MaybeText(job.request_id),
-                  job.body_sha256, now, now})
+      tx.Execute("INSERT INTO job (kind, tenant, task, state, spec,"
+                 " encoder_digest, dataset_digest, request_id, body_sha256,"
+                 " run_at, created)"
+                 " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
+                 {JobKindName(job.kind), job.tenant, job.task, job.spec_json,
+                  job.encoder_digest, job.dataset_digest,
+                  MaybeText(job.request_id), job.body_sha256, now, now})
           .status());
   ASSIGN_OR_RETURN(const Job before,
                    LoadJob(tx, job.tenant, tx.LastInsertId()));

@@ -104,7 +104,8 @@ class JobStore {
   // Queued again, at once and without costing an attempt (drain).
   absl::Status Release(int64_t id, int64_t fence);
 
-  // The halves of a publication: read the job under its fence, then end it.
+  // The halves of a publication or of storing an evaluation: read the job
+  // under its fence, then end it.
   absl::StatusOr<Job> GetLeased(store::Transaction& tx, int64_t id,
                                 int64_t fence);
   absl::Status Complete(store::Transaction& tx, int64_t id, int64_t fence,

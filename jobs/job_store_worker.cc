@@ -228,8 +228,10 @@ absl::Status JobStore::Complete(Transaction& tx, int64_t id, int64_t fence,
   job.result_json = result_json;
   job.error_reason.clear();
   job.error_message.clear();
-  RETURN_IF_ERROR(Move(tx, job, JobState::kSucceeded, now,
-                       absl::StrCat("published version ", version)));
+  RETURN_IF_ERROR(
+      Move(tx, job, JobState::kSucceeded, now,
+           absl::StrCat(job.kind == JobKind::kTrain ? "published" : "evaluated",
+                        " version ", version)));
   return Save(tx, before, job);
 }
 

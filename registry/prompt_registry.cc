@@ -77,13 +77,14 @@ absl::Status InsertVersion(Transaction& tx, const Task& task, int64_t number,
              content.features_digest, content.dataset, content.dataset_digest,
              content.encoder_digest, content.job_id, content.spec_json, now})
           .status());
-  return tx
-      .Execute(
-          "INSERT INTO evaluation (task_id, version, dataset_digest,"
-          " split, result, created) VALUES (?, ?, ?, ?, ?, ?)",
-          {task.id, number, content.dataset_digest, content.split,
-           content.evaluation_json, now})
-      .status();
+  return InsertEvaluation(tx, task,
+                          {.job_id = content.job_id,
+                           .version = number,
+                           .dataset = content.dataset,
+                           .dataset_digest = content.dataset_digest,
+                           .split = content.split,
+                           .result_json = content.evaluation_json,
+                           .create_time = now});
 }
 
 }  // namespace

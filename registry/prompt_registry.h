@@ -1,4 +1,4 @@
-// Tasks, their immutable prompt versions, and movable aliases.
+// Tasks, their immutable prompt versions with evaluations, and movable aliases.
 //
 // Functions that take a Transaction& are halves of a caller's transaction: a
 // publication is, in ONE Database::Write, JobStore::GetLeased + Publish +
@@ -75,6 +75,21 @@ class PromptRegistry {
       const store::PageRequest& page);
   // The manifest's bytes. DATA_LOSS (BLOB_CORRUPT).
   absl::StatusOr<std::string> ManifestJson(const PromptVersion& version);
+
+  // What a job found out about a version; `create_time` is set here. NOT_FOUND
+  // (TASK_NOT_FOUND, VERSION_NOT_FOUND); ALREADY_EXISTS (ROW_EXISTS) when the
+  // job has stored one before.
+  absl::Status AddEvaluation(store::Transaction& tx, const std::string& tenant,
+                             EvaluationRecord evaluation);
+  // By the id of its job. NOT_FOUND (EVALUATION_NOT_FOUND).
+  absl::StatusOr<EvaluationRecord> GetEvaluation(const std::string& tenant,
+                                                 int64_t id);
+  // Newest first, those of the version's own job among them; 0: of all
+  // versions. NOT_FOUND (TASK_NOT_FOUND, VERSION_NOT_FOUND); INVALID_ARGUMENT
+  // (INVALID_PAGE_TOKEN).
+  absl::StatusOr<store::Page<EvaluationRecord>> ListEvaluations(
+      const std::string& tenant, const std::string& task, int64_t version,
+      const store::PageRequest& page);
 
   // By name, "latest" among them once there is a version. NOT_FOUND
   // (TASK_NOT_FOUND).

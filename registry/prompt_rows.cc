@@ -63,8 +63,7 @@ const std::string& SelectVersion() {
       "SELECT v.version, v.digest, v.context_digest, v.features_digest,"
       " v.dataset, v.dataset_digest, v.encoder_digest, v.job_id, v.spec,"
       " v.created, (SELECT e.result FROM evaluation e"
-      "  WHERE e.task_id=v.task_id AND e.version=v.version"
-      "  AND e.dataset_digest=v.dataset_digest ORDER BY e.id LIMIT 1)"
+      "  WHERE e.job_id=v.job_id)"
       " FROM prompt_version v");
   return *sql;
 }
@@ -107,6 +106,19 @@ absl::StatusOr<PromptVersion> LoadVersion(Transaction& tx, const Task& task,
   std::vector<PromptVersion> found = {VersionFromRow(rows[0], task)};
   RETURN_IF_ERROR(AddAliases(tx, task, found));
   return std::move(found[0]);
+}
+
+absl::Status InsertEvaluation(Transaction& tx, const Task& task,
+                              const EvaluationRecord& evaluation) {
+  return tx
+      .Execute(
+          "INSERT INTO evaluation (job_id, task_id, version, dataset,"
+          " dataset_digest, split, result, created)"
+          " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+          {evaluation.job_id, task.id, evaluation.version, evaluation.dataset,
+           evaluation.dataset_digest, evaluation.split, evaluation.result_json,
+           evaluation.create_time})
+      .status();
 }
 
 absl::Status AddAliases(Transaction& tx, const Task& task,

@@ -34,6 +34,10 @@ absl::StatusOr<PromptVersion> LoadVersion(store::Transaction& tx,
                                           const Task& task, int64_t version);
 absl::Status VersionNotFound(const Task& task, int64_t version);
 
+// `evaluation.task` is not read.
+absl::Status InsertEvaluation(store::Transaction& tx, const Task& task,
+                              const EvaluationRecord& evaluation);
+
 // Fills PromptVersion::aliases of versions of one task.
 absl::Status AddAliases(store::Transaction& tx, const Task& task,
                         std::vector<PromptVersion>& versions);

@@ -36,6 +36,18 @@ void ToProto(const worker::TrainingSpec& spec, v1::TrainingSpec* out) {
   out->set_initial_context_digest(spec.initial_context_digest);
 }
 
+void ToProto(const worker::EvaluationSpec& spec, v1::EvaluationSpec* out) {
+  out->mutable_version()->set_task(spec.task);
+  out->mutable_version()->set_version(spec.version);
+  out->set_dataset(spec.dataset);
+  out->set_split(spec.split);
+  for (const std::string& text : spec.templates) out->add_templates(text);
+  out->set_dataset_digest(spec.dataset_digest);
+  out->set_encoder(spec.encoder);
+  out->set_encoder_digest(spec.encoder_digest);
+  out->set_class_subset(ToApi<v1::ClassSubset>(spec.class_subset));
+}
+
 void ToProto(const worker::Evaluation& evaluation, v1::Evaluation* out) {
   out->set_split(evaluation.split);
   out->set_images(evaluation.images);
@@ -44,6 +56,8 @@ void ToProto(const worker::Evaluation& evaluation, v1::Evaluation* out) {
   out->set_ece(evaluation.ece);
   out->set_zero_shot_accuracy(evaluation.zero_shot_accuracy);
   out->set_zero_shot_template(evaluation.zero_shot_template);
+  out->set_zero_shot_macro_f1(evaluation.zero_shot_macro_f1);
+  out->set_zero_shot_ece(evaluation.zero_shot_ece);
   for (const auto& result : evaluation.classes) {
     auto* item = out->add_classes();
     item->set_class_name(result.class_name);
@@ -55,6 +69,12 @@ void ToProto(const worker::Evaluation& evaluation, v1::Evaluation* out) {
     auto* item = out->add_templates();
     item->set_template_(result.text);
     item->set_accuracy(result.accuracy);
+  }
+  for (const auto& count : evaluation.confusion) {
+    auto* item = out->add_confusion();
+    item->set_label(count.label);
+    item->set_answer(count.answer);
+    item->set_images(count.images);
   }
 }
 
@@ -90,10 +110,18 @@ v1::JobState ToProto(jobs::JobState state) {
 }
 
 absl::Status ToProto(const jobs::Job& job, v1::TrainingJob* out) {
-  ASSIGN_OR_RETURN(const worker::TrainingSpec spec,
-                   worker::TrainingSpecFromJson(job.spec_json));
   out->set_id(job.id);
-  ToProto(spec, out->mutable_spec());
+  if (job.kind == jobs::JobKind::kEvaluate) {
+    ASSIGN_OR_RETURN(const worker::EvaluationSpec spec,
+                     worker::EvaluationSpecFromJson(job.spec_json));
+    out->set_kind(v1::JOB_KIND_EVALUATE);
+    ToProto(spec, out->mutable_evaluation_spec());
+  } else {
+    ASSIGN_OR_RETURN(const worker::TrainingSpec spec,
+                     worker::TrainingSpecFromJson(job.spec_json));
+    out->set_kind(v1::JOB_KIND_TRAIN);
+    ToProto(spec, out->mutable_spec());
+  }
   out->set_state(ToProto(job.state));
   out->set_done(jobs::IsTerminal(job.state));
   if (!job.progress_json.empty()) {

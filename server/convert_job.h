@@ -12,6 +12,7 @@
 namespace promptd::server {
 
 void ToProto(const worker::TrainingSpec& spec, v1::TrainingSpec* out);
+void ToProto(const worker::EvaluationSpec& spec, v1::EvaluationSpec* out);
 void ToProto(const worker::Evaluation& evaluation, v1::Evaluation* out);
 void ToProto(const worker::Progress& progress, v1::JobProgress* out);
 v1::JobState ToProto(jobs::JobState state);

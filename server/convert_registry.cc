@@ -83,6 +83,20 @@ void ToProto(const worker::EncoderVerification& verification,
   }
 }
 
+absl::Status ToProto(const registry::EvaluationRecord& evaluation,
+                     v1::StoredEvaluation* out) {
+  out->set_id(evaluation.job_id);
+  out->set_task(evaluation.task);
+  out->set_version(evaluation.version);
+  out->set_dataset(evaluation.dataset);
+  out->set_dataset_digest(evaluation.dataset_digest);
+  ASSIGN_OR_RETURN(const worker::Evaluation result,
+                   worker::EvaluationFromJson(evaluation.result_json));
+  ToProto(result, out->mutable_result());
+  ToProto(evaluation.create_time, out->mutable_create_time());
+  return absl::OkStatus();
+}
+
 absl::Status ToProto(const registry::PromptVersion& version,
                      v1::PromptVersion* out) {
   out->set_task(version.task);

@@ -20,6 +20,8 @@ void ToProto(const worker::EncoderVerification& verification,
              v1::VerifyEncoderResponse* out);
 
 // INTERNAL when a stored JSON text cannot be read.
+absl::Status ToProto(const registry::EvaluationRecord& evaluation,
+                     v1::StoredEvaluation* out);
 absl::Status ToProto(const registry::PromptVersion& version,
                      v1::PromptVersion* out);
 

@@ -37,6 +37,21 @@ registry::NewVersion ToNewVersion(const jobs::Job& job,
   return version;
 }
 
+absl::StatusOr<worker::LeasedJob> ToLeasedJob(const jobs::Job& job) {
+  worker::LeasedJob leased;
+  leased.id = job.id;
+  leased.fence = job.fence;
+  leased.attempt = job.attempt;
+  leased.checkpoint_digest = job.checkpoint_digest;
+  if (job.kind == jobs::JobKind::kEvaluate) {
+    ASSIGN_OR_RETURN(leased.evaluation,
+                     worker::EvaluationSpecFromJson(job.spec_json));
+  } else {
+    ASSIGN_OR_RETURN(leased.spec, worker::TrainingSpecFromJson(job.spec_json));
+  }
+  return leased;
+}
+
 }  // namespace
 
 LocalControl::LocalControl(const Backend* backend, absl::Duration lease)
@@ -56,14 +71,9 @@ absl::StatusOr<std::optional<worker::LeasedJob>> LocalControl::Lease(
       absl::MutexLock lock(&mutex_);
       leased_[job->id] = *job;
     }
-    auto spec = worker::TrainingSpecFromJson(job->spec_json);
-    if (spec.ok()) {
-      return std::optional<worker::LeasedJob>(
-          worker::LeasedJob{.id = job->id,
-                            .fence = job->fence,
-                            .attempt = job->attempt,
-                            .spec = *std::move(spec),
-                            .checkpoint_digest = job->checkpoint_digest});
+    auto leased = ToLeasedJob(*job);
+    if (leased.ok()) {
+      return std::optional<worker::LeasedJob>(*std::move(leased));
     }
     RETURN_IF_ERROR(Fail(
         job->id, job->fence,
@@ -128,6 +138,33 @@ absl::StatusOr<int64_t> LocalControl::Publish(
   LogEvent(spdlog::level::info, "version_published",
            {{"job", job_id}, {"task", job.task}, {"version", version}});
   return version;
+}
+
+absl::Status LocalControl::StoreEvaluation(
+    int64_t job_id, int64_t fence, const worker::Evaluation& evaluation) {
+  const std::string json = worker::EvaluationToJson(evaluation);
+  jobs::Job job;
+  const absl::Status written =
+      backend_.db->Write([&](store::Transaction& tx) -> absl::Status {
+        ASSIGN_OR_RETURN(job, backend_.jobs->GetLeased(tx, job_id, fence));
+        ASSIGN_OR_RETURN(const worker::EvaluationSpec spec,
+                         worker::EvaluationSpecFromJson(job.spec_json));
+        RETURN_IF_ERROR(backend_.registry->prompts().AddEvaluation(
+            tx, job.tenant,
+            {.job_id = job_id,
+             .task = spec.task,
+             .version = spec.version,
+             .dataset = spec.dataset,
+             .dataset_digest = spec.dataset_digest,
+             .split = evaluation.split,
+             .result_json = json}));
+        return backend_.jobs->Complete(tx, job_id, fence, spec.version, json);
+      });
+  RETURN_IF_ERROR(written);
+  Ended("succeeded", job);
+  LogEvent(spdlog::level::info, "version_evaluated",
+           {{"job", job_id}, {"task", job.task}});
+  return absl::OkStatus();
 }
 
 absl::Status LocalControl::Fail(int64_t job, int64_t fence,

@@ -39,6 +39,8 @@ class LocalControl : public worker::Control {
   absl::StatusOr<int64_t> Publish(
       int64_t job, int64_t fence,
       const worker::FinishedPrompt& prompt) override;
+  absl::Status StoreEvaluation(int64_t job, int64_t fence,
+                               const worker::Evaluation& evaluation) override;
   absl::Status Fail(int64_t job, int64_t fence,
                     const absl::Status& error) override;
   absl::Status ConfirmCancel(int64_t job, int64_t fence) override;

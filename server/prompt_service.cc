@@ -58,7 +58,9 @@ grpc::ServerUnaryReactor* PromptServiceImpl::ListVersions(
                          prompts().ListVersions(call.principal().tenant,
                                                 request->task(), page));
         for (const auto& version : versions.items) {
-          RETURN_IF_ERROR(ToProto(version, reply->add_versions()));
+          v1::PromptVersion* item = reply->add_versions();
+          RETURN_IF_ERROR(ToProto(version, item));
+          item->mutable_evaluation()->clear_confusion();
         }
         reply->set_next_page_token(
             SealPageToken("ListVersions", versions.next_page_token));

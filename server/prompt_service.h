@@ -1,4 +1,4 @@
-// promptd.v1.PromptService: tasks, versions and aliases.
+// promptd.v1.PromptService: tasks, versions with evaluations, aliases.
 #pragma once
 
 #include <string>
@@ -39,6 +39,18 @@ class PromptServiceImpl : public v1::PromptService::CallbackService {
   grpc::ServerUnaryReactor* SetAlias(grpc::CallbackServerContext* context,
                                      const v1::SetAliasRequest* request,
                                      v1::Alias* reply) override;
+  grpc::ServerUnaryReactor* CreateEvaluation(
+      grpc::CallbackServerContext* context,
+      const v1::CreateEvaluationRequest* request,
+      v1::TrainingJob* reply) override;
+  grpc::ServerUnaryReactor* GetEvaluation(
+      grpc::CallbackServerContext* context,
+      const v1::GetEvaluationRequest* request,
+      v1::StoredEvaluation* reply) override;
+  grpc::ServerUnaryReactor* ListEvaluations(
+      grpc::CallbackServerContext* context,
+      const v1::ListEvaluationsRequest* request,
+      v1::ListEvaluationsResponse* reply) override;
 
  private:
   registry::PromptRegistry& prompts() const {

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <numeric>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -33,7 +32,8 @@ class Resolver {
   absl::StatusOr<ResolvedSpec> Run() {
     Names();
     Numbers();
-    Templates();
+    spec_.templates =
+        ResolveTemplates(asked_.templates(), backend_.limits, &violations_);
     const absl::Status encoder = Encoder();
     const absl::Status dataset = Dataset();
     // What is wrong with the store itself is not the client's mistake.
@@ -127,30 +127,6 @@ class Resolver {
     spec_.seed = asked_.has_seed() ? asked_.seed() : 1;
     if (spec_.seed < 0) {
       Violate("seed", absl::StrCat("is ", spec_.seed, ", must be 0 or more"));
-    }
-  }
-
-  void Templates() {
-    const Limits& limits = backend_.limits;
-    spec_.templates.assign(asked_.templates().begin(),
-                           asked_.templates().end());
-    if (spec_.templates.empty()) spec_.templates = BundledTemplates();
-    if (asked_.templates_size() > limits.max_templates) {
-      Violate("templates", absl::StrCat("has ", asked_.templates_size(),
-                                        " templates, at most ",
-                                        limits.max_templates, " are taken"));
-      return;
-    }
-    std::set<std::string> seen;
-    for (int i = 0; i < asked_.templates_size(); ++i) {
-      const std::string& text = asked_.templates(i);
-      std::string problem = TemplateProblem(text, limits.max_label_bytes);
-      if (problem.empty() && !seen.insert(text).second) {
-        problem = "is there twice";
-      }
-      if (!problem.empty()) {
-        Violate(absl::StrCat("templates[", i, "]"), problem);
-      }
     }
   }
 

@@ -1,5 +1,7 @@
 #include "server/templates.h"
 
+#include <set>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "datasets/name_rules.h"
@@ -31,6 +33,31 @@ std::string TemplateProblem(absl::string_view text, int max_bytes) {
     return "must hold \"{}\" exactly once";
   }
   return "";
+}
+
+std::vector<std::string> ResolveTemplates(
+    const google::protobuf::RepeatedPtrField<std::string>& asked,
+    const Limits& limits, std::vector<FieldViolation>* violations) {
+  std::vector<std::string> templates(asked.begin(), asked.end());
+  if (templates.empty()) return BundledTemplates();
+  if (asked.size() > limits.max_templates) {
+    violations->push_back(
+        {"spec.templates",
+         absl::StrCat("has ", asked.size(), " templates, at most ",
+                      limits.max_templates, " are taken")});
+    return templates;
+  }
+  std::set<std::string> seen;
+  for (size_t i = 0; i < templates.size(); ++i) {
+    std::string problem = TemplateProblem(templates[i], limits.max_label_bytes);
+    if (problem.empty() && !seen.insert(templates[i]).second) {
+      problem = "is there twice";
+    }
+    if (!problem.empty()) {
+      violations->push_back({absl::StrCat("spec.templates[", i, "]"), problem});
+    }
+  }
+  return templates;
 }
 
 std::string FillTemplate(absl::string_view text, absl::string_view label) {

@@ -5,6 +5,9 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "common/error.h"
+#include "google/protobuf/repeated_ptr_field.h"
+#include "server/limits.h"
 
 namespace promptd::server {
 
@@ -18,6 +21,12 @@ inline constexpr char kDefaultTemplate[] = "a photo of a {}.";
 // What is wrong with a template: it must hold "{}" exactly once and at most
 // `max_bytes` of UTF-8. Empty when it is fine.
 std::string TemplateProblem(absl::string_view text, int max_bytes);
+
+// The templates that a job asks for, or the bundled ones; what is wrong is
+// added to `violations` under "spec.templates".
+std::vector<std::string> ResolveTemplates(
+    const google::protobuf::RepeatedPtrField<std::string>& asked,
+    const Limits& limits, std::vector<FieldViolation>* violations);
 
 // The template with the label in the place of "{}"; as CLIP's class names, a
 // label's underscores are spaces.

@@ -1,44 +1,15 @@
 #include "server/training_service.h"
 
-#include <optional>
+#include <utility>
 
-#include "common/error.h"
-#include "common/sha256.h"
 #include "common/status_macros.h"
-#include "google/protobuf/io/coded_stream.h"
-#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "server/convert_job.h"
+#include "server/job_request.h"
 #include "server/paging.h"
 #include "server/spec_resolver.h"
 #include "server/watch_stream.h"
 
 namespace promptd::server {
-namespace {
-
-constexpr size_t kMaxRequestIdBytes = 64;
-
-// Of the specification as the client sent it: what makes a repeated request
-// "the same".
-std::string BodyDigest(const v1::TrainingSpec& spec) {
-  std::string bytes;
-  {
-    google::protobuf::io::StringOutputStream stream(&bytes);
-    google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);
-    spec.SerializeToCodedStream(&coded);
-  }
-  return Sha256Hex(bytes);
-}
-
-bool SaneRequestId(const std::string& text) {
-  if (text.size() > kMaxRequestIdBytes) return false;
-  for (const char c : text) {
-    if (c < 0x21 || c > 0x7E) return false;
-  }
-  return true;
-}
-
-}  // namespace
 
 TrainingServiceImpl::TrainingServiceImpl(const Backend* backend,
                                          WatchLoop* watches)
@@ -61,19 +32,10 @@ grpc::ServerUnaryReactor* TrainingServiceImpl::CreateTrainingJob(
 absl::StatusOr<jobs::Job> TrainingServiceImpl::Create(
     const std::string& tenant,
     const v1::CreateTrainingJobRequest& request) const {
-  if (!SaneRequestId(request.request_id())) {
-    return InvalidFields(
-        "INVALID_REQUEST_ID",
-        {{"request_id", "must be at most 64 visible ASCII characters"}});
-  }
-  const std::string body = BodyDigest(request.spec());
-  if (!request.request_id().empty()) {
-    // Before validation: the answer stays the same when the world has changed.
-    ASSIGN_OR_RETURN(
-        std::optional<jobs::Job> earlier,
-        backend_.jobs->FindByRequest(tenant, request.request_id(), body));
-    if (earlier) return *std::move(earlier);
-  }
+  ASSIGN_OR_RETURN(
+      JobRequest sent,
+      FindJobRequest(backend_, tenant, request.request_id(), request.spec()));
+  if (sent.earlier) return *std::move(sent.earlier);
   ASSIGN_OR_RETURN(const ResolvedSpec resolved,
                    ResolveSpec(backend_, tenant, request.spec()));
   jobs::NewJob job;
@@ -82,8 +44,8 @@ absl::StatusOr<jobs::Job> TrainingServiceImpl::Create(
   job.spec_json = worker::TrainingSpecToJson(resolved.spec);
   job.encoder_digest = resolved.spec.encoder_digest;
   job.dataset_digest = resolved.spec.dataset_digest;
-  job.request_id = request.request_id();
-  job.body_sha256 = body;
+  job.request_id = sent.request_id;
+  job.body_sha256 = sent.body_sha256;
   return Enqueue(resolved, job);
 }
 
@@ -93,15 +55,8 @@ absl::StatusOr<jobs::Job> TrainingServiceImpl::Enqueue(
   jobs::Job created;
   const absl::Status written =
       backend_.db->Write([&](store::Transaction& tx) -> absl::Status {
-        // The dataset may have gone or been replaced since it was read.
-        ASSIGN_OR_RETURN(
-            const registry::Dataset dataset,
-            backend_.registry->datasets().Get(tx, job.tenant, spec.dataset));
-        if (dataset.digest != spec.dataset_digest) {
-          return MakeError(absl::StatusCode::kAborted, "DATASET_CHANGED",
-                           "the dataset was replaced meanwhile: repeat the "
-                           "call");
-        }
+        RETURN_IF_ERROR(CheckDatasetUnchanged(
+            backend_, tx, job.tenant, spec.dataset, spec.dataset_digest));
         RETURN_IF_ERROR(
             backend_.registry->prompts()
                 .CreateTaskIfMissing(tx, job.tenant, spec.task, spec.encoder,
@@ -139,7 +94,9 @@ grpc::ServerUnaryReactor* TrainingServiceImpl::ListTrainingJobs(
         ASSIGN_OR_RETURN(auto jobs, backend_.jobs->List(call.principal().tenant,
                                                         request->task(), page));
         for (const jobs::Job& job : jobs.items) {
-          RETURN_IF_ERROR(ToProto(job, reply->add_jobs()));
+          v1::TrainingJob* item = reply->add_jobs();
+          RETURN_IF_ERROR(ToProto(job, item));
+          if (item->has_result()) item->mutable_result()->clear_confusion();
         }
         reply->set_next_page_token(
             SealPageToken("ListTrainingJobs", jobs.next_page_token));

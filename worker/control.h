@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "datasets/manifest.h"
 #include "worker/evaluation.h"
+#include "worker/evaluation_spec.h"
 #include "worker/training_spec.h"
 
 namespace promptd::worker {
@@ -22,7 +23,9 @@ struct LeasedJob {
   int64_t id = 0;
   int64_t fence = 0;
   int attempt = 1;
-  TrainingSpec spec;
+  TrainingSpec spec;  // of a training job
+  // Of an evaluation job, and only of one.
+  std::optional<EvaluationSpec> evaluation;
   // Blob digest of the last checkpoint; empty to start from scratch.
   std::string checkpoint_digest;
 };
@@ -79,6 +82,11 @@ class Control {
   // publication, job succeeded. Returns the version.
   virtual absl::StatusOr<int64_t> Publish(int64_t job, int64_t fence,
                                           const FinishedPrompt& prompt) = 0;
+
+  // One transaction: the evaluation of the version that the job's
+  // specification names, event, job succeeded.
+  virtual absl::Status StoreEvaluation(int64_t job, int64_t fence,
+                                       const Evaluation& evaluation) = 0;
 
   // Ends or retries the job, by the error's code: INVALID_ARGUMENT,
   // FAILED_PRECONDITION, DATA_LOSS and OUT_OF_RANGE end it, others are

@@ -28,6 +28,11 @@ std::string EvaluationToJson(const Evaluation& evaluation) {
   for (const Evaluation::TemplateResult& result : evaluation.templates) {
     templates.push_back({{"text", result.text}, {"accuracy", result.accuracy}});
   }
+  // Triples: a matrix of a thousand classes has many entries.
+  OrderedJson confusion = OrderedJson::array();
+  for (const Evaluation::ConfusionCount& count : evaluation.confusion) {
+    confusion.push_back({count.label, count.answer, count.images});
+  }
   const OrderedJson json = {
       {"split", evaluation.split},
       {"images", evaluation.images},
@@ -36,8 +41,11 @@ std::string EvaluationToJson(const Evaluation& evaluation) {
       {"ece", evaluation.ece},
       {"zero_shot_accuracy", evaluation.zero_shot_accuracy},
       {"zero_shot_template", evaluation.zero_shot_template},
+      {"zero_shot_macro_f1", evaluation.zero_shot_macro_f1},
+      {"zero_shot_ece", evaluation.zero_shot_ece},
       {"classes", classes},
       {"templates", templates},
+      {"confusion", confusion},
   };
   return json.dump();
 }
@@ -48,6 +56,7 @@ absl::StatusOr<Evaluation> EvaluationFromJson(absl::string_view json) {
   Evaluation evaluation;
   nlohmann::json classes;
   nlohmann::json templates;
+  std::vector<std::vector<int64_t>> confusion;
   JsonFields fields(parsed);
   fields.Get("split", &evaluation.split)
       .Get("images", &evaluation.images)
@@ -57,7 +66,10 @@ absl::StatusOr<Evaluation> EvaluationFromJson(absl::string_view json) {
       .Get("zero_shot_accuracy", &evaluation.zero_shot_accuracy)
       .Get("zero_shot_template", &evaluation.zero_shot_template)
       .Get("classes", &classes)
-      .Get("templates", &templates);
+      .Get("templates", &templates)
+      .GetIfThere("zero_shot_macro_f1", &evaluation.zero_shot_macro_f1)
+      .GetIfThere("zero_shot_ece", &evaluation.zero_shot_ece)
+      .GetIfThere("confusion", &confusion);
   if (!fields.ok()) return BadStored(fields.problem());
   for (const auto& entry : classes) {
     Evaluation::ClassResult result;
@@ -75,6 +87,11 @@ absl::StatusOr<Evaluation> EvaluationFromJson(absl::string_view json) {
     members.Get("text", &result.text).Get("accuracy", &result.accuracy);
     if (!members.ok()) return BadStored(members.problem());
     evaluation.templates.push_back(std::move(result));
+  }
+  for (const std::vector<int64_t>& count : confusion) {
+    if (count.size() != 3) return BadStored("a confusion count has no label");
+    evaluation.confusion.push_back(
+        {static_cast<int>(count[0]), static_cast<int>(count[1]), count[2]});
   }
   return evaluation;
 }

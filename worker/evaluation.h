@@ -22,15 +22,25 @@ struct Evaluation {
     std::string text;
     double accuracy = 0;
   };
+  // Images of class `label` that were answered `answer`, as class indexes.
+  struct ConfusionCount {
+    int label = 0;
+    int answer = 0;
+    int64_t images = 0;
+  };
   std::string split;  // "test" or "val"
   int64_t images = 0;
   double accuracy = 0;
   double macro_f1 = 0;
   double ece = 0;                 // 15 equal-width confidence bins
   double zero_shot_accuracy = 0;  // the best template's
+  double zero_shot_macro_f1 = 0;
+  double zero_shot_ece = 0;
   std::string zero_shot_template;
   std::vector<ClassResult> classes;
   std::vector<TemplateResult> templates;
+  // The confusion matrix without its zeros, by label, then by answer.
+  std::vector<ConfusionCount> confusion;
 };
 
 std::string EvaluationToJson(const Evaluation& evaluation);

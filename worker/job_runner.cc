@@ -3,6 +3,7 @@
 #include "absl/time/clock.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "worker/evaluation_run.h"
 #include "worker/lease_keeper.h"
 #include "worker/training_run.h"
 
@@ -52,12 +53,13 @@ bool JobRunner::RunOne() {
 
 void JobRunner::RunJob(const LeasedJob& job) {
   constexpr int kSlot = 0;  // one job at a time on one device
-  observer_->OnJobStarted(kSlot, job.id, job.spec.task);
+  observer_->OnJobStarted(
+      kSlot, job.id, job.evaluation ? job.evaluation->task : job.spec.task);
   absl::StatusOr<int64_t> version = 0;
   {
     LeaseKeeper keeper({.interval = options_.heartbeat_interval}, control_,
                        job.id, job.fence);
-    TrainingRun::Environment environment;
+    RunEnvironment environment;
     environment.control = control_;
     environment.encoders = encoders_;
     environment.loop = loop_;
@@ -78,7 +80,8 @@ void JobRunner::RunJob(const LeasedJob& job) {
     environment.on_steps = [this](int64_t steps) {
       observer_->OnTrainingSteps(steps);
     };
-    version = TrainingRun(environment, job).Run();
+    version = job.evaluation ? EvaluationRun(environment, job).Run()
+                             : TrainingRun(environment, job).Run();
   }
   Conclude(job, version);
   observer_->OnJobEnded(kSlot);
@@ -86,7 +89,7 @@ void JobRunner::RunJob(const LeasedJob& job) {
 
 void JobRunner::Conclude(const LeasedJob& job,
                          const absl::StatusOr<int64_t>& result) {
-  if (result.ok()) return;  // published
+  if (result.ok()) return;  // published, or stored
   const std::string reason = ErrorReason(result.status());
   absl::Status written;
   if (reason == "LEASE_LOST") return;  // no longer ours to write

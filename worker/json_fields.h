@@ -2,6 +2,8 @@
 // an earlier promptd did not write them.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -46,6 +48,13 @@ class JsonFields {
   const std::string& problem() const { return problem_; }
 
  private:
+  static bool AreIntegers(const nlohmann::json& value) {
+    return value.is_array() &&
+           std::all_of(value.begin(), value.end(), [](const auto& entry) {
+             return entry.is_number_integer();
+           });
+  }
+
   template <typename T>
   static bool Matches(const nlohmann::json& value) {
     if constexpr (std::is_same_v<T, std::string>) return value.is_string();
@@ -62,6 +71,13 @@ class JsonFields {
         if (!entry.is_string()) return false;
       }
       return true;
+    }
+    if constexpr (std::is_same_v<T, std::vector<int64_t>>) {
+      return AreIntegers(value);
+    }
+    if constexpr (std::is_same_v<T, std::vector<std::vector<int64_t>>>) {
+      return value.is_array() &&
+             std::all_of(value.begin(), value.end(), AreIntegers);
     }
     return value.is_array() || value.is_object();
   }

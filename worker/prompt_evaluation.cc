@@ -25,6 +25,18 @@ std::vector<std::string> FillTemplate(
   return filled;
 }
 
+// `confusion` is [C, C].
+std::vector<Evaluation::ConfusionCount> WithoutZeros(
+    const std::vector<int64_t>& confusion, size_t classes) {
+  std::vector<Evaluation::ConfusionCount> counts;
+  for (size_t i = 0; i < confusion.size(); ++i) {
+    if (confusion[i] == 0) continue;
+    counts.push_back({static_cast<int>(i / classes),
+                      static_cast<int>(i % classes), confusion[i]});
+  }
+  return counts;
+}
+
 }  // namespace
 
 absl::Status PromptEvaluation::CheckTexts(
@@ -59,6 +71,7 @@ absl::StatusOr<Evaluation> PromptEvaluation::Run(
   evaluation.accuracy = learned.accuracy;
   evaluation.macro_f1 = learned.macro_f1;
   evaluation.ece = learned.ece;
+  evaluation.confusion = WithoutZeros(learned.confusion, class_names.size());
 
   std::optional<learners::Scores> best;
   for (const std::string& text : templates) {
@@ -78,7 +91,11 @@ absl::StatusOr<Evaluation> PromptEvaluation::Run(
       evaluation.zero_shot_template = text;
     }
   }
-  if (best.has_value()) evaluation.zero_shot_accuracy = best->accuracy;
+  if (best.has_value()) {
+    evaluation.zero_shot_accuracy = best->accuracy;
+    evaluation.zero_shot_macro_f1 = best->macro_f1;
+    evaluation.zero_shot_ece = best->ece;
+  }
   for (size_t c = 0; c < class_names.size(); ++c) {
     evaluation.classes.push_back(
         {class_names[c], learned.class_images[c], learned.class_accuracy[c],

@@ -13,7 +13,6 @@
 #include "worker/prompt_evaluation.h"
 #include "worker/prompt_features.h"
 #include "worker/tensor_blob.h"
-#include "worker/training_features.h"
 
 namespace promptd::worker {
 namespace {
@@ -50,8 +49,12 @@ bool IsInterruption(const absl::Status& status) {
 
 }  // namespace
 
-TrainingRun::TrainingRun(const Environment& environment, const LeasedJob& job)
-    : environment_(environment), job_(job), last_checkpoint_(absl::Now()) {}
+TrainingRun::TrainingRun(const RunEnvironment& environment,
+                         const LeasedJob& job)
+    : environment_(environment),
+      job_(job),
+      reporter_(environment_, job_),
+      last_checkpoint_(absl::Now()) {}
 
 TrainingRun::~TrainingRun() = default;
 
@@ -76,13 +79,10 @@ absl::Status TrainingRun::Prepare() {
   ASSIGN_OR_RETURN(train_, Features(picks.train, 0, kTrainFeaturesDone));
 
   const auto items_of = [this](datasets::Split split) {
-    std::vector<int> items;
-    for (size_t i = 0; i < manifest_.items.size(); ++i) {
-      if (manifest_.items[i].split == split &&
-          classes_.Contains(manifest_.items[i].class_index)) {
-        items.push_back(static_cast<int>(i));
-      }
-    }
+    std::vector<int> items = datasets::ItemsOfSplit(manifest_, split);
+    std::erase_if(items, [this](int item) {
+      return !classes_.Contains(manifest_.items[item].class_index);
+    });
     return items;
   };
   scored_split_ = datasets::Split::kTest;
@@ -108,37 +108,11 @@ std::vector<std::string> TrainingRun::ClassNames() const {
   return {first, first + classes_.count};
 }
 
-absl::StatusOr<TrainingRun::LabelledFeatures> TrainingRun::Features(
-    std::vector<int> items, double from, double to) {
-  // Sampling comes before the choice of classes, as in the reference: base
-  // classes have the same images as in a job on all.
-  std::erase_if(items, [this](int item) {
-    return !classes_.Contains(manifest_.items[item].class_index);
-  });
-  TrainingFeatures::Environment environment;
-  environment.control = environment_.control;
-  environment.loop = environment_.loop;
-  environment.decode_threads = environment_.decode_threads;
-  environment.on_progress = [&](int64_t done, int64_t total) -> absl::Status {
-    RETURN_IF_ERROR(environment_.check());
-    Progress progress;
-    progress.phase = "encode";
-    progress.step = done;
-    progress.steps = total;
-    progress.epochs = job_.spec.epochs;
-    progress.fraction = from + (to - from) * static_cast<double>(done) / total;
-    return Report(progress, /*force=*/done == total);
-  };
-  TrainingFeatures features(environment, encoder_.get());
-  ASSIGN_OR_RETURN(StoredFeatures stored, features.Get(manifest_, items));
-  LabelledFeatures labelled;
-  labelled.features = std::move(stored.features);
-  labelled.digest = std::move(stored.digest);
-  for (const int item : items) {
-    labelled.labels.push_back(manifest_.items[item].class_index -
-                              classes_.first);
-  }
-  return labelled;
+absl::StatusOr<LabelledFeatures> TrainingRun::Features(
+    const std::vector<int>& items, double from, double to) {
+  return FeaturesOf(environment_, *encoder_, manifest_, classes_, items,
+                    {.from = from, .to = to, .epochs = job_.spec.epochs},
+                    &reporter_);
 }
 
 absl::Status TrainingRun::LoadInitialContext(FloatTensor* context) const {
@@ -200,7 +174,7 @@ absl::Status TrainingRun::Train() {
       progress.eta = (absl::Now() - start) * (now.steps - now.step) /
                      (now.step - first_step);
     }
-    RETURN_IF_ERROR(Report(progress, /*force=*/trainer_->done()));
+    RETURN_IF_ERROR(reporter_.Report(progress, /*force=*/trainer_->done()));
     if (absl::Now() - last_checkpoint_ >= environment_.checkpoint_interval) {
       RETURN_IF_ERROR(Checkpoint());
     }
@@ -250,16 +224,6 @@ absl::StatusOr<int64_t> TrainingRun::Publish() {
                    environment_.control->PutBlob(feature_bytes));
   RETURN_IF_ERROR(environment_.check());
   return environment_.control->Publish(job_.id, job_.fence, prompt);
-}
-
-absl::Status TrainingRun::Report(Progress progress, bool force) {
-  environment_.on_progress(progress);
-  const absl::Time now = absl::Now();
-  if (!force && now - last_report_ < environment_.report_interval) {
-    return absl::OkStatus();
-  }
-  last_report_ = now;
-  return environment_.control->ReportProgress(job_.id, job_.fence, progress);
 }
 
 }  // namespace promptd::worker

@@ -1,7 +1,6 @@
 // One training job from lease to publication.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,8 +11,7 @@
 #include "datasets/class_subset.h"
 #include "datasets/manifest.h"
 #include "worker/control.h"
-#include "worker/device_loop.h"
-#include "worker/encoder_set.h"
+#include "worker/run_environment.h"
 
 namespace promptd::learners {
 class Trainer;
@@ -25,21 +23,7 @@ namespace promptd::worker {
 // on the device loop. Used once, by one thread.
 class TrainingRun {
  public:
-  struct Environment {
-    Control* control = nullptr;
-    const EncoderSet* encoders = nullptr;
-    DeviceLoop* loop = nullptr;
-    int decode_threads = 1;
-    absl::Duration checkpoint_interval = absl::Seconds(5);
-    // Between two progress reports of one phase.
-    absl::Duration report_interval = absl::Milliseconds(250);
-    // Asked between units: an error ends the run with it.
-    std::function<absl::Status()> check;
-    std::function<void(const Progress&)> on_progress;
-    std::function<void(int64_t steps)> on_steps;
-  };
-
-  TrainingRun(const Environment& environment, const LeasedJob& job);
+  TrainingRun(const RunEnvironment& environment, const LeasedJob& job);
   ~TrainingRun();
 
   // The published version. An interruption by `check` (cancel, pause, drain)
@@ -47,12 +31,6 @@ class TrainingRun {
   absl::StatusOr<int64_t> Run();
 
  private:
-  struct LabelledFeatures {
-    FloatTensor features;  // [N, E], not normalised
-    std::vector<int> labels;
-    std::string digest;  // of the feature blob
-  };
-
   absl::Status Prepare();
   absl::Status LoadTrainer();
   absl::Status Train();
@@ -62,14 +40,14 @@ class TrainingRun {
   // Names of the classes that take part; their labels begin at 0.
   std::vector<std::string> ClassNames() const;
   absl::Status LoadInitialContext(FloatTensor* context) const;
-  // Features of those of the manifest's items whose classes take part;
-  // progress moves from `from` to `to`.
-  absl::StatusOr<LabelledFeatures> Features(std::vector<int> items, double from,
-                                            double to);
-  absl::Status Report(Progress progress, bool force);
+  // Of those items whose classes take part; progress moves from `from` to
+  // `to`.
+  absl::StatusOr<LabelledFeatures> Features(const std::vector<int>& items,
+                                            double from, double to);
 
-  const Environment environment_;
+  const RunEnvironment environment_;
   const LeasedJob job_;
+  ProgressReporter reporter_;
   std::shared_ptr<const clip::Encoder> encoder_;
   datasets::Manifest manifest_;
   datasets::ClassRange classes_;  // that take part
@@ -78,7 +56,6 @@ class TrainingRun {
   datasets::Split scored_split_ = datasets::Split::kTest;
   std::unique_ptr<learners::Trainer> trainer_;
   int64_t counted_steps_ = 0;
-  absl::Time last_report_ = absl::InfinitePast();
   absl::Time last_checkpoint_;
 };
 

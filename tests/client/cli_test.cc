@@ -30,8 +30,8 @@ TEST(CliTest, HelpAndVersionGoToTheResultStream) {
   const Outcome help = Cli({"--help"});
   EXPECT_EQ(help.code, ExitCode::kOk);
   for (const char* verb :
-       {"demo", "status", "train", "classify", "embed", "dataset", "job",
-        "task", "version", "alias", "encoder"}) {
+       {"demo", "status", "train", "eval", "evaluation", "classify", "embed",
+        "dataset", "job", "task", "version", "alias", "encoder"}) {
     EXPECT_THAT(help.out, HasSubstr(verb));
   }
   EXPECT_EQ(Cli({"--version"}).out, "promptctl 0.1.0\n");
@@ -41,6 +41,9 @@ TEST(CliTest, EveryVerbExplainsItself) {
   const std::vector<std::vector<std::string>> verbs = {{"demo"},
                                                        {"status"},
                                                        {"train"},
+                                                       {"eval"},
+                                                       {"evaluation", "list"},
+                                                       {"evaluation", "show"},
                                                        {"classify"},
                                                        {"embed", "image"},
                                                        {"embed", "text"},

@@ -44,6 +44,9 @@ struct FakeState {
   std::vector<int64_t> watched_from;
   std::vector<v1::Alias> aliases;
   std::string context = "context bytes";
+  std::vector<v1::CreateEvaluationRequest> evaluated;
+  std::vector<v1::ListEvaluationsRequest> evaluations_listed;
+  v1::StoredEvaluation evaluation;  // the only one there is, with id 1
   std::vector<v1::ClassifyRequest> classified;
   std::vector<v1::ZeroShotClassifyRequest> zero_shot;
   v1::VerifyEncoderResponse verification;  // passed, unless changed

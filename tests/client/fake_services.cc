@@ -151,6 +151,38 @@ class FakePrompts final : public v1::PromptService::Service {
     out->set_manifest_json("{\"version\":1}");
     return Status::OK;
   }
+  Status CreateEvaluation(ServerContext*,
+                          const v1::CreateEvaluationRequest* request,
+                          v1::TrainingJob* out) override {
+    const Lock lock(state_.mutex);
+    if (state_.fail) return *state_.fail;
+    state_.evaluated.push_back(*request);
+    if (state_.jobs.empty()) state_.jobs.emplace_back();
+    v1::TrainingJob& job = state_.jobs.front();
+    job.set_id(1);
+    job.set_kind(v1::JOB_KIND_EVALUATE);
+    *job.mutable_evaluation_spec() = request->spec();
+    *out = job;
+    return Status::OK;
+  }
+  Status GetEvaluation(ServerContext*, const v1::GetEvaluationRequest* request,
+                       v1::StoredEvaluation* out) override {
+    const Lock lock(state_.mutex);
+    if (request->id() != 1) {
+      return RichError(grpc::StatusCode::NOT_FOUND, "EVALUATION_NOT_FOUND",
+                       "no evaluation 7: see `promptctl evaluation list`");
+    }
+    *out = state_.evaluation;
+    return Status::OK;
+  }
+  Status ListEvaluations(ServerContext*,
+                         const v1::ListEvaluationsRequest* request,
+                         v1::ListEvaluationsResponse* out) override {
+    const Lock lock(state_.mutex);
+    state_.evaluations_listed.push_back(*request);
+    *out->add_evaluations() = state_.evaluation;
+    return Status::OK;
+  }
   Status ListAliases(ServerContext*, const v1::ListAliasesRequest*,
                      v1::ListAliasesResponse* out) override {
     const Lock lock(state_.mutex);

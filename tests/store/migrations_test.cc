@@ -62,6 +62,37 @@ TEST_F(MigrationsTest, OnlyTheMissingOnesRun) {
   EXPECT_EQ(Int("SELECT COUNT(*) FROM two"), 1);
 }
 
+// A database as the first release left it.
+TEST_F(MigrationsTest, EvaluationsOfVersionsKeepTheirJobs) {
+  const std::vector<Migration>& all = EmbeddedMigrations();
+  ASSERT_TRUE(Migrate(*connection_, {all[0]}, kNow).ok());
+  ASSERT_TRUE(
+      connection_
+          ->Script(
+              "INSERT INTO task (id, tenant, name, encoder, encoder_digest,"
+              " class_names, created) VALUES (3, 't', 'pets', 'e', 'd', '[]',"
+              " 0);"
+              "INSERT INTO job (id, tenant, task, state, spec, encoder_digest,"
+              " dataset_digest, body_sha256, run_at, created, ended, version)"
+              " VALUES (7, 't', 'pets', 'succeeded', '{}', 'd', 'x', 'b', 0,"
+              " 0, 1, 1);"
+              "INSERT INTO prompt_version (task_id, version, digest,"
+              " context_digest, features_digest, dataset, dataset_digest,"
+              " encoder_digest, job_id, spec, created) VALUES (3, 1, 'm', 'c',"
+              " 'f', 'cats', 'x', 'd', 7, '{}', 5);"
+              "INSERT INTO evaluation (task_id, version, dataset_digest,"
+              " split, result, created) VALUES (3, 1, 'x', 'test', '{\"a\":1}',"
+              " 5)")
+          .ok());
+  const absl::Status migrated = Migrate(*connection_, all, kNow);
+  ASSERT_TRUE(migrated.ok()) << migrated;
+  EXPECT_EQ(Int("SELECT COUNT(*) FROM evaluation WHERE job_id=7 AND task_id=3"
+                " AND version=1 AND dataset='cats' AND dataset_digest='x'"
+                " AND split='test' AND result='{\"a\":1}' AND created=5"),
+            1);
+  EXPECT_EQ(Int("SELECT COUNT(*) FROM job WHERE kind='train'"), 1);
+}
+
 TEST_F(MigrationsTest, OneThatFailsLeavesTheSchemaBeforeIt) {
   const std::vector<Migration> broken = {
       {1, "first", "CREATE TABLE one (id INTEGER)"},

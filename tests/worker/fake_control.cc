@@ -9,11 +9,21 @@ namespace promptd::worker {
 
 int64_t FakeControl::Enqueue(const TrainingSpec& spec,
                              const std::string& checkpoint_digest) {
-  absl::MutexLock lock(&mutex_);
   LeasedJob job;
-  job.id = next_job_++;
   job.spec = spec;
   job.checkpoint_digest = checkpoint_digest;
+  return Add(std::move(job));
+}
+
+int64_t FakeControl::Enqueue(const EvaluationSpec& spec) {
+  LeasedJob job;
+  job.evaluation = spec;
+  return Add(std::move(job));
+}
+
+int64_t FakeControl::Add(LeasedJob job) {
+  absl::MutexLock lock(&mutex_);
+  job.id = next_job_++;
   queue_.push_back(job);
   woken_ = true;
   return job.id;
@@ -50,6 +60,13 @@ std::optional<FinishedPrompt> FakeControl::published(int64_t job) const {
   absl::MutexLock lock(&mutex_);
   const auto found = published_.find(job);
   if (found == published_.end()) return std::nullopt;
+  return found->second;
+}
+
+std::optional<Evaluation> FakeControl::evaluated(int64_t job) const {
+  absl::MutexLock lock(&mutex_);
+  const auto found = evaluated_.find(job);
+  if (found == evaluated_.end()) return std::nullopt;
   return found->second;
 }
 
@@ -127,6 +144,16 @@ absl::StatusOr<int64_t> FakeControl::Publish(int64_t job, int64_t fence,
   }
   RETURN_IF_ERROR(End(job, fence, "published"));
   return int64_t{1};
+}
+
+absl::Status FakeControl::StoreEvaluation(int64_t job, int64_t fence,
+                                          const Evaluation& evaluation) {
+  {
+    absl::MutexLock lock(&mutex_);
+    RETURN_IF_ERROR(CheckFence(fence));
+    evaluated_[job] = evaluation;
+  }
+  return End(job, fence, "evaluated");
 }
 
 absl::Status FakeControl::Fail(int64_t job, int64_t fence,

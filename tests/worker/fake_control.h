@@ -18,6 +18,7 @@ class FakeControl : public Control {
   // Queues a job; ids are 1, 2, ...; returns the id.
   int64_t Enqueue(const TrainingSpec& spec,
                   const std::string& checkpoint_digest = "");
+  int64_t Enqueue(const EvaluationSpec& spec);
   void AddManifest(const std::string& digest,
                    const datasets::Manifest& manifest);
   // What the next heartbeats answer.
@@ -29,6 +30,7 @@ class FakeControl : public Control {
   // "failed: <reason>", "cancelled", "paused", "released".
   std::string WaitForEnd(int64_t job);
   std::optional<FinishedPrompt> published(int64_t job) const;
+  std::optional<Evaluation> evaluated(int64_t job) const;
   std::string last_checkpoint() const;
   std::vector<Progress> progress() const;
   // Calls `hook` on every SaveCheckpoint with its number, 1, 2, ...
@@ -46,6 +48,8 @@ class FakeControl : public Control {
                               const std::string& blob_digest) override;
   absl::StatusOr<int64_t> Publish(int64_t job, int64_t fence,
                                   const FinishedPrompt& prompt) override;
+  absl::Status StoreEvaluation(int64_t job, int64_t fence,
+                               const Evaluation& evaluation) override;
   absl::Status Fail(int64_t job, int64_t fence,
                     const absl::Status& error) override;
   absl::Status ConfirmCancel(int64_t job, int64_t fence) override;
@@ -61,6 +65,7 @@ class FakeControl : public Control {
                               const std::string& digest) override;
 
  private:
+  int64_t Add(LeasedJob job);
   absl::Status CheckFence(int64_t fence) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status End(int64_t job, int64_t fence, const std::string& how);
@@ -73,6 +78,7 @@ class FakeControl : public Control {
   Directive directive_ ABSL_GUARDED_BY(mutex_) = Directive::kContinue;
   std::map<int64_t, std::string> ends_ ABSL_GUARDED_BY(mutex_);
   std::map<int64_t, FinishedPrompt> published_ ABSL_GUARDED_BY(mutex_);
+  std::map<int64_t, Evaluation> evaluated_ ABSL_GUARDED_BY(mutex_);
   std::string checkpoint_ ABSL_GUARDED_BY(mutex_);
   int checkpoints_ ABSL_GUARDED_BY(mutex_) = 0;
   std::function<void(int)> checkpoint_hook_ ABSL_GUARDED_BY(mutex_);

@@ -1,6 +1,7 @@
 #include "common/error.h"
 #include "gtest/gtest.h"
 #include "worker/evaluation.h"
+#include "worker/evaluation_spec.h"
 #include "worker/training_spec.h"
 
 namespace promptd::worker {
@@ -40,6 +41,9 @@ TEST(EvaluationJsonTest, RoundTripsExactly) {
   evaluation.ece = 1.0 / 3;
   evaluation.classes = {{"cat", 5, 0.8, 0.2}, {"dog", 5, 0.6, 0.4}};
   evaluation.templates = {{"{}", 0.3}};
+  evaluation.confusion = {{0, 0, 4}, {0, 1, 1}, {1, 1, 5}};
+  evaluation.zero_shot_macro_f1 = 0.1;
+  evaluation.zero_shot_ece = 1.0 / 7;
   const std::string json = EvaluationToJson(evaluation);
   const auto back = EvaluationFromJson(json);
   ASSERT_TRUE(back.ok()) << back.status();
@@ -48,6 +52,49 @@ TEST(EvaluationJsonTest, RoundTripsExactly) {
   EXPECT_EQ(back->classes[1].class_name, "dog");
   EXPECT_EQ(ErrorReason(EvaluationFromJson("{\"classes\": 1}").status()),
             "BAD_STORED_EVALUATION");
+}
+
+TEST(EvaluationJsonTest, OfTheFirstReleaseCanStillBeRead) {
+  const auto old = EvaluationFromJson(
+      R"({"split":"val","images":1,"accuracy":1.0,"macro_f1":1.0,"ece":0.5,)"
+      R"("zero_shot_accuracy":0.5,"zero_shot_template":"{}","classes":[],)"
+      R"("templates":[]})");
+  ASSERT_TRUE(old.ok()) << old.status();
+  EXPECT_EQ(old->split, "val");
+  EXPECT_TRUE(old->confusion.empty());
+}
+
+TEST(EvaluationJsonTest, AConfusionCountIsATriple) {
+  Evaluation evaluation;
+  evaluation.confusion = {{0, 0, 4}};
+  std::string json = EvaluationToJson(evaluation);
+  json.replace(json.find("[0,0,4]"), 7, "[0,4]");
+  EXPECT_FALSE(EvaluationFromJson(json).ok());
+  json.replace(json.find("[0,4]"), 5, "[0,0,\"4\"]");
+  EXPECT_FALSE(EvaluationFromJson(json).ok());
+}
+
+TEST(EvaluationSpecJsonTest, RoundTripsExactly) {
+  EvaluationSpec spec;
+  spec.task = "pets";
+  spec.version = 3;
+  spec.features_digest = "f";
+  spec.dataset = "sketches";
+  spec.dataset_digest = "d";
+  spec.encoder = "e";
+  spec.encoder_digest = "ed";
+  spec.split = "test";
+  spec.class_subset = ClassSubset::kNew;
+  spec.class_rows = {4, 0, 2};
+  spec.templates = {"{}"};
+  const auto back = EvaluationSpecFromJson(EvaluationSpecToJson(spec));
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(*back, spec);
+  EXPECT_EQ(ErrorReason(EvaluationSpecFromJson("{}").status()),
+            "BAD_STORED_SPEC");
+  std::string json = EvaluationSpecToJson(spec);
+  json.replace(json.find("[4,0,2]"), 7, "[4,\"0\"]");
+  EXPECT_FALSE(EvaluationSpecFromJson(json).ok());
 }
 
 }  // namespace

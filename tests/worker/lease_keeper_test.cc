@@ -26,7 +26,7 @@ absl::Status WaitForVerdict(LeaseKeeper* keeper) {
 class LeaseKeeperTest : public ::testing::Test {
  protected:
   LeaseKeeperTest() {
-    control_.Enqueue({});
+    control_.Enqueue(TrainingSpec());
     job_ = **control_.Lease("w", {});
   }
 

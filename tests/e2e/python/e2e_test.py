@@ -9,10 +9,11 @@ from demo_cases import DemoCase
 from embed_cases import EmbedCase
 from encoder_care_cases import EncoderCareCase
 from encoder_cases import EncoderCase
+from evaluation_cases import EvaluationCase
 from main_job_cases import MainJobCase
 
 __all__ = ["BadInputCase", "CrashCase", "DemoCase", "EmbedCase",
-           "EncoderCareCase", "EncoderCase", "MainJobCase"]
+           "EncoderCareCase", "EncoderCase", "EvaluationCase", "MainJobCase"]
 
 if __name__ == "__main__":
     unittest.main(module=sys.modules["__main__"], verbosity=2)

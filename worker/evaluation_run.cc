@@ -1,0 +1,83 @@
+#include "worker/evaluation_run.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "clip/encoder.h"
+#include "common/error.h"
+#include "common/status_macros.h"
+#include "worker/prompt_evaluation.h"
+#include "worker/prompt_features.h"
+
+namespace promptd::worker {
+namespace {
+
+constexpr double kFeaturesDone = 0.9;  // of the progress bar
+
+}  // namespace
+
+EvaluationRun::EvaluationRun(const RunEnvironment& environment,
+                             const LeasedJob& job)
+    : environment_(environment),
+      job_(job),
+      spec_(*job_.evaluation),
+      reporter_(environment_, job_) {}
+
+absl::StatusOr<int64_t> EvaluationRun::Run() {
+  RETURN_IF_ERROR(Prepare());
+  ASSIGN_OR_RETURN(const FloatTensor text_features, TextFeatures());
+  PromptEvaluation evaluation(environment_.loop, encoder_.get(),
+                              environment_.check);
+  ASSIGN_OR_RETURN(
+      const Evaluation result,
+      evaluation.Run(spec_.split, class_names_, spec_.templates,
+                     images_.features, images_.labels, text_features));
+  RETURN_IF_ERROR(environment_.check());
+  RETURN_IF_ERROR(
+      environment_.control->StoreEvaluation(job_.id, job_.fence, result));
+  return spec_.version;
+}
+
+absl::Status EvaluationRun::Prepare() {
+  ASSIGN_OR_RETURN(encoder_, environment_.encoders->Find(spec_.encoder_digest));
+  ASSIGN_OR_RETURN(const datasets::Manifest manifest,
+                   environment_.control->GetManifest(spec_.dataset_digest));
+  const datasets::ClassRange classes = datasets::RangeOf(
+      spec_.class_subset, static_cast<int>(manifest.class_names.size()));
+  const auto first = manifest.class_names.begin() + classes.first;
+  class_names_ = {first, first + classes.count};
+  const datasets::Split split =
+      spec_.split == "val" ? datasets::Split::kVal : datasets::Split::kTest;
+  ASSIGN_OR_RETURN(images_,
+                   FeaturesOf(environment_, *encoder_, manifest, classes,
+                              datasets::ItemsOfSplit(manifest, split),
+                              {.from = 0, .to = kFeaturesDone}, &reporter_));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FloatTensor> EvaluationRun::TextFeatures() const {
+  const absl::StatusOr<std::string> bytes =
+      environment_.control->GetBlob(spec_.features_digest);
+  if (!bytes.ok()) return Annotate(bytes.status(), "text features");
+  ASSIGN_OR_RETURN(const FloatTensor all,
+                   ParseTextFeatures(*bytes, encoder_->config().embed_dim));
+  const int64_t rows = all.shape[0], width = all.shape[1];
+  FloatTensor competing;
+  competing.shape = {static_cast<int64_t>(spec_.class_rows.size()), width};
+  if (spec_.class_rows.size() != class_names_.size() ||
+      std::any_of(spec_.class_rows.begin(), spec_.class_rows.end(),
+                  [rows](int64_t row) { return row < 0 || row >= rows; })) {
+    return MakeError(absl::StatusCode::kDataLoss, "BAD_STORED_SPEC",
+                     absl::StrCat("the evaluation names other classes than "
+                                  "version ",
+                                  spec_.task, ":", spec_.version, " has"));
+  }
+  for (const int64_t row : spec_.class_rows) {
+    const auto values = all.values.begin() + row * width;
+    competing.values.insert(competing.values.end(), values, values + width);
+  }
+  return competing;
+}
+
+}  // namespace promptd::worker

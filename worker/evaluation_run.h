@@ -1,0 +1,43 @@
+// One evaluation job from lease to its stored result.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/float_tensor.h"
+#include "datasets/class_subset.h"
+#include "datasets/manifest.h"
+#include "worker/control.h"
+#include "worker/run_environment.h"
+
+namespace promptd::worker {
+
+// Scores a version on a dataset's split. The images' features are those that
+// training jobs keep, so a second evaluation on the same images, of whatever
+// version, encodes none. There is no checkpoint: an interrupted run goes on
+// from the features that were stored. Used once, by one thread.
+class EvaluationRun {
+ public:
+  EvaluationRun(const RunEnvironment& environment, const LeasedJob& job);
+
+  // Stores the result and returns the version that was scored; errors as
+  // TrainingRun::Run.
+  absl::StatusOr<int64_t> Run();
+
+ private:
+  absl::Status Prepare();
+  // The version's text features of the classes that compete, [C, E].
+  absl::StatusOr<FloatTensor> TextFeatures() const;
+
+  const RunEnvironment environment_;
+  const LeasedJob job_;
+  const EvaluationSpec& spec_;
+  ProgressReporter reporter_;
+  std::shared_ptr<const clip::Encoder> encoder_;
+  std::vector<std::string> class_names_;  // that compete
+  LabelledFeatures images_;
+};
+
+}  // namespace promptd::worker

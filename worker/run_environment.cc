@@ -1,0 +1,60 @@
+#include "worker/run_environment.h"
+
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "common/status_macros.h"
+#include "worker/training_features.h"
+
+namespace promptd::worker {
+
+absl::Status ProgressReporter::Report(const Progress& progress, bool force) {
+  environment_.on_progress(progress);
+  const absl::Time now = absl::Now();
+  if (!force && now - last_ < environment_.report_interval) {
+    return absl::OkStatus();
+  }
+  last_ = now;
+  return environment_.control->ReportProgress(job_, fence_, progress);
+}
+
+absl::StatusOr<LabelledFeatures> FeaturesOf(const RunEnvironment& environment,
+                                            const clip::Encoder& encoder,
+                                            const datasets::Manifest& manifest,
+                                            const datasets::ClassRange& classes,
+                                            std::vector<int> items,
+                                            const ProgressSpan& span,
+                                            ProgressReporter* reporter) {
+  // Sampling comes before the choice of classes, as in the reference: base
+  // classes have the same images as in a job on all.
+  std::erase_if(items, [&](int item) {
+    return !classes.Contains(manifest.items[item].class_index);
+  });
+  TrainingFeatures::Environment features;
+  features.control = environment.control;
+  features.loop = environment.loop;
+  features.decode_threads = environment.decode_threads;
+  features.on_progress = [&](int64_t done, int64_t total) -> absl::Status {
+    RETURN_IF_ERROR(environment.check());
+    Progress progress;
+    progress.phase = "encode";
+    progress.step = done;
+    progress.steps = total;
+    progress.epochs = span.epochs;
+    progress.fraction = span.from + (span.to - span.from) *
+                                        static_cast<double>(done) /
+                                        static_cast<double>(total);
+    return reporter->Report(progress, /*force=*/done == total);
+  };
+  ASSIGN_OR_RETURN(StoredFeatures stored,
+                   TrainingFeatures(features, &encoder).Get(manifest, items));
+  LabelledFeatures labelled;
+  labelled.features = std::move(stored.features);
+  labelled.digest = std::move(stored.digest);
+  for (const int item : items) {
+    labelled.labels.push_back(manifest.items[item].class_index - classes.first);
+  }
+  return labelled;
+}
+
+}  // namespace promptd::worker
