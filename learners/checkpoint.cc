@@ -7,9 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/error.h"
+#include "common/random.h"
 #include "common/sha256.h"
-#include "common/status_macros.h"
-#include "learners/random.h"
 #include "weights/safetensors.h"
 
 namespace promptd::learners {
@@ -135,7 +134,7 @@ absl::StatusOr<CheckpointContent> ReadCheckpoint(absl::string_view bytes) {
   content.progress.learning_rate = metadata.Real("learning_rate");
   if (!metadata.problem().empty()) return Bad(metadata.problem());
   if (content.progress.step > content.progress.steps) return Bad("bad step");
-  RETURN_IF_ERROR(Random::FromState(content.epoch.random).status());
+  if (!Random::FromState(content.epoch.random)) return Bad("bad random");
   return content;
 }
 

@@ -9,8 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "clip/encoder.h"
+#include "common/random.h"
 #include "common/training_options.h"
-#include "learners/random.h"
 
 namespace promptd::learners {
 

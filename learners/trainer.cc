@@ -14,11 +14,11 @@
 #include "clip/torch_status.h"
 #include "common/check.h"
 #include "common/error.h"
+#include "common/random.h"
 #include "common/status_macros.h"
 #include "learners/checkpoint.h"
 #include "learners/cosine_loss.h"
 #include "learners/method.h"
-#include "learners/random.h"
 #include "learners/schedule.h"
 #include "learners/tensor_convert.h"
 

@@ -9,9 +9,9 @@
 
 #include "clip/text_tower.h"
 #include "common/error.h"
+#include "common/random.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "learners/random.h"
 #include "tests/learners/tiny_job.h"
 
 namespace promptd::learners {

@@ -4,8 +4,8 @@ usage: make_coop_goldens.py OUT_DIR
 
 The context is learned as CoOp's authors do it: all 77 tokens of every class
 through open_clip's text tower, autograd, torch.optim.SGD, one rate an epoch.
-The random numbers are those that learners/random.h documents, written again
-here. Writes OUT_DIR/coop.safetensors (each step of a unified context with the
+The random numbers are those that common/random.h documents, by
+portable_random.py. Writes OUT_DIR/coop.safetensors (each step of a unified context with the
 name at its end), OUT_DIR/coop_options.safetensors (the end of a run of every
 other kind) and OUT_DIR/scores.json.
 """
@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 import reference
+from portable_random import Random
 
-MASK = (1 << 64) - 1
 MERGES = 40
 MODEL_CFG = {
     "embed_dim": 32,
@@ -39,55 +39,6 @@ SPEC = {"context_tokens": 4, "epochs": 6, "batch_size": 8,
         "learning_rate": 0.05, "momentum": 0.9, "weight_decay": 5e-4,
         "warmup_epochs": 1, "warmup_learning_rate": 1e-5, "seed": 7}
 IMAGES = 29  # three batches an epoch, five images left out
-
-
-class Random:
-    """xoshiro256** seeded through splitmix64."""
-
-    def __init__(self, seed):
-        self.words = []
-        for _ in range(4):
-            seed = (seed + 0x9E3779B97F4A7C15) & MASK
-            z = seed
-            z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-            z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
-            self.words.append(z ^ (z >> 31))
-
-    @staticmethod
-    def rotl(x, k):
-        return ((x << k) | (x >> (64 - k))) & MASK
-
-    def next(self):
-        s = self.words
-        result = (self.rotl((s[1] * 5) & MASK, 7) * 9) & MASK
-        t = (s[1] << 17) & MASK
-        s[2] ^= s[0]
-        s[3] ^= s[1]
-        s[1] ^= s[2]
-        s[0] ^= s[3]
-        s[2] ^= t
-        s[3] = self.rotl(s[3], 45)
-        return result
-
-    def below(self, bound):
-        while True:
-            value = self.next()
-            if value >= (1 << 64) % bound:
-                return value % bound
-
-    def uniform(self):
-        return (self.next() >> 11) * 2.0 ** -53
-
-    def normal(self):
-        radius = math.sqrt(-2 * math.log(1 - self.uniform()))
-        return radius * math.cos(2 * math.pi * self.uniform())
-
-    def permutation(self, count):
-        order = list(range(count))
-        for last in range(count - 1, 0, -1):
-            other = self.below(last + 1)
-            order[last], order[other] = order[other], order[last]
-        return order
 
 
 @torch.no_grad()

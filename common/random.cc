@@ -1,4 +1,4 @@
-#include "learners/random.h"
+#include "common/random.h"
 
 #include <bit>
 #include <cmath>
@@ -9,9 +9,8 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "common/error.h"
 
-namespace promptd::learners {
+namespace promptd {
 
 Random::Random(uint64_t seed) {
   for (uint64_t& word : words_) {
@@ -70,7 +69,7 @@ std::string Random::State() const {
   return state;
 }
 
-absl::StatusOr<Random> Random::FromState(absl::string_view state) {
+std::optional<Random> Random::FromState(absl::string_view state) {
   Random random(0);
   bool any = false;
   bool good = state.size() == 64;
@@ -78,11 +77,8 @@ absl::StatusOr<Random> Random::FromState(absl::string_view state) {
     good = absl::SimpleHexAtoi(state.substr(16 * i, 16), &random.words_[i]);
     any = any || random.words_[i] != 0;
   }
-  if (!good || !any) {
-    return MakeError(absl::StatusCode::kDataLoss, "BAD_CHECKPOINT",
-                     "the checkpoint's random state cannot be read");
-  }
+  if (!good || !any) return std::nullopt;
   return random;
 }
 
-}  // namespace promptd::learners
+}  // namespace promptd

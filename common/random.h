@@ -1,15 +1,16 @@
-// The random numbers of training: small, portable, and part of a checkpoint.
+// Random numbers that a result depends on: small, portable, and with a state
+// that can be kept.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-namespace promptd::learners {
+namespace promptd {
 
 // xoshiro256** (Blackman and Vigna, 2018), seeded through splitmix64. The
 // numbers depend on nothing but the seed: not on the machine, nor on a
@@ -29,12 +30,12 @@ class Random {
   // A uniform permutation of 0 .. count-1 (Fisher-Yates from the end).
   std::vector<int64_t> Permutation(int64_t count);
 
-  // 64 hexadecimal digits; DATA_LOSS (BAD_CHECKPOINT) when they are not.
+  // 64 hexadecimal digits; nothing when they are no state of a generator.
   std::string State() const;
-  static absl::StatusOr<Random> FromState(absl::string_view state);
+  static std::optional<Random> FromState(absl::string_view state);
 
  private:
   std::array<uint64_t, 4> words_;
 };
 
-}  // namespace promptd::learners
+}  // namespace promptd
