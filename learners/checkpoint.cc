@@ -2,6 +2,7 @@
 
 #include <map>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -76,6 +77,12 @@ std::string TrainingIdentity(const TrainerSpec& spec,
     add(spec.class_specific ? "class-specific" : "unified");
   }
   if (!data.initial_context_digest.empty()) add(data.initial_context_digest);
+  if (spec.views != 1) add(absl::StrCat("views ", spec.views));
+  if (spec.selection == Selection::kBestValidation) {
+    add(ChoiceName(spec.selection));
+    add(data.validation_digest);
+    for (const int label : data.validation_labels) add(absl::StrCat(label));
+  }
   for (const double value : {spec.learning_rate, spec.momentum,
                              spec.weight_decay, spec.warmup_learning_rate}) {
     add(Exact(value));
@@ -89,19 +96,27 @@ std::string TrainingIdentity(const TrainerSpec& spec,
 
 absl::StatusOr<std::string> WriteCheckpoint(const CheckpointContent& content) {
   const TrainerProgress& progress = content.progress;
-  return weights::WriteSafetensors(
-      {{"parameter", content.parameter}, {"momentum", content.momentum}},
-      {{"format", kFormat},
-       {"identity", content.identity},
-       {"random", content.epoch.random},
-       {"epoch_loss_sum", Exact(content.epoch.loss_sum)},
-       {"epoch_correct", absl::StrCat(content.epoch.correct)},
-       {"epoch", absl::StrCat(progress.epoch)},
-       {"step", absl::StrCat(progress.step)},
-       {"steps", absl::StrCat(progress.steps)},
-       {"loss", Exact(progress.loss)},
-       {"accuracy", Exact(progress.accuracy)},
-       {"learning_rate", Exact(progress.learning_rate)}});
+  std::map<std::string, FloatTensor> tensors = {
+      {"parameter", content.parameter}, {"momentum", content.momentum}};
+  std::map<std::string, std::string> metadata = {
+      {"format", kFormat},
+      {"identity", content.identity},
+      {"random", content.epoch.random},
+      {"epoch_loss_sum", Exact(content.epoch.loss_sum)},
+      {"epoch_correct", absl::StrCat(content.epoch.correct)},
+      {"epoch", absl::StrCat(progress.epoch)},
+      {"step", absl::StrCat(progress.step)},
+      {"steps", absl::StrCat(progress.steps)},
+      {"loss", Exact(progress.loss)},
+      {"accuracy", Exact(progress.accuracy)},
+      {"learning_rate", Exact(progress.learning_rate)}};
+  if (content.best.epoch > 0) {
+    tensors["best_parameter"] = content.best_parameter;
+    metadata["best_epoch"] = absl::StrCat(content.best.epoch);
+    metadata["best_correct"] = absl::StrCat(content.best.correct);
+    metadata["validated_epochs"] = absl::StrCat(content.best.validated);
+  }
+  return weights::WriteSafetensors(tensors, metadata);
 }
 
 absl::StatusOr<CheckpointContent> ReadCheckpoint(absl::string_view bytes) {
@@ -109,16 +124,19 @@ absl::StatusOr<CheckpointContent> ReadCheckpoint(absl::string_view bytes) {
       weights::Safetensors::FromBytes(std::string(bytes), "checkpoint");
   if (!file.ok()) return Bad(file.status().message());
   CheckpointContent content;
-  for (const auto& [name, tensor] :
-       {std::pair{"parameter", &content.parameter},
-        std::pair{"momentum", &content.momentum}}) {
+  const bool has_best = file->metadata().contains("best_epoch");
+  std::vector<std::pair<const char*, FloatTensor*>> tensors = {
+      {"parameter", &content.parameter}, {"momentum", &content.momentum}};
+  if (has_best) tensors.emplace_back("best_parameter", &content.best_parameter);
+  for (const auto& [name, tensor] : tensors) {
     auto values = file->Floats(name);
     if (!values.ok()) return Bad(values.status().message());
     if (!weights::AllFinite(*values)) return Bad("values are not finite");
     *tensor = *std::move(values);
   }
-  if (content.parameter.shape != content.momentum.shape) {
-    return Bad("parameter and momentum differ in shape");
+  if (content.parameter.shape != content.momentum.shape ||
+      (has_best && content.parameter.shape != content.best_parameter.shape)) {
+    return Bad("its tensors differ in shape");
   }
   Metadata metadata(file->metadata());
   if (metadata.Text("format") != kFormat) return Bad("unknown format");
@@ -132,6 +150,12 @@ absl::StatusOr<CheckpointContent> ReadCheckpoint(absl::string_view bytes) {
   content.progress.loss = metadata.Real("loss");
   content.progress.accuracy = metadata.Real("accuracy");
   content.progress.learning_rate = metadata.Real("learning_rate");
+  if (has_best) {
+    content.best.epoch = static_cast<int>(metadata.Whole("best_epoch"));
+    content.best.correct = metadata.Whole("best_correct");
+    content.best.validated =
+        static_cast<int>(metadata.Whole("validated_epochs"));
+  }
   if (!metadata.problem().empty()) return Bad(metadata.problem());
   if (content.progress.step > content.progress.steps) return Bad("bad step");
   if (!Random::FromState(content.epoch.random)) return Bad("bad random");

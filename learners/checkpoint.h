@@ -18,10 +18,21 @@ struct EpochState {
   int64_t correct = 0;
 };
 
+// What a selection by validation has seen.
+struct BestEpoch {
+  int validated = 0;    // epochs that were scored
+  int epoch = 0;        // the best of them, from 1; 0: none yet
+  int64_t correct = 0;  // validation images of its right answers
+};
+
 struct CheckpointContent {
   std::string identity;
   FloatTensor parameter;
   FloatTensor momentum;
+  // Of a selection by validation; the shape is empty before the first epoch
+  // and without one.
+  FloatTensor best_parameter;
+  BestEpoch best;
   EpochState epoch;
   TrainerProgress progress;
 };
@@ -31,7 +42,8 @@ std::string TrainingIdentity(const TrainerSpec& spec,
                              const std::string& encoder_digest,
                              const TrainingData& data);
 
-// A safetensors file: "parameter" and "momentum", the rest as metadata.
+// A safetensors file: "parameter", "momentum" and, where there is one,
+// "best_parameter"; the rest as metadata.
 absl::StatusOr<std::string> WriteCheckpoint(const CheckpointContent& content);
 // DATA_LOSS (BAD_CHECKPOINT).
 absl::StatusOr<CheckpointContent> ReadCheckpoint(absl::string_view bytes);

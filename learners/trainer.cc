@@ -29,13 +29,18 @@ struct Trainer::State {
   TrainerSpec spec;
   std::unique_ptr<Method> method;
   std::string identity;  // of spec, encoder, classes and features
-  at::Tensor images;     // [N, E], unit rows
-  at::Tensor labels;     // [N] int64
+  at::Tensor images;     // [N, E], unit rows; of loaded_view if there are views
+  std::optional<int> loaded_view;
+  at::Tensor labels;             // [N] int64
+  at::Tensor validation_images;  // [V, E], unit rows; with kBestValidation
+  at::Tensor validation_labels;  // [V] int64
   int64_t batch_size = 0;
   int64_t steps_per_epoch = 0;
 
   at::Tensor parameter;
   at::Tensor momentum;
+  at::Tensor best_parameter;  // once best.epoch > 0
+  BestEpoch best;
   EpochState epoch_state;
   std::vector<int64_t> order;  // of the running epoch
   TrainerProgress progress;
@@ -45,8 +50,19 @@ struct Trainer::State {
   int64_t next_backward = -1;
   CosineLoss loss;
 
+  bool trained() const { return progress.step == progress.steps; }
+  // Whether the parameter that an epoch ended with has not been scored yet.
+  bool ValidationDue() const {
+    return spec.selection == Selection::kBestValidation &&
+           best.validated < progress.epoch;
+  }
+  const at::Tensor& selected_parameter() const {
+    return best.epoch > 0 ? best_parameter : parameter;
+  }
+
   absl::Status RunUnit();
   void BeginEpoch();
+  void Validate();
   void ComputeLoss();
   absl::Status ApplyGradient();
   absl::Status NotFinite(absl::string_view what) const;
@@ -69,24 +85,39 @@ absl::Status CheckSpec(const TrainerSpec& spec) {
     }
   }
   if (spec.warmup_epochs < 0) bad.push_back({"warmup_epochs", "is negative"});
+  if (spec.views < 0) bad.push_back({"views", "is negative"});
   return bad.empty() ? absl::OkStatus()
                      : InvalidFields("BAD_TRAINER_SPEC", bad);
 }
 
-absl::Status CheckData(const TrainingData& data, int embed_dim) {
-  const int64_t rows = static_cast<int64_t>(data.labels.size());
-  const int classes = static_cast<int>(data.class_names.size());
-  const bool fits =
-      rows > 0 && data.features.shape == std::vector<int64_t>{rows, embed_dim};
-  if (fits &&
-      std::all_of(data.labels.begin(), data.labels.end(), [classes](int label) {
+absl::Status CheckFeatures(const std::vector<int64_t>& shape,
+                           const std::vector<int>& labels, int classes,
+                           int embed_dim, const char* what) {
+  const int64_t rows = static_cast<int64_t>(labels.size());
+  if (rows > 0 && shape == std::vector<int64_t>{rows, embed_dim} &&
+      std::all_of(labels.begin(), labels.end(), [classes](int label) {
         return label >= 0 && label < classes;
       })) {
     return absl::OkStatus();
   }
   return MakeError(absl::StatusCode::kInvalidArgument, "BAD_TRAINING_DATA",
-                   absl::StrCat("training needs features [N, ", embed_dim,
+                   absl::StrCat(what, " needs features [N, ", embed_dim,
                                 "] and N labels below ", classes));
+}
+
+absl::Status CheckData(const TrainerSpec& spec, const TrainingData& data,
+                       int embed_dim) {
+  const int classes = static_cast<int>(data.class_names.size());
+  std::vector<int64_t> shape = data.features.shape;
+  // Views come one at a time; only the labels can be looked at now.
+  if (spec.views != 1) {
+    shape = {static_cast<int64_t>(data.labels.size()), embed_dim};
+  }
+  RETURN_IF_ERROR(
+      CheckFeatures(shape, data.labels, classes, embed_dim, "training"));
+  if (spec.selection != Selection::kBestValidation) return absl::OkStatus();
+  return CheckFeatures(data.validation_features.shape, data.validation_labels,
+                       classes, embed_dim, "selection by validation");
 }
 
 // Puts `context`, if there is one, in the place of the method's own start.
@@ -114,7 +145,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
     std::shared_ptr<const clip::Encoder> encoder, const TrainerSpec& spec,
     TrainingData data) {
   RETURN_IF_ERROR(CheckSpec(spec));
-  RETURN_IF_ERROR(CheckData(data, encoder->config().embed_dim));
+  RETURN_IF_ERROR(CheckData(spec, data, encoder->config().embed_dim));
   return clip::Guarded(
       "start training", [&]() -> absl::StatusOr<std::unique_ptr<Trainer>> {
         auto state = std::make_unique<State>();
@@ -131,8 +162,16 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
         state->identity = TrainingIdentity(spec, encoder->digest(), data);
         state->encoder = std::move(encoder);
         state->spec = spec;
-        state->images = UnitRows(ToTensor(data.features, state->parameter));
         state->labels = ToLabelTensor(data.labels, state->parameter);
+        if (spec.views == 1) {
+          state->images = UnitRows(ToTensor(data.features, state->parameter));
+        }
+        if (spec.selection == Selection::kBestValidation) {
+          state->validation_images =
+              UnitRows(ToTensor(data.validation_features, state->parameter));
+          state->validation_labels =
+              ToLabelTensor(data.validation_labels, state->parameter);
+        }
         const int64_t rows = static_cast<int64_t>(data.labels.size());
         state->batch_size = std::min<int64_t>(spec.batch_size, rows);
         state->steps_per_epoch = rows / state->batch_size;
@@ -143,13 +182,50 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
 }
 
 bool Trainer::done() const {
-  return state_->progress.step == state_->progress.steps;
+  return state_->trained() && !state_->ValidationDue();
 }
 
 const TrainerProgress& Trainer::progress() const { return state_->progress; }
 
+std::optional<SelectedEpoch> Trainer::selected() const {
+  const BestEpoch& best = state_->best;
+  if (best.epoch == 0) return std::nullopt;
+  return SelectedEpoch{
+      best.epoch, static_cast<double>(best.correct) /
+                      static_cast<double>(state_->validation_labels.size(0))};
+}
+
+std::optional<int> Trainer::NeedsView() const {
+  const State& state = *state_;
+  const int views = state.spec.views;
+  if (views == 1 || state.trained()) return std::nullopt;
+  const int epoch = state.progress.epoch;
+  const int view = views == 0 ? epoch : epoch % views;
+  if (state.loaded_view == view) return std::nullopt;
+  return view;
+}
+
+absl::Status Trainer::SetFeatures(int view, const FloatTensor& features) {
+  PROMPTD_CHECK(NeedsView() == view);
+  State& state = *state_;
+  const std::vector<int64_t> shape = {state.labels.size(0),
+                                      state.encoder->config().embed_dim};
+  if (features.shape != shape) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, "BAD_TRAINING_DATA",
+        absl::StrCat("view ", view, " has features [",
+                     absl::StrJoin(features.shape, ", "), "], training needs [",
+                     absl::StrJoin(shape, ", "), "]"));
+  }
+  return clip::Guarded("take a view's features", [&] {
+    state.images = UnitRows(ToTensor(features, state.parameter));
+    state.loaded_view = view;
+    return absl::OkStatus();
+  });
+}
+
 absl::Status Trainer::RunUnit() {
-  PROMPTD_CHECK(!done());
+  PROMPTD_CHECK(!done() && !NeedsView());
   return clip::Guarded("training step", [this] { return state_->RunUnit(); });
 }
 
@@ -164,12 +240,14 @@ absl::Status Trainer::State::RunUnit() {
       continue;
     }
     if (next_forward == 0) {
-      if (order.empty()) BeginEpoch();
+      if (order.empty() && !trained()) BeginEpoch();
       method->Begin(parameter);
     }
     method->ForwardUnit(next_forward++);
     if (next_forward == units) {
       next_forward = 0;
+      if (ValidationDue()) Validate();
+      if (trained()) return absl::OkStatus();
       ComputeLoss();
       next_backward = units - 1;
     }
@@ -181,12 +259,25 @@ void Trainer::State::BeginEpoch() {
   // The permutation follows from the state at the epoch's start, which is what
   // a checkpoint keeps. The state was checked when it came in.
   Random random = *Random::FromState(epoch_state.random);
-  order = random.Permutation(images.size(0));
+  order = random.Permutation(labels.size(0));
   epoch_state.random_after = random.State();
   progress.learning_rate =
       LearningRate({spec.learning_rate, spec.epochs, spec.warmup_epochs,
                     spec.warmup_learning_rate},
                    progress.epoch);
+}
+
+void Trainer::State::Validate() {
+  // The text features are those of the parameter that the epoch ended with.
+  const at::Tensor answers =
+      validation_images.mm(UnitRows(method->text_features()).t()).argmax(1);
+  const at::Tensor correct = answers.eq(validation_labels).sum().to(at::kCPU);
+  const int64_t count = *correct.const_data_ptr<int64_t>();
+  best.validated = progress.epoch;
+  if (best.epoch > 0 && count <= best.correct) return;
+  best.epoch = progress.epoch;
+  best.correct = count;
+  best_parameter = parameter.clone();
 }
 
 void Trainer::State::ComputeLoss() {
@@ -212,18 +303,22 @@ absl::Status Trainer::State::ApplyGradient() {
   // the gradient itself, which zero momentum gives too.
   const at::Tensor gradient =
       method->gradient().add(parameter, spec.weight_decay);
-  momentum.mul_(spec.momentum).add_(gradient);
-  parameter.add_(momentum, -progress.learning_rate);
+  const at::Tensor next_momentum = momentum.mul(spec.momentum).add_(gradient);
+  const at::Tensor next_parameter =
+      parameter.add(next_momentum, -progress.learning_rate);
   // The step's one wait for the device, so that steps do not pile up before
   // the serving units behind them.
   const at::Tensor numbers =
       at::stack({loss.loss.to(at::kDouble), loss.correct.to(at::kDouble),
-                 parameter.isfinite().all().to(at::kDouble)})
+                 next_parameter.isfinite().all().to(at::kDouble)})
           .to(at::kCPU);
   const double* number = numbers.const_data_ptr<double>();
   if (!std::isfinite(number[0])) return NotFinite("loss");
   if (number[2] == 0) return NotFinite("context");
 
+  // Not before: a step that fails leaves the last good state, to be saved.
+  momentum = next_momentum;
+  parameter = next_parameter;
   epoch_state.loss_sum += number[0];
   epoch_state.correct += static_cast<int64_t>(number[1]);
   ++progress.step;
@@ -252,6 +347,10 @@ absl::StatusOr<std::string> Trainer::SaveCheckpoint() const {
     content.identity = state.identity;
     content.parameter = clip::ToFloatTensor(state.parameter);
     content.momentum = clip::ToFloatTensor(state.momentum);
+    content.best = state.best;
+    if (state.best.epoch > 0) {
+      content.best_parameter = clip::ToFloatTensor(state.best_parameter);
+    }
     content.epoch = state.epoch_state;
     content.progress = state.progress;
     return WriteCheckpoint(content);
@@ -273,6 +372,10 @@ absl::Status Trainer::Restore(const std::string& checkpoint) {
   return clip::Guarded("restore a checkpoint", [&] {
     state.parameter = ToTensor(content.parameter, state.parameter);
     state.momentum = ToTensor(content.momentum, state.momentum);
+    state.best = content.best;
+    if (state.best.epoch > 0) {
+      state.best_parameter = ToTensor(content.best_parameter, state.parameter);
+    }
     state.epoch_state = content.epoch;
     state.progress = content.progress;
     state.order.clear();
@@ -287,7 +390,7 @@ absl::Status Trainer::Restore(const std::string& checkpoint) {
 
 absl::StatusOr<FloatTensor> Trainer::Context() const {
   return clip::Guarded("read the context", [this] {
-    return clip::ToFloatTensor(state_->parameter);
+    return clip::ToFloatTensor(state_->selected_parameter());
   });
 }
 
@@ -295,7 +398,7 @@ absl::StatusOr<FloatTensor> Trainer::TextFeatures() {
   return clip::Guarded("text features", [this] {
     State& state = *state_;
     PROMPTD_CHECK(state.next_forward == 0 && state.next_backward < 0);
-    state.method->Begin(state.parameter);
+    state.method->Begin(state.selected_parameter());
     for (int64_t unit = 0; unit < state.method->units(); ++unit) {
       state.method->ForwardUnit(unit);
     }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <numbers>
 #include <string>
 #include <vector>
 
@@ -218,6 +219,22 @@ TEST(ScheduleTest, FollowsCoOpsClosedForm) {
                      0.001 * (1 + std::cos(M_PI * (epoch - 1) / 50)));
   }
   EXPECT_NEAR(LearningRate(schedule, 49), 7.885e-6, 1e-9);
+}
+
+// CoOp's lr(e) = 0.001 (1 + cos(pi (e - 1) / E)), bit for bit, for the
+// paper's runs of every length.
+TEST(ScheduleTest, EqualsTheClosedFormExactlyInEveryEpoch) {
+  for (const int epochs : {10, 50, 100, 200}) {
+    const Schedule schedule{0.002, epochs, 1, 1e-5};
+    for (int epoch = 0; epoch < epochs; ++epoch) {
+      const double expected =
+          epoch == 0
+              ? 1e-5
+              : 0.001 * (1 + std::cos(std::numbers::pi * (epoch - 1) / epochs));
+      EXPECT_EQ(LearningRate(schedule, epoch), expected)
+          << epoch << " of " << epochs;
+    }
+  }
 }
 
 TEST(ScheduleTest, WarmUpIsAsLongAsAskedFor) {

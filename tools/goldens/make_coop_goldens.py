@@ -7,7 +7,8 @@ through open_clip's text tower, autograd, torch.optim.SGD, one rate an epoch.
 The random numbers are those that common/random.h documents, by
 portable_random.py. Writes OUT_DIR/coop.safetensors (each step of a unified context with the
 name at its end), OUT_DIR/coop_options.safetensors (the end of a run of every
-other kind) and OUT_DIR/scores.json.
+other kind), OUT_DIR/coop_views.safetensors (runs with other features in each
+epoch, and the epochs that validation picks) and OUT_DIR/scores.json.
 """
 
 import json
@@ -89,8 +90,10 @@ def assemble(embedded, context, name_tokens, position):
     return torch.stack(rows)
 
 
-def train(model, tokenizer, images, labels, position="end",
-          class_specific=False):
+def train(model, tokenizer, views, labels, position="end",
+          class_specific=False, validation=None):
+    """views: [N, E] features each; epoch e takes views[e % len(views)].
+    validation: features and labels that pick an epoch as Dassl's best_val."""
     m, width = SPEC["context_tokens"], model.token_embedding.weight.shape[1]
     shape = [len(CLASSES), m, width] if class_specific else [m, width]
     random = Random(SPEC["seed"])
@@ -109,12 +112,12 @@ def train(model, tokenizer, images, labels, position="end",
         prompts = assemble(embedded, context, name_tokens, position)
         return F.normalize(encode(model, prompts, eot), dim=-1)
 
-    unit_images = F.normalize(images, dim=-1)
     optimizer = torch.optim.SGD([context], lr=1, momentum=SPEC["momentum"],
                                 weight_decay=SPEC["weight_decay"])
     size = SPEC["batch_size"]
-    rates, losses, contexts = [], [], []
+    rates, losses, contexts, accuracies = [], [], [], []
     for epoch in range(SPEC["epochs"]):
+        unit_images = F.normalize(views[epoch % len(views)], dim=-1)
         order = random.permutation(len(labels))
         rates.append(learning_rate(epoch))
         optimizer.param_groups[0]["lr"] = rates[-1]
@@ -128,6 +131,16 @@ def train(model, tokenizer, images, labels, position="end",
             optimizer.step()
             losses.append(loss.item())
             contexts.append(context.detach().clone())
+        if validation:
+            answers = F.normalize(validation[0], dim=-1) @ text_features(
+                context).detach().t()
+            accuracies.append((answers.argmax(-1) == validation[1])
+                              .float().mean().item())
+            if accuracies[-1] > max(accuracies[:-1], default=-1):
+                out["best_epoch"] = torch.tensor([float(epoch + 1)])
+                out["best_context"] = contexts[-1]
+    if validation:
+        out["validation_accuracies"] = torch.tensor(accuracies)
     out["contexts"] = torch.stack(contexts)
     out["losses"] = torch.tensor(losses)
     out["learning_rates"] = torch.tensor(rates, dtype=torch.float64).float()
@@ -140,13 +153,37 @@ def train_options(model, tokenizer, images, labels):
     out = {}
     for class_specific in (False, True):
         for position in ("end", "middle", "front"):
-            run = train(model, tokenizer, images, labels, position,
+            run = train(model, tokenizer, [images], labels, position,
                         class_specific)
             name = f"{position}.{'csc' if class_specific else 'unified'}"
             out[f"{name}.initial_context"] = run["initial_context"]
             out[f"{name}.context"] = run["contexts"][-1]
             out[f"{name}.losses"] = run["losses"]
             out[f"{name}.text_features"] = run["text_features"]
+    return out
+
+
+def train_views(model, tokenizer, centres, labels):
+    """Other features in each epoch: a fresh view, and three in a cycle; and
+    the epoch that hard validation images pick."""
+    generator = torch.Generator().manual_seed(4)
+
+    def noisy(of, noise):
+        return centres[of] + noise * torch.randn(
+            len(of), centres.shape[1], generator=generator)
+
+    views = [noisy(labels, 1.5) for _ in range(SPEC["epochs"])]
+    truth = torch.arange(40) % len(CLASSES)
+    validation = noisy(truth, 4.0), truth
+    out = {"views": torch.stack(views), "labels": labels.float(),
+           "validation_images": validation[0],
+           "validation_labels": truth.float()}
+    for name, some in (("epochs", views), ("cycle", views[:3])):
+        run = train(model, tokenizer, some, labels, validation=validation)
+        out |= {f"{name}.{key}": run[key] for key in (
+            "losses", "best_epoch", "best_context", "validation_accuracies")}
+        out[f"{name}.context"] = run["contexts"][-1]
+        print(name, "validation", run["validation_accuracies"].tolist())
     return out
 
 
@@ -189,8 +226,9 @@ def main(out):
                                                  generator=generator)
     with reference.without_ftfy():
         tokenizer = reference.tokenizer(merges)
-        learned = train(model, tokenizer, images, labels)
+        learned = train(model, tokenizer, [images], labels)
         options = train_options(model, tokenizer, images, labels)
+        views = train_views(model, tokenizer, centres, labels)
     learned["images"] = images
     learned["labels"] = labels.float()
     save_file({key: value.float().contiguous()
@@ -199,7 +237,10 @@ def main(out):
                         "classes": json.dumps(CLASSES)})
     save_file({key: value.contiguous() for key, value in options.items()},
               out / "coop_options.safetensors")
-    for name in ("coop.safetensors", "coop_options.safetensors"):
+    save_file({key: value.contiguous() for key, value in views.items()},
+              out / "coop_views.safetensors")
+    for name in ("coop.safetensors", "coop_options.safetensors",
+                 "coop_views.safetensors"):
         (out / name).chmod(0o644)
     (out / "scores.json").write_text(json.dumps(scores(generator)) + "\n")
     print("loss", learned["losses"][0].item(), "->",
