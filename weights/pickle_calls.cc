@@ -149,10 +149,17 @@ bool PickleMachine::IsEmptyDict(PickleId id) const {
 absl::Status PickleMachine::NewObject() {
   ASSIGN_OR_RETURN(const PickleId arguments, Take());
   ASSIGN_OR_RETURN(const PickleId of_class, Take());
-  if (!Is(of_class, Kind::kGlobal) ||
-      at(of_class).integer !=
-          static_cast<int64_t>(PickleGlobal::kModuleClass) ||
-      !Is(arguments, Kind::kTuple) || !at(arguments).items.empty()) {
+  const auto names = [&](PickleGlobal global) {
+    return Is(of_class, Kind::kGlobal) &&
+           at(of_class).integer == static_cast<int64_t>(global);
+  };
+  const bool empty = Is(arguments, Kind::kTuple) && at(arguments).items.empty();
+  if (empty && names(PickleGlobal::kUnread)) {
+    PickleValue unread;
+    unread.kind = Kind::kUnread;
+    return Push(std::move(unread));
+  }
+  if (!empty || !names(PickleGlobal::kModuleClass)) {
     return Error("PICKLE_FORBIDDEN_CALL",
                  "constructs what is not a TorchScript module");
   }

@@ -58,6 +58,18 @@ constexpr Allowed kAllowed[] = {
     {"numpy._core.multiarray.scalar", PickleGlobal::kUnread},
     {"numpy.dtype", PickleGlobal::kUnread},
     {"_codecs.encode", PickleGlobal::kUnread},
+    // Dassl's warm-up schedule, part of every checkpoint of CoOp, holds the
+    // schedule that comes after it, which holds the optimizer.
+    {"torch.optim.lr_scheduler.CosineAnnealingLR", PickleGlobal::kUnread},
+    {"torch.optim.lr_scheduler.MultiStepLR", PickleGlobal::kUnread},
+    {"torch.optim.lr_scheduler.StepLR", PickleGlobal::kUnread},
+    {"torch.optim.sgd.SGD", PickleGlobal::kUnread},
+    {"torch.optim.adam.Adam", PickleGlobal::kUnread},
+    {"torch.optim.adamw.AdamW", PickleGlobal::kUnread},
+    {"torch.optim.rmsprop.RMSprop", PickleGlobal::kUnread},
+    {"collections.defaultdict", PickleGlobal::kUnread},
+    {"collections.Counter", PickleGlobal::kUnread},
+    {"__builtin__.dict", PickleGlobal::kUnread},
 };
 
 bool IsIdentifierPath(absl::string_view text) {

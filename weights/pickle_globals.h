@@ -21,7 +21,8 @@ enum class PickleGlobal {
   kTypedList,         // torch.jit._pickle.build_intlist and the like: its list
   kTypeTag,           // torch.jit._pickle.restore_type_tag: its first argument
   kModuleClass,       // a class of a TorchScript archive
-  kUnread,            // numpy's scalars and what they are made of
+  // What lies beside the weights: numpy's scalars, optimizers and schedules.
+  kUnread,
 };
 
 // Nothing when the global is not allowed.

@@ -194,6 +194,8 @@ absl::Status PickleMachine::SetItems(bool from_mark) {
   if (items.size() % 2 != 0) {
     return Error("PICKLE_BAD_STACK", "a key without a value");
   }
+  // An optimizer keeps its state under parameters, not under names.
+  if (Top(Kind::kUnread).ok()) return absl::OkStatus();
   for (size_t i = 0; i < items.size(); i += 2) {
     if (!Is(items[i], Kind::kString) && !Is(items[i], Kind::kInt)) {
       return Error("PICKLE_BAD_VALUE",

@@ -91,6 +91,7 @@ absl::StatusOr<TorchFile> TorchFile::FromBytes(std::string bytes,
                        ? ModuleNames(document, source, limits.max_tensors)
                        : StateDictNames(document, source, limits.max_tensors));
   file.scalars_ = std::move(names.integers);
+  file.numbers_ = std::move(names.numbers);
   TorchStorages storages(archive);
   for (const auto& [name, index] : names.tensors) {
     ASSIGN_OR_RETURN(

@@ -54,6 +54,8 @@ class TorchFile {
   // Integer attributes of a TorchScript archive's outermost module, also of
   // those stored as tensors, e.g. "input_resolution".
   const std::map<std::string, int64_t>& scalars() const { return scalars_; }
+  // Numbers beside the "state_dict" of a training checkpoint, e.g. "epoch".
+  const std::map<std::string, double>& numbers() const { return numbers_; }
 
  private:
   TorchFile() = default;
@@ -61,6 +63,7 @@ class TorchFile {
   bool is_torchscript_ = false;
   RawTensors tensors_;
   std::map<std::string, int64_t> scalars_;
+  std::map<std::string, double> numbers_;
 };
 
 // Whether the bytes begin like a ZIP archive or like a pickle: whether

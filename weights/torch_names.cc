@@ -75,6 +75,23 @@ const PickleValue* Member(const PickleDocument& document,
   return found;
 }
 
+// Numbers among the members of a training checkpoint, by their keys.
+std::map<std::string, double> NumbersOf(const PickleDocument& document,
+                                        const PickleValue& dict) {
+  std::map<std::string, double> numbers;
+  for (size_t i = 0; i + 1 < dict.items.size(); i += 2) {
+    const PickleValue& key = document.at(dict.items[i]);
+    const PickleValue& value = document.at(dict.items[i + 1]);
+    if (key.kind != Kind::kString) continue;
+    if (value.kind == Kind::kInt) {
+      numbers[key.text] = static_cast<double>(value.integer);
+    } else if (value.kind == Kind::kFloat) {
+      numbers[key.text] = value.real;
+    }
+  }
+  return numbers;
+}
+
 // Without "module." when every name begins with it.
 void StripParallel(std::map<std::string, int64_t>& tensors) {
   if (!std::all_of(tensors.begin(), tensors.end(), [](const auto& named) {
@@ -107,6 +124,7 @@ absl::StatusOr<TorchNames> StateDictNames(const PickleDocument& document,
   if (dict->kind != Kind::kDict) return refused("holds no dict");
   if (const PickleValue* inner = Member(document, *dict, "state_dict")) {
     if (inner->kind != Kind::kDict) return refused("\"state_dict\" is no dict");
+    collector.names().numbers = NumbersOf(document, *dict);
     dict = inner;
   }
   if (dict->items.empty()) return refused("the dict is empty");

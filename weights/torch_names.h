@@ -16,6 +16,8 @@ struct TorchNames {
   std::map<std::string, int64_t> tensors;
   // Integers at the top level.
   std::map<std::string, int64_t> integers;
+  // Beside a "state_dict".
+  std::map<std::string, double> numbers;
 };
 
 // Of a dict of tensors, or of one under "state_dict"; "module." removed.

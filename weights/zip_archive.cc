@@ -1,6 +1,7 @@
 #include "weights/zip_archive.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "weights/crc32.h"
+#include "weights/inflate.h"
 #include "weights/little_endian.h"
 #include "weights/zip_directory.h"
 
@@ -63,11 +65,17 @@ class LocalEntry {
   // With a descriptor the local header may leave all three at zero.
   bool SizesAgree(uint64_t crc, uint64_t compressed, uint64_t size,
                   absl::string_view zip64, bool later) const {
-    if (size == 0xffffffff && compressed == 0xffffffff && zip64.size() == 16) {
-      size = LittleEndian(zip64, 0, 8);
-      compressed = LittleEndian(zip64, 8, 8);
-    } else if (!zip64.empty()) {
-      return false;
+    if (!zip64.empty()) {
+      if (zip64.size() != 16) return false;
+      // Some Pythons leave the sizes where they were, too.
+      const uint64_t size64 = LittleEndian(zip64, 0, 8);
+      const uint64_t compressed64 = LittleEndian(zip64, 8, 8);
+      const bool moved = size == 0xffffffff && compressed == 0xffffffff;
+      if (!moved && (size != size64 || compressed != compressed64)) {
+        return false;
+      }
+      size = size64;
+      compressed = compressed64;
     }
     if (later && crc == 0 && compressed == 0 && size == 0) return true;
     return crc == record_.crc32 &&
@@ -127,7 +135,7 @@ absl::StatusOr<ZipArchive> ZipArchive::FromBytes(std::string bytes,
   ASSIGN_OR_RETURN(const ZipDirectoryPlace place,
                    FindZipDirectory(all, source, limits));
   ASSIGN_OR_RETURN(std::vector<ZipRecord> records,
-                   ReadZipDirectory(all, source, place));
+                   ReadZipDirectory(all, source, place, limits.layout));
   std::stable_sort(records.begin(), records.end(),
                    [](const ZipRecord& a, const ZipRecord& b) {
                      return a.header_offset < b.header_offset;
@@ -145,16 +153,21 @@ absl::StatusOr<ZipArchive> ZipArchive::FromBytes(std::string bytes,
                    absl::StrCat("the entry before it ends at ", end));
     }
     const size_t slash = record.name.find('/');
-    const std::string root = record.name.substr(0, slash);
-    if (slash == std::string::npos || (end > 0 && root != archive.root_)) {
-      return error("ZIP_BAD_NAME", "is not in the one folder of the archive");
+    if (limits.layout == ZipLayout::kTorch) {
+      const std::string root = record.name.substr(0, slash);
+      if (slash == std::string::npos || (end > 0 && root != archive.root_)) {
+        return error("ZIP_BAD_NAME", "is not in the one folder of the archive");
+      }
+      archive.root_ = root;
+    } else if (slash != std::string::npos) {
+      return error("ZIP_BAD_NAME", "lies in a folder; numpy makes none");
     }
-    archive.root_ = root;
     ZipEntry entry;
     ASSIGN_OR_RETURN(end, LocalEntry(all, source, place.begin_bytes, record)
                               .Check(&entry.begin_bytes));
     entry.header_offset = record.header_offset;
     entry.size_bytes = record.compressed_bytes;
+    entry.full_bytes = record.size_bytes;
     entry.crc32 = record.crc32;
     entry.deflated = record.method == kZipDeflated;
     archive.entries_[record.name] = entry;
@@ -191,6 +204,35 @@ absl::StatusOr<absl::string_view> ZipArchive::Read(
                     "its bytes do not match its checksum: copy it again");
   }
   return content;
+}
+
+absl::StatusOr<std::string> ZipArchive::ReadInflated(const std::string& name,
+                                                     int64_t max_bytes) const {
+  const auto found = entries_.find(name);
+  const bool there = found != entries_.end();
+  if (there && found->second.full_bytes > max_bytes) {
+    return ZipError(source_, "ZIP_ENTRY_TOO_LARGE", name,
+                    found->second.header_offset,
+                    absl::StrCat("has ", found->second.full_bytes,
+                                 " bytes; the limit is ", max_bytes));
+  }
+  if (!there || !found->second.deflated) {
+    ASSIGN_OR_RETURN(const absl::string_view content, Read(name));
+    return std::string(content);
+  }
+  const ZipEntry& entry = found->second;
+  const std::optional<std::string> content = Inflate(
+      absl::string_view(*bytes_).substr(entry.begin_bytes, entry.size_bytes),
+      entry.full_bytes);
+  if (!content) {
+    return ZipError(source_, "ZIP_BAD_DEFLATE", name, entry.header_offset,
+                    "its compressed bytes do not give what it claims");
+  }
+  if (Crc32(*content) != entry.crc32) {
+    return ZipError(source_, "ZIP_BAD_CRC", name, entry.header_offset,
+                    "its bytes do not match its checksum: copy it again");
+  }
+  return *content;
 }
 
 }  // namespace promptd::weights

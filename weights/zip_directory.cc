@@ -71,7 +71,8 @@ bool IsCode(absl::string_view name) {
   return slash != name.npos && absl::StartsWith(name.substr(slash), "/code/");
 }
 
-absl::Status CheckRecord(const ZipRecord& record, absl::string_view source) {
+absl::Status CheckRecord(const ZipRecord& record, absl::string_view source,
+                         ZipLayout layout) {
   const auto error = [&](absl::string_view reason, absl::string_view what) {
     return ZipError(source, reason, record.name, record.header_offset, what);
   };
@@ -84,7 +85,8 @@ absl::Status CheckRecord(const ZipRecord& record, absl::string_view source) {
   if ((record.flags & 0x2041) != 0) {
     return error("ZIP_ENCRYPTED", "is encrypted");
   }
-  if (record.method == kZipDeflated && !IsCode(record.name)) {
+  if (layout == ZipLayout::kTorch && record.method == kZipDeflated &&
+      !IsCode(record.name)) {
     return error("ZIP_COMPRESSED", "is compressed; torch stores its data");
   }
   if (record.method != kZipStored && record.method != kZipDeflated) {
@@ -173,7 +175,7 @@ absl::StatusOr<ZipDirectoryPlace> FindZipDirectory(absl::string_view bytes,
 
 absl::StatusOr<std::vector<ZipRecord>> ReadZipDirectory(
     absl::string_view bytes, absl::string_view source,
-    const ZipDirectoryPlace& place) {
+    const ZipDirectoryPlace& place, ZipLayout layout) {
   const int64_t end = place.begin_bytes + place.size_bytes;
   std::vector<ZipRecord> records;
   int64_t at = place.begin_bytes;
@@ -214,7 +216,7 @@ absl::StatusOr<std::vector<ZipRecord>> ReadZipDirectory(
     record.compressed_bytes = static_cast<int64_t>(compressed);
     record.size_bytes = static_cast<int64_t>(size);
     record.header_offset = static_cast<int64_t>(header);
-    RETURN_IF_ERROR(CheckRecord(record, source));
+    RETURN_IF_ERROR(CheckRecord(record, source, layout));
     records.push_back(std::move(record));
     at += kRecordBytes + name_bytes + extra_bytes;
   }

@@ -42,7 +42,7 @@ absl::StatusOr<ZipDirectoryPlace> FindZipDirectory(absl::string_view bytes,
 // All records, each checked on its own: names, methods, flags, sizes.
 absl::StatusOr<std::vector<ZipRecord>> ReadZipDirectory(
     absl::string_view bytes, absl::string_view source,
-    const ZipDirectoryPlace& place);
+    const ZipDirectoryPlace& place, ZipLayout layout);
 
 // Walks the extra fields of a header: those of torch's padding ("FB") and of
 // ZIP64 are allowed, the latter's content goes to `zip64`. False when they are
