@@ -4,10 +4,17 @@
 //
 //   OMP_NUM_THREADS=2 training_step_bench [--benchmark_min_time=...]
 //
-// Ends with one line a class count: the ratio of the median wall times, and
-// that of the processor times, which other load on the machine disturbs less.
+// Ends with, for each class count: the ratio of the median wall times, and
+// that of the processor times, which other load on the machine disturbs less;
+// the share of the packed path in the rate of one large pre-packed product;
+// and where its time goes, by operator. The share counts the multiply-adds of
+// the linear layers for the rows that matter: those of the layout, the last
+// layer's queries and MLP at EOT only, in the forward and for the gradient of
+// the input. Attention, norms and activations are not counted, though they
+// take time.
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/tensor.h>
@@ -23,6 +30,8 @@
 #include <utility>
 #include <vector>
 
+#include "bench/op_times.h"
+#include "clip/frozen_linear.h"
 #include "clip/plain_text_encoder.h"
 #include "clip/prompt_batch.h"
 #include "clip/text_tower.h"
@@ -103,10 +112,20 @@ const TextWeights& Weights() {
   return *weights;
 }
 
-const std::shared_ptr<const TextTower>& Tower() {
-  static const auto* const tower = new std::shared_ptr<const TextTower>(
-      std::make_shared<const TextTower>(Weights()));
-  return *tower;
+// The plain side computes in float32 alone.
+const std::vector<std::pair<const char*, at::ScalarType>>& Types() {
+  static const auto* const types =
+      new std::vector<std::pair<const char*, at::ScalarType>>{
+          {"float32", at::kFloat}, {"bfloat16", at::kBFloat16}};
+  return *types;
+}
+
+std::shared_ptr<const TextTower> Tower(at::ScalarType type) {
+  static auto* const towers =
+      new std::map<at::ScalarType, std::shared_ptr<const TextTower>>;
+  auto& tower = (*towers)[type];
+  if (tower == nullptr) tower = std::make_shared<TextTower>(Weights(), type);
+  return tower;
 }
 
 struct Seconds {
@@ -136,14 +155,19 @@ Seconds Now() {
   return {wall.count(), processor.tv_sec + 1e-9 * processor.tv_nsec};
 }
 
+template <typename Work>
+Seconds TimeOf(const Work& work) {
+  const Seconds start = Now();
+  work();
+  const Seconds end = Now();
+  return {end.wall - start.wall, end.processor - start.processor};
+}
+
 template <typename Step>
 void Measure(benchmark::State& state, const std::string& name, Step step) {
   auto& steps = Steps()[{name, static_cast<int>(state.range(0))}];
   for (auto _ : state) {
-    const Seconds start = Now();
-    step();
-    const Seconds end = Now();
-    steps.push_back({end.wall - start.wall, end.processor - start.processor});
+    steps.push_back(TimeOf(step));
   }
   state.counters["median_ms"] = 1e3 * Median(steps, &Seconds::wall);
 }
@@ -176,30 +200,36 @@ void BM_PlainStep(benchmark::State& state) {
   });
 }
 
-void BM_PackedStep(benchmark::State& state) {
-  const Job job(static_cast<int>(state.range(0)));
+PromptBatch Pack(const Job& job, at::ScalarType type) {
   std::vector<PromptText> texts;
   for (const TokenRow& row : job.rows) {
     texts.push_back(*ArrangePrompt(row, 0, {kContextTokens}));
   }
-  const auto batch = PromptBatch::Create(Tower(), texts, kContextTokens, {});
+  auto batch = PromptBatch::Create(Tower(type), texts, kContextTokens, {});
   PROMPTD_CHECK(batch.ok());
+  return *std::move(batch);
+}
+
+void BM_PackedStep(benchmark::State& state) {
+  const Job job(static_cast<int>(state.range(0)));
+  const auto& [name, type] = Types()[state.range(1)];
+  const PromptBatch batch = Pack(job, type);
   PromptState prompt;
-  batch->Forward(job.context, &prompt);
-  batch->Backward(job.d_features, &prompt);  // packs the transposes
-  Measure(state, "packed", [&] {
-    batch->Forward(job.context, &prompt);
-    benchmark::DoNotOptimize(batch->Backward(job.d_features, &prompt));
-  });
+  const auto step = [&] {
+    batch.Forward(job.context, &prompt);
+    benchmark::DoNotOptimize(batch.Backward(job.d_features, &prompt));
+  };
+  step();  // packs the transposes
+  Measure(state, name, step);
 }
 
 BENCHMARK(BM_PackedStep)
-    ->Arg(10)
+    ->ArgsProduct({{10}, {0, 1}})
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime()
     ->Iterations(30);
 BENCHMARK(BM_PackedStep)
-    ->Arg(100)
+    ->ArgsProduct({{100}, {0, 1}})
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime()
     ->Iterations(10);
@@ -214,28 +244,119 @@ BENCHMARK(BM_PlainStep)
     ->UseRealTime()
     ->Iterations(1);
 
+// Of one large packed product, a second: operations in wall and in processor
+// time. Medians, as the steps' times are.
+Seconds GemmRate(at::ScalarType type) {
+  constexpr int64_t kRows = 1600, kIn = 768, kOut = 3072;
+  const at::NoGradGuard no_grad;
+  const FrozenLinear layer(at::randn({kOut, kIn}), at::randn({kOut}),
+                           LinearUse::kForwardOnly, type);
+  const at::Tensor x = at::randn({kRows, kIn}).to(type);
+  layer.Forward(x);
+  std::vector<Seconds> runs;
+  for (int i = 0; i < 15; ++i) {
+    runs.push_back(TimeOf([&] { layer.Forward(x); }));
+  }
+  constexpr double kOperations = 2.0 * kRows * kIn * kOut;
+  return {kOperations / Median(runs, &Seconds::wall),
+          kOperations / Median(runs, &Seconds::processor)};
+}
+
+// Of the linear layers, for the rows that matter, both directions.
+double StepOperations(const PromptBatch& batch) {
+  const double w = kWidth, rows = static_cast<double>(batch.rows());
+  const double classes = static_cast<double>(batch.classes());
+  const double prefix = 1 + kContextTokens;
+  // In block 0 nothing learned is in the runs: their queries, keys and values
+  // are constants.
+  const double first = prefix * 3 * w * w + rows * 9 * w * w;
+  const double between = (kLayers - 2) * rows * 12 * w * w;
+  const double last = rows * 2 * w * w + classes * 10 * w * w;
+  return 2 * 2 * (first + between + last + classes * w * Weights().embed_dim);
+}
+
+const char* KindOf(const std::string& op) {
+  if (op.find("linear_pointwise") != std::string::npos) return "linear layers";
+  if (op.find("layer_norm") != std::string::npos) return "norms";
+  if (op.find("lu") != std::string::npos) return "activations";
+  for (const char* part : {"bmm", "softmax", "triu", "full", "cat"}) {
+    if (op.find(part) != std::string::npos) return "attention";
+  }
+  if (op.find("add") != std::string::npos) return "sums";
+  return "copies and views";
+}
+
+// One profiled step: the parts, and what lies between operators.
+void PrintProfile(const PromptBatch& batch, const Job& job) {
+  constexpr int kSteps = 5;
+  PromptState prompt;
+  std::map<std::string, bench::OpTime> parts;
+  double wall = 0, inside = 0;
+  for (int i = 0; i <= kSteps; ++i) {
+    const bench::OpTimer timer;
+    const Seconds start = Now();
+    batch.Forward(job.context, &prompt);
+    batch.Backward(job.d_features, &prompt);
+    if (i == 0) continue;
+    wall += Now().wall - start.wall;
+    for (const auto& [op, time] : timer.Times()) {
+      parts[KindOf(op)].seconds += time.seconds;
+      parts[KindOf(op)].calls += time.calls;
+      inside += time.seconds;
+    }
+  }
+  for (const auto& [part, time] : parts) {
+    std::printf("    %-17s %5.1f %%  %8.2f ms  %5d operators\n", part.c_str(),
+                100 * time.seconds / wall, 1e3 * time.seconds / kSteps,
+                static_cast<int>(time.calls / kSteps));
+  }
+  std::printf("    %-17s %5.1f %%\n", "between operators",
+              100 * (wall - inside) / wall);
+}
+
+void PrintCase(int classes, const char* name, at::ScalarType type) {
+  const auto packed = Steps().find({name, classes});
+  if (packed == Steps().end()) return;
+  const double wall = Median(packed->second, &Seconds::wall);
+  const auto plain = Steps().find({"plain", classes});
+  if (plain != Steps().end()) {
+    const double plain_wall = Median(plain->second, &Seconds::wall);
+    std::printf(
+        "text side of a step, %d classes, %d threads: plain float32 %.0f ms, "
+        "packed %s %.1f ms, ratio %.1fx (processor time %.1fx)\n",
+        classes, at::get_num_threads(), 1e3 * plain_wall, name, 1e3 * wall,
+        plain_wall / wall,
+        Median(plain->second, &Seconds::processor) /
+            Median(packed->second, &Seconds::processor));
+  }
+  const Job job(classes);
+  const PromptBatch batch = Pack(job, type);
+  const Seconds rate = GemmRate(type);
+  const double operations = StepOperations(batch);
+  std::printf(
+      "  %s, %d rows: %.2f GFLOP that matter, %.0f GFLOP/s, share %.2f of a "
+      "large packed product's %.0f GFLOP/s (processor time: share %.2f); an "
+      "instrumented step:\n",
+      name, static_cast<int>(batch.rows()), 1e-9 * operations,
+      1e-9 * operations / wall, operations / wall / rate.wall, 1e-9 * rate.wall,
+      operations / Median(packed->second, &Seconds::processor) /
+          rate.processor);
+  PrintProfile(batch, job);
+}
+
 }  // namespace
+
+void PrintCases() {
+  for (const int classes : {10, 100}) {
+    for (const auto& [name, type] : Types()) PrintCase(classes, name, type);
+  }
+}
+
 }  // namespace promptd::clip
 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
-  using promptd::clip::Median;
-  using promptd::clip::Seconds;
-  const auto& steps = promptd::clip::Steps();
-  for (const int classes : {10, 100}) {
-    const auto plain = steps.find({"plain", classes});
-    const auto packed = steps.find({"packed", classes});
-    if (plain == steps.end() || packed == steps.end()) continue;
-    const double plain_wall = Median(plain->second, &Seconds::wall);
-    const double packed_wall = Median(packed->second, &Seconds::wall);
-    std::printf(
-        "text side of a step, %d classes, %d threads: plain %.0f ms, packed "
-        "%.1f ms, ratio %.1fx (processor time %.1fx)\n",
-        classes, at::get_num_threads(), 1e3 * plain_wall, 1e3 * packed_wall,
-        plain_wall / packed_wall,
-        Median(plain->second, &Seconds::processor) /
-            Median(packed->second, &Seconds::processor));
-  }
+  promptd::clip::PrintCases();
   return 0;
 }

@@ -1,0 +1,230 @@
+"""A training job by CoOp's recipe: promptd against PyTorch, in one run.
+
+usage: coop_recipe.py BUILD_DIR [--model ViT-B-32] [--classes 10,100]
+                      [--views 4] [--rounds 3] [--threads 2]
+
+The recipe is the paper's: 16 shots, batches of 32, 200 epochs, a fresh random
+crop and flip of every image in each epoch, a unified context of 16, the class
+name at its end. Both sides have the same random weights and the same photos.
+The official loop (coop_reference.py, float32) encodes the images of its batch
+in every step and runs all classes at 77 tokens; promptd encodes views once, in
+batches of 32, and packs the texts. A whole job of the official loop takes
+hours to days on two cores, so this program measures the parts in turns, a
+round of each side after the other, and computes the job from the medians:
+
+  official        epochs x steps an epoch x (prepare + encode + step)
+  promptd         images x views x (prepare + encode) / 32 + epochs x steps an
+                  epoch x step
+
+It prints every measured part and, for each number of classes and precision,
+  (a) views = epochs, one job and one of 8 that share their views,
+  (b) K views instead, with the same number of steps,
+  (c) steps alone, against a PyTorch loop that caches features too; and the
+      whole job with K views cached on both sides.
+Prepare is decoding, cropping, resizing and normalising. Wants `scripts/setup
+parity`, 1 GB of disk in a temporary folder and 8 GB of memory.
+"""
+
+import argparse
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import coop_reference as official
+import torch
+
+sys.path.insert(0, str(official.ROOT / "tools/goldens"))
+import make_random_goldens  # noqa: E402
+
+SHOTS, BATCH, EPOCHS, JOBS = 16, 32, 200, 8
+PRECISIONS = ("float32", "bfloat16")
+STEPS = {10: 5, 100: 2}  # promptd's, each round
+
+
+class Side:
+    """promptd's parts, from coop_side."""
+
+    def __init__(self, program, folder, precision, threads):
+        self.process = subprocess.Popen(
+            [program, str(folder), precision], text=True,
+            env={**os.environ, "OMP_NUM_THREADS": str(threads),
+                 "OMP_WAIT_POLICY": "passive"},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def ask(self, *words):
+        """Seconds."""
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            sys.exit("coop_side ended: see its message above")
+        return float(answer)
+
+
+def write_photos(folder):
+    """32 smooth JPEGs with some noise, of a photo's usual size."""
+    noise = np.random.default_rng(1)
+    paths = []
+    for i in range(BATCH):
+        coarse = noise.integers(0, 256, (8, 10, 3), dtype=np.uint8)
+        photo = np.asarray(Image.fromarray(coarse).resize(
+            (500, 375), Image.BICUBIC)).astype(np.int16)
+        photo = np.clip(photo + noise.integers(-12, 13, photo.shape), 0, 255)
+        paths.append(folder / f"{i}.jpg")
+        Image.fromarray(photo.astype(np.uint8)).save(paths[-1], quality=90)
+    return paths
+
+
+def random_view(path, side, rng):
+    """RandomResizedCrop (0.08 to 1, bicubic), flip, normalise: [3, S, S]."""
+    image = Image.open(path).convert("RGB")
+    width, height = image.size
+    for _ in range(10):
+        area = width * height * rng.uniform(0.08, 1)
+        ratio = (3 / 4) * (16 / 9) ** rng.random()
+        w, h = round((area * ratio) ** 0.5), round((area / ratio) ** 0.5)
+        if w <= width and h <= height:
+            break
+    else:
+        w = h = min(width, height)
+    left, top = rng.randint(0, width - w), rng.randint(0, height - h)
+    image = image.resize((side, side), Image.BICUBIC,
+                         box=(left, top, left + w, top + h))
+    if rng.random() < 0.5:
+        image = image.transpose(Image.FLIP_LEFT_RIGHT)
+    cfg = make_random_goldens.PREPROCESS_CFG
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+    return (pixels - torch.tensor(cfg["mean"]).view(3, 1, 1)
+            ) / torch.tensor(cfg["std"]).view(3, 1, 1)
+
+
+class Parts(dict):
+    """Seconds of each named part, a list over the rounds."""
+
+    def add(self, name, seconds):
+        self.setdefault(name, []).append(seconds)
+
+    def median(self, name):
+        return statistics.median(self[name])
+
+    def line(self, who, names):
+        return who + ": " + ", ".join(
+            f"{name} {1e3 * self.median(name):.0f} ms "
+            f"({1e3 * min(self[name]):.0f} to {1e3 * max(self[name]):.0f})"
+            for name in names)
+
+
+def image_round(parts, sides, model, photos, threads):
+    side = model.visual.image_size
+    side = side if isinstance(side, int) else side[0]
+    rng = random.Random(1)
+    with ThreadPoolExecutor(threads) as pool:
+        views = []
+        parts["official"].add("prepare", official.timed(lambda: views.extend(
+            pool.map(lambda path: random_view(path, side, rng), photos))))
+    pixels = torch.stack(views)
+    parts["official"].add("encode", official.timed(
+        lambda: official.image_features(model, pixels)))
+    for precision, process in sides.items():
+        parts[precision].add("prepare", process.ask("prepare"))
+        parts[precision].add("encode", process.ask("encode"))
+
+
+def step_round(parts, sides, run, classes):
+    model, learner, optimizer, images, labels = run
+    parts["official"].add(f"step {classes}", official.timed(
+        lambda: official.step(model, learner, optimizer, images, labels)))
+    for precision, process in sides.items():
+        for _ in range(STEPS.get(classes, 3)):
+            parts[precision].add(f"step {classes}", process.ask("step"))
+
+
+def measure(args, folder, encoder):
+    model, tokenizer = official.load(encoder)
+    sides = {p: Side(str(args.build / "bench/coop_side"), encoder, p,
+                     args.threads) for p in PRECISIONS}
+    photos = write_photos(folder)
+    (folder / "photos").write_text("\n".join(map(str, photos)))
+    parts = {who: Parts() for who in ("official", *PRECISIONS)}
+    warm = {who: Parts() for who in parts}
+    for process in sides.values():
+        process.ask("images", folder / "photos")
+    for i in range(args.rounds + 1):
+        image_round(parts if i else warm, sides, model, photos, args.threads)
+    images = torch.nn.functional.normalize(
+        torch.randn(BATCH, model.text_projection.shape[1]), dim=-1)
+    for classes in args.classes:
+        names = official.class_names(classes)
+        (folder / "names").write_text("\n".join(names))
+        for process in sides.values():
+            process.ask("classes", folder / "names")
+            process.ask("step")  # packs the transposes
+        learner = official.PromptLearner(model, tokenizer, names)
+        optimizer = official.sgd(learner)
+        labels = torch.arange(BATCH) % classes
+        for i in range(args.rounds):
+            step_round(parts, sides, (model, learner, optimizer, images,
+                                      labels), classes)
+        del learner, optimizer
+    return parts
+
+
+def report(args, parts, classes):
+    images = SHOTS * classes
+    steps = EPOCHS * (images // BATCH)
+    step = f"step {classes}"
+    loop = parts["official"]
+    view = (loop.median("prepare") + loop.median("encode")) / BATCH
+    whole = steps * (BATCH * view + loop.median(step))
+    print(f"\n{classes} classes, {images} images, {steps} steps; official "
+          f"job {whole / 3600:.2f} h, computed")
+    for precision in PRECISIONS:
+        mine = parts[precision]
+        my_view = (mine.median("prepare") + mine.median("encode")) / BATCH
+        my_steps = steps * mine.median(step)
+        fresh, few = images * EPOCHS * my_view, images * args.views * my_view
+        cached = images * args.views * view + steps * loop.median(step)
+        print(f"  {precision}: (a) views = epochs: "
+              f"{whole / (fresh + my_steps):.2f}x for one job, "
+              f"{whole / (fresh / JOBS + my_steps):.1f}x a job of {JOBS} that "
+              f"share views; (b) {args.views} views: "
+              f"{whole / (few + my_steps):.1f}x; (c) cached features: steps "
+              f"{loop.median(step) / mine.median(step):.1f}x, whole job with "
+              f"{args.views} views {cached / (few + my_steps):.1f}x",
+              flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("build", type=Path)
+    parser.add_argument("--model", default="ViT-B-32")
+    parser.add_argument("--classes", default="10,100")
+    parser.add_argument("--views", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    args.classes = [int(c) for c in args.classes.split(",")]
+    torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        make_random_goldens.main(folder, 1, [args.model])
+        parts = measure(args, folder, folder / args.model.lower())
+    print(f"{args.model}, {SHOTS} shots, batch {BATCH}, {EPOCHS} epochs, "
+          f"{args.threads} threads; medians (smallest to largest) of what was "
+          f"measured, jobs are computed from them")
+    for who, measured in parts.items():
+        print(measured.line(who, measured))
+    for classes in args.classes:
+        report(args, parts, classes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+// promptd's side of bench/coop_recipe.py and bench/csc_memory.py: answers one
+// request a line with a number, so that the sides of a comparison can run in
+// turns.
+//
+//   coop_side ENCODER_FOLDER float32|bfloat16
+//
+//   classes FILE    class names, one a line: makes a trainer of a unified
+//                   context on random features: seconds
+//   csc FILE        the same with a context for every class: seconds
+//   step            one optimizer step of it: seconds
+//   longest         the longest unit of the steps since the last answer:
+//   seconds images FILE     paths of images, one a line: seconds prepare
+//   decode, resize and normalise them all: seconds encode          image
+//   features of them all in one batch: seconds resident        memory of this
+//   process now: bytes reset           forgets the peak peak            the
+//   most it was since then: bytes
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/randn.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "clip/encoder.h"
+#include "common/check.h"
+#include "common/file.h"
+#include "datasets/preprocess.h"
+#include "learners/trainer.h"
+
+namespace promptd {
+namespace {
+
+constexpr int kShots = 16;
+constexpr int64_t kMaxImageBytes = 32 << 20;
+
+template <typename T>
+T Must(absl::StatusOr<T> value) {
+  if (!value.ok()) {
+    std::fprintf(stderr, "%s\n", value.status().ToString().c_str());
+  }
+  PROMPTD_CHECK(value.ok());
+  return *std::move(value);
+}
+
+std::vector<std::string> Lines(const std::string& path) {
+  std::ifstream in(path);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  PROMPTD_CHECK(!lines.empty());
+  return lines;
+}
+
+class Side {
+ public:
+  explicit Side(std::shared_ptr<const clip::Encoder> encoder)
+      : encoder_(std::move(encoder)) {}
+
+  void UseClasses(const std::vector<std::string>& names, bool class_specific) {
+    learners::TrainingData data;
+    data.class_names = names;
+    const int64_t images = kShots * static_cast<int64_t>(names.size());
+    const int64_t width = encoder_->config().embed_dim;
+    const at::Tensor features = at::randn({images, width});
+    const float* begin = features.const_data_ptr<float>();
+    data.features = {{images, width}, {begin, begin + features.numel()}};
+    for (int64_t i = 0; i < images; ++i) {
+      data.labels.push_back(static_cast<int>(i / kShots));
+    }
+    data.features_digest = "random";
+    learners::TrainerSpec spec;
+    spec.class_specific = class_specific;
+    trainer_ = Must(learners::Trainer::Create(encoder_, spec, std::move(data)));
+  }
+
+  void Step() {
+    const int64_t step = trainer_->progress().step;
+    while (trainer_->progress().step == step) {
+      const absl::Time start = absl::Now();
+      PROMPTD_CHECK(trainer_->RunUnit().ok());
+      longest_ = std::max(longest_, absl::Now() - start);
+    }
+  }
+
+  absl::Duration TakeLongest() {
+    return std::exchange(longest_, absl::ZeroDuration());
+  }
+
+  void UseImages(const std::vector<std::string>& paths) {
+    images_.clear();
+    for (const std::string& path : paths) {
+      images_.push_back(Must(ReadFile(path, kMaxImageBytes)));
+    }
+    pixels_ = encoder_->NewPixels(static_cast<int64_t>(images_.size()));
+  }
+
+  void Prepare() {
+    const size_t count = static_cast<size_t>(at::get_num_threads());
+    std::vector<std::thread> threads;
+    for (size_t first = 0; first < count; ++first) {
+      threads.emplace_back([this, first, count] {
+        for (size_t i = first; i < images_.size(); i += count) PrepareOne(i);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+
+  void Encode() { Must(encoder_->EncodeImages(pixels_)); }
+
+ private:
+  void PrepareOne(size_t image) {
+    const weights::VisionConfig& vision = encoder_->config().vision;
+    datasets::PreprocessOptions options;
+    options.size = vision.image_size;
+    const std::vector<float> values =
+        Must(datasets::PreprocessImage(images_[image], options));
+    std::copy(values.begin(), values.end(),
+              pixels_.mutable_data_ptr<float>() + image * values.size());
+  }
+
+  std::shared_ptr<const clip::Encoder> encoder_;
+  std::unique_ptr<learners::Trainer> trainer_;
+  absl::Duration longest_;           // of a unit
+  std::vector<std::string> images_;  // encoded
+  at::Tensor pixels_;                // [B, 3, S, S]
+};
+
+double SecondsOf(const std::function<void()>& work) {
+  const absl::Time start = absl::Now();
+  work();
+  return absl::ToDoubleSeconds(absl::Now() - start);
+}
+
+// A line of /proc/self/status, in bytes.
+double StatusBytes(const std::string& name) {
+  for (const std::string& line : Lines("/proc/self/status")) {
+    if (line.rfind(name, 0) == 0) return 1024.0 * std::stod(line.substr(6));
+  }
+  return -1;
+}
+
+double Answer(const std::string& verb, Side* side) {
+  std::string path;
+  if (verb == "classes" || verb == "csc" || verb == "images") std::cin >> path;
+  if (verb == "resident") return StatusBytes("VmRSS:");
+  if (verb == "peak") return StatusBytes("VmHWM:");
+  if (verb == "longest") return absl::ToDoubleSeconds(side->TakeLongest());
+  return SecondsOf([&] {
+    if (verb == "reset") {
+      std::ofstream("/proc/self/clear_refs") << "5";
+    } else if (verb == "classes" || verb == "csc") {
+      side->UseClasses(Lines(path), verb == "csc");
+    } else if (verb == "images") {
+      side->UseImages(Lines(path));
+    } else if (verb == "step") {
+      side->Step();
+    } else if (verb == "prepare") {
+      side->Prepare();
+    } else {
+      PROMPTD_CHECK(verb == "encode");
+      side->Encode();
+    }
+  });
+}
+
+int Main(const std::string& folder, const std::string& precision) {
+  const at::NoGradGuard no_grad;
+  const Precision chosen = precision == PrecisionName(Precision::kBFloat16)
+                               ? Precision::kBFloat16
+                               : Precision::kFloat32;
+  Side side(Must(clip::Encoder::Load(Must(weights::EncoderFolder::Open(folder)),
+                                     {chosen})));
+  for (std::string verb; std::cin >> verb;) {
+    std::printf("%.9f\n", Answer(verb, &side));
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace promptd
+
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: coop_side ENCODER_FOLDER PRECISION\n");
+    return 2;
+  }
+  return promptd::Main(argv[1], argv[2]);
+}
