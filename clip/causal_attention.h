@@ -32,9 +32,11 @@ struct AttentionGradient {
   at::Tensor k, v;  // [H, n*T, D]
 };
 
-// `parts` matrices side by side, x [rows, parts*H*D] -> [parts, H, rows, D].
+// `parts` matrices side by side, x [rows, parts*H*D] -> [parts, H, rows, D]; in
+// float32 on the processor, whatever x is.
 at::Tensor SplitHeads(const at::Tensor& x, int64_t parts, int64_t heads);
-// [H, rows, D] -> into `out` [rows, H*D], which may be a strided view.
+// [H, rows, D] -> into `out` [rows, H*D], which may be a strided view and of
+// another type.
 void MergeHeads(const at::Tensor& x, const at::Tensor& out);
 
 // Fills saved->probabilities from its other members and returns the mixed
