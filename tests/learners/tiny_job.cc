@@ -24,11 +24,12 @@ T Must(absl::StatusOr<T> value) {
   return *std::move(value);
 }
 
-std::shared_ptr<const clip::Encoder> LoadTiny(const std::string& device) {
+std::shared_ptr<const clip::Encoder> LoadTiny(
+    const clip::EncoderOptions& options) {
   at::set_num_threads(1);
   const auto folder =
       Must(weights::EncoderFolder::Open(LearnersGoldenDir() + "/tiny"));
-  return Must(clip::Encoder::Load(folder, {Precision::kFloat32, device}));
+  return Must(clip::Encoder::Load(folder, options));
 }
 
 }  // namespace
@@ -41,13 +42,17 @@ std::string LearnersGoldenDir() {
 
 std::shared_ptr<const clip::Encoder> TinyEncoder() {
   static const auto* const encoder =
-      new std::shared_ptr<const clip::Encoder>(LoadTiny("cpu"));
+      new std::shared_ptr<const clip::Encoder>(LoadTiny({}));
   return *encoder;
+}
+
+std::shared_ptr<const clip::Encoder> TinyEncoderInBFloat16() {
+  return LoadTiny({Precision::kBFloat16});
 }
 
 std::shared_ptr<const clip::Encoder> TinyEncoderOnFakeDevice() {
   clip::FakeDevice();
-  return LoadTiny(clip::kFakeDevice);
+  return LoadTiny({Precision::kFloat32, clip::kFakeDevice});
 }
 
 weights::Safetensors CoOpGoldens() {

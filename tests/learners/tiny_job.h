@@ -16,6 +16,8 @@ std::string LearnersGoldenDir();
 // tests/golden/learners/tiny, loaded once; aborts when it is missing. One
 // thread computes: the machine may be shared.
 std::shared_ptr<const clip::Encoder> TinyEncoder();
+// The same with its towers in bfloat16.
+std::shared_ptr<const clip::Encoder> TinyEncoderInBFloat16();
 // The same on a device that is not the processor (tests/clip/fake_device.h).
 std::shared_ptr<const clip::Encoder> TinyEncoderOnFakeDevice();
 

@@ -2,6 +2,7 @@
 // text tower and torch.optim.SGD.
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
@@ -137,6 +138,54 @@ TEST_P(TrainerOptionsTest, EndsWherePyTorchDoes) {
   EXPECT_GT(LargestDifference(end.values.data(), start.values.data(),
                               end.values.size()),
             0.02f);
+}
+
+// The cosine of what a run changed with what another did.
+double ChangeCosine(const FloatTensor& start, const FloatTensor& a,
+                    const FloatTensor& b) {
+  double ab = 0, aa = 0, bb = 0;
+  for (size_t i = 0; i < start.values.size(); ++i) {
+    const double x = double{a.values[i]} - start.values[i];
+    const double y = double{b.values[i]} - start.values[i];
+    ab += x * y;
+    aa += x * x;
+    bb += y * y;
+  }
+  return ab / std::sqrt(aa * bb);
+}
+
+TEST_P(TrainerOptionsTest, InBFloat16GoesWherePyTorchDoesInFloat32) {
+  const auto [position, class_specific] = GetParam();
+  const std::string name = absl::StrCat(ChoiceName(position),
+                                        class_specific ? ".csc." : ".unified.");
+  const weights::Safetensors runs = *weights::Safetensors::FromFile(
+      LearnersGoldenDir() + "/coop_options.safetensors");
+  TrainerSpec spec = GoldenSpec();
+  spec.class_position = position;
+  spec.class_specific = class_specific;
+  const auto trainer =
+      Trainer::Create(TinyEncoderInBFloat16(), spec, GoldenData(CoOpGoldens()));
+  ASSERT_TRUE(trainer.ok()) << trainer.status();
+  const FloatTensor start = *(*trainer)->Context();
+  ASSERT_TRUE((*trainer)->RunUnit().ok());
+  const FloatTensor losses = *runs.Floats(name + "losses");
+  // The towers round, so the loss is another one, but not by much.
+  EXPECT_NE(static_cast<float>((*trainer)->progress().loss), losses.values[0]);
+  EXPECT_NEAR((*trainer)->progress().loss, losses.values[0], 0.05);
+  // The warm-up's rate of 1e-5 would be lost in a context of bfloat16.
+  EXPECT_NE((*trainer)->Context()->values, start.values);
+  RunToEnd(trainer->get());
+  const FloatTensor end = *(*trainer)->Context();
+  const double cosine =
+      ChangeCosine(start, end, *runs.Floats(name + "context"));
+  std::printf("cosine of the changes %.5f\n", cosine);
+  EXPECT_GE(cosine, 0.99);
+  const FloatTensor features = *(*trainer)->TextFeatures();
+  EXPECT_LE(
+      LargestDifference(features.values.data(),
+                        runs.Floats(name + "text_features")->values.data(),
+                        features.values.size()),
+      0.05f);
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, TrainerOptionsTest,
