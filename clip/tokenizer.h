@@ -50,6 +50,10 @@ class Tokenizer {
   // out. What is not UTF-8 stays as bytes.
   std::string Decode(const std::vector<int32_t>& ids) const;
 
+  // One id as the vocabulary writes it: bytes in CLIP's printable alphabet,
+  // "</w>" where a word ends. `id` is in [0, vocab_size()).
+  const std::string& TokenText(int32_t id) const { return texts_.at(id); }
+
   int vocab_size() const { return static_cast<int>(texts_.size()); }
   int32_t sot_id() const { return vocab_size() - 2; }
   int32_t eot_id() const { return vocab_size() - 1; }
