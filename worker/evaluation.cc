@@ -33,7 +33,7 @@ std::string EvaluationToJson(const Evaluation& evaluation) {
   for (const Evaluation::ConfusionCount& count : evaluation.confusion) {
     confusion.push_back({count.label, count.answer, count.images});
   }
-  const OrderedJson json = {
+  OrderedJson json = {
       {"split", evaluation.split},
       {"images", evaluation.images},
       {"accuracy", evaluation.accuracy},
@@ -47,6 +47,10 @@ std::string EvaluationToJson(const Evaluation& evaluation) {
       {"templates", templates},
       {"confusion", confusion},
   };
+  if (evaluation.selected_epoch > 0) {
+    json["selected_epoch"] = evaluation.selected_epoch;
+    json["validation_accuracy"] = evaluation.validation_accuracy;
+  }
   return json.dump();
 }
 
@@ -69,7 +73,9 @@ absl::StatusOr<Evaluation> EvaluationFromJson(absl::string_view json) {
       .Get("templates", &templates)
       .GetIfThere("zero_shot_macro_f1", &evaluation.zero_shot_macro_f1)
       .GetIfThere("zero_shot_ece", &evaluation.zero_shot_ece)
-      .GetIfThere("confusion", &confusion);
+      .GetIfThere("confusion", &confusion)
+      .GetIfThere("selected_epoch", &evaluation.selected_epoch)
+      .GetIfThere("validation_accuracy", &evaluation.validation_accuracy);
   if (!fields.ok()) return BadStored(fields.problem());
   for (const auto& entry : classes) {
     Evaluation::ClassResult result;

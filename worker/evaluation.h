@@ -37,6 +37,10 @@ struct Evaluation {
   double zero_shot_macro_f1 = 0;
   double zero_shot_ece = 0;
   std::string zero_shot_template;
+  // Of a job that selected by validation: the epoch whose parameter was taken
+  // (from 1; 0: none was) and its accuracy on the validation images.
+  int selected_epoch = 0;
+  double validation_accuracy = 0;
   std::vector<ClassResult> classes;
   std::vector<TemplateResult> templates;
   // The confusion matrix without its zeros, by label, then by answer.

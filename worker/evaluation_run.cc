@@ -49,10 +49,11 @@ absl::Status EvaluationRun::Prepare() {
   class_names_ = {first, first + classes.count};
   const datasets::Split split =
       spec_.split == "val" ? datasets::Split::kVal : datasets::Split::kTest;
-  ASSIGN_OR_RETURN(images_,
-                   FeaturesOf(environment_, *encoder_, manifest, classes,
-                              datasets::ItemsOfSplit(manifest, split),
-                              {.from = 0, .to = kFeaturesDone}, &reporter_));
+  ASSIGN_OR_RETURN(
+      images_, FeaturesOf(environment_, *encoder_, manifest, classes,
+                          ItemsTaking(manifest, classes,
+                                      datasets::ItemsOfSplit(manifest, split)),
+                          {.from = 0, .to = kFeaturesDone}, &reporter_));
   return absl::OkStatus();
 }
 

@@ -18,6 +18,26 @@ absl::Status ProgressReporter::Report(const Progress& progress, bool force) {
   return environment_.control->ReportProgress(job_, fence_, progress);
 }
 
+std::vector<int> ItemsTaking(const datasets::Manifest& manifest,
+                             const datasets::ClassRange& classes,
+                             std::vector<int> items) {
+  std::erase_if(items, [&](int item) {
+    return !classes.Contains(manifest.items[item].class_index);
+  });
+  return items;
+}
+
+std::vector<int> LabelsOf(const datasets::Manifest& manifest,
+                          const datasets::ClassRange& classes,
+                          const std::vector<int>& items) {
+  std::vector<int> labels;
+  labels.reserve(items.size());
+  for (const int item : items) {
+    labels.push_back(manifest.items[item].class_index - classes.first);
+  }
+  return labels;
+}
+
 absl::StatusOr<LabelledFeatures> FeaturesOf(const RunEnvironment& environment,
                                             const clip::Encoder& encoder,
                                             const datasets::Manifest& manifest,
@@ -25,11 +45,6 @@ absl::StatusOr<LabelledFeatures> FeaturesOf(const RunEnvironment& environment,
                                             std::vector<int> items,
                                             const ProgressSpan& span,
                                             ProgressReporter* reporter) {
-  // Sampling comes before the choice of classes, as in the reference: base
-  // classes have the same images as in a job on all.
-  std::erase_if(items, [&](int item) {
-    return !classes.Contains(manifest.items[item].class_index);
-  });
   TrainingFeatures::Environment features;
   features.control = environment.control;
   features.loop = environment.loop;
@@ -51,9 +66,7 @@ absl::StatusOr<LabelledFeatures> FeaturesOf(const RunEnvironment& environment,
   LabelledFeatures labelled;
   labelled.features = std::move(stored.features);
   labelled.digest = std::move(stored.digest);
-  for (const int item : items) {
-    labelled.labels.push_back(manifest.items[item].class_index - classes.first);
-  }
+  labelled.labels = LabelsOf(manifest, classes, items);
   return labelled;
 }
 

@@ -53,8 +53,18 @@ class ProgressReporter {
 struct LabelledFeatures {
   FloatTensor features;     // [N, E], not normalised
   std::vector<int> labels;  // [N], 0 for the first class that takes part
-  std::string digest;       // of the feature blob
+  std::string digest;       // of the feature blob, or of all views
 };
+
+// Those of the items whose classes take part. Sampling comes before, as in the
+// reference: base classes have the same images as in a job on all.
+std::vector<int> ItemsTaking(const datasets::Manifest& manifest,
+                             const datasets::ClassRange& classes,
+                             std::vector<int> items);
+// Their labels, 0 for the first class that takes part.
+std::vector<int> LabelsOf(const datasets::Manifest& manifest,
+                          const datasets::ClassRange& classes,
+                          const std::vector<int>& items);
 
 // A part of a job's progress bar: from where to where on its scale of 0..1.
 struct ProgressSpan {
@@ -63,7 +73,7 @@ struct ProgressSpan {
   int epochs = 0;  // of the whole job, for reports
 };
 
-// Features of those of the manifest's items whose classes take part, found or
+// Features of items whose classes take part, with the test transform, found or
 // encoded; reports the phase "encode". Errors: TrainingFeatures::Get's and the
 // environment's check.
 absl::StatusOr<LabelledFeatures> FeaturesOf(const RunEnvironment& environment,

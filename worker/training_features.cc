@@ -1,6 +1,7 @@
 #include "worker/training_features.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +10,7 @@
 #include "common/sha256.h"
 #include "common/status_macros.h"
 #include "datasets/preprocess.h"
+#include "datasets/random_view.h"
 #include "worker/parallel.h"
 #include "worker/prompt_features.h"
 #include "worker/tensor_blob.h"
@@ -18,25 +20,61 @@ namespace {
 
 constexpr size_t kBatch = 32;
 constexpr char kTensor[] = "image_features";
+constexpr int kTestTransform = -1;
 
-std::string FeatureKey(const clip::Encoder& encoder,
-                       const datasets::Manifest& manifest,
-                       const std::vector<int>& items) {
-  Sha256 key;
-  key.Update(absl::StrCat("promptd image features 1\nviews=1 batch=", kBatch,
-                          "\nencoder ", encoder.digest(), "\n"));
+// Everything that features depend on: change a recipe's text when its pixels
+// or its batches change.
+std::string Digest(absl::string_view recipe, const clip::Encoder& encoder,
+                   const datasets::Manifest& manifest,
+                   const std::vector<int>& items) {
+  Sha256 digest;
+  digest.Update(absl::StrCat("promptd image features 1\n", recipe, " batch=",
+                             kBatch, "\nencoder ", encoder.digest(), "\n"));
   for (const int item : items) {
-    key.Update(absl::StrCat(manifest.items[item].digest, "\n"));
+    digest.Update(absl::StrCat(manifest.items[item].digest, "\n"));
   }
-  return key.HexDigest();
+  return digest.HexDigest();
+}
+
+std::string ViewKey(const std::string& views_digest, int view) {
+  return Sha256Hex(
+      absl::StrCat("promptd view\n", views_digest, "\n", view, "\n"));
 }
 
 }  // namespace
 
+std::string TrainingFeatures::ViewsDigest(const datasets::Manifest& manifest,
+                                          const std::vector<int>& items) const {
+  return Digest(
+      "random views 1: torchvision RandomResizedCrop 0.08-1 3/4-4/3 bicubic, "
+      "flip 0.5",
+      *encoder_, manifest, items);
+}
+
+absl::StatusOr<bool> TrainingFeatures::HasView(const std::string& views_digest,
+                                               int view) {
+  ASSIGN_OR_RETURN(
+      const std::optional<std::string> known,
+      environment_.control->FindFeatures(ViewKey(views_digest, view)));
+  return known.has_value();
+}
+
 absl::StatusOr<StoredFeatures> TrainingFeatures::Get(
     const datasets::Manifest& manifest, const std::vector<int>& items) {
+  return GetByKey(Digest("views=1", *encoder_, manifest, items), manifest,
+                  items, kTestTransform);
+}
+
+absl::StatusOr<StoredFeatures> TrainingFeatures::GetView(
+    const datasets::Manifest& manifest, const std::vector<int>& items,
+    const std::string& views_digest, int view) {
+  return GetByKey(ViewKey(views_digest, view), manifest, items, view);
+}
+
+absl::StatusOr<StoredFeatures> TrainingFeatures::GetByKey(
+    const std::string& key, const datasets::Manifest& manifest,
+    const std::vector<int>& items, int view) {
   Control& control = *environment_.control;
-  const std::string key = FeatureKey(*encoder_, manifest, items);
   StoredFeatures stored;
   ASSIGN_OR_RETURN(const std::optional<std::string> known,
                    control.FindFeatures(key));
@@ -46,7 +84,7 @@ absl::StatusOr<StoredFeatures> TrainingFeatures::Get(
     stored.digest = *known;
     return stored;
   }
-  ASSIGN_OR_RETURN(stored.features, Encode(manifest, items));
+  ASSIGN_OR_RETURN(stored.features, Encode(manifest, items, view));
   ASSIGN_OR_RETURN(const std::string bytes,
                    SerializeTensor(kTensor, stored.features));
   ASSIGN_OR_RETURN(stored.digest, control.PutBlob(bytes));
@@ -55,7 +93,8 @@ absl::StatusOr<StoredFeatures> TrainingFeatures::Get(
 }
 
 absl::StatusOr<FloatTensor> TrainingFeatures::Encode(
-    const datasets::Manifest& manifest, const std::vector<int>& items) {
+    const datasets::Manifest& manifest, const std::vector<int>& items,
+    int view) {
   const datasets::PreprocessOptions preprocess = PreprocessOptionsOf(*encoder_);
   FloatTensor all;
   for (size_t begin = 0; begin < items.size(); begin += kBatch) {
@@ -66,8 +105,14 @@ absl::StatusOr<FloatTensor> TrainingFeatures::Encode(
       const datasets::Item& item = manifest.items[items[begin + i]];
       absl::StatusOr<std::string> bytes =
           environment_.control->GetBlob(item.digest);
-      pixels[i] = bytes.ok() ? datasets::PreprocessImage(*bytes, preprocess)
-                             : bytes.status();
+      if (!bytes.ok()) {
+        pixels[i] = bytes.status();
+      } else if (view == kTestTransform) {
+        pixels[i] = datasets::PreprocessImage(*bytes, preprocess);
+      } else {
+        pixels[i] =
+            datasets::PreprocessView(*bytes, item.digest, view, preprocess);
+      }
     });
     std::vector<absl::Span<const float>> batch;
     for (size_t i = 0; i < count; ++i) {

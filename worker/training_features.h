@@ -22,10 +22,11 @@ struct StoredFeatures {
   std::string digest;    // of the blob
 };
 
-// Decodes and encodes dataset items with views = 1 (the test transform). Every
-// encode batch has one fixed, padded shape, so that an image's feature does
-// not depend on what else is asked for; the result is stored under a key made
-// of encoder, recipe and image digests and found there the next time.
+// Decodes and encodes dataset items with the test transform, or with one of
+// their random views (datasets/random_view.h). Every encode batch has one
+// fixed, padded shape, so that an image's feature does not depend on what else
+// is asked for; the result is stored under a key made of encoder, recipe and
+// image digests and found there the next time.
 // Used by one thread.
 class TrainingFeatures {
  public:
@@ -37,18 +38,35 @@ class TrainingFeatures {
     // and is returned.
     std::function<absl::Status(int64_t, int64_t)> on_progress;
   };
-
   TrainingFeatures(const Environment& environment, const clip::Encoder* encoder)
       : environment_(environment), encoder_(encoder) {}
 
-  // An image that cannot be read is an error that names its path; errors of
-  // the control door and of on_progress pass through.
+  // With the test transform. An image that cannot be read is an error that
+  // names its path; errors of the control door and of on_progress pass through.
   absl::StatusOr<StoredFeatures> Get(const datasets::Manifest& manifest,
                                      const std::vector<int>& items);
 
+  // Names the features of all random views of these items: encoder, recipe and
+  // images in their order.
+  std::string ViewsDigest(const datasets::Manifest& manifest,
+                          const std::vector<int>& items) const;
+  // Random view `view`, 0 or more, of the items that `views_digest` is of.
+  // Errors: Get's.
+  absl::StatusOr<StoredFeatures> GetView(const datasets::Manifest& manifest,
+                                         const std::vector<int>& items,
+                                         const std::string& views_digest,
+                                         int view);
+  // Whether GetView would find it.
+  absl::StatusOr<bool> HasView(const std::string& views_digest, int view);
+
  private:
+  // `view` is negative for the test transform.
+  absl::StatusOr<StoredFeatures> GetByKey(const std::string& key,
+                                          const datasets::Manifest& manifest,
+                                          const std::vector<int>& items,
+                                          int view);
   absl::StatusOr<FloatTensor> Encode(const datasets::Manifest& manifest,
-                                     const std::vector<int>& items);
+                                     const std::vector<int>& items, int view);
 
   const Environment environment_;
   const clip::Encoder* const encoder_;

@@ -13,6 +13,8 @@
 #include "worker/prompt_evaluation.h"
 #include "worker/prompt_features.h"
 #include "worker/tensor_blob.h"
+#include "worker/training_features.h"
+#include "worker/view_features.h"
 
 namespace promptd::worker {
 namespace {
@@ -20,8 +22,15 @@ namespace {
 // Where each phase ends on the job's scale of 0..1. Only for the progress
 // bar: the phases' true shares depend on encoder, images and epochs.
 constexpr double kTrainFeaturesDone = 0.1;
+constexpr double kValidationFeaturesDone = 0.12;
 constexpr double kFeaturesDone = 0.3;
 constexpr double kTrainDone = 0.97;
+// Of an epoch's part: encoding its view.
+constexpr double kViewShare = 0.5;
+
+double TrainFraction(double share) {
+  return kFeaturesDone + (kTrainDone - kFeaturesDone) * share;
+}
 
 learners::TrainerSpec ToTrainerSpec(const TrainingSpec& spec) {
   learners::TrainerSpec trainer;
@@ -38,6 +47,8 @@ learners::TrainerSpec ToTrainerSpec(const TrainingSpec& spec) {
   trainer.warmup_epochs = spec.warmup_epochs;
   trainer.warmup_learning_rate = spec.warmup_learning_rate;
   trainer.seed = spec.seed;
+  trainer.views = spec.views;
+  trainer.selection = spec.selection;
   return trainer;
 }
 
@@ -63,6 +74,7 @@ absl::StatusOr<int64_t> TrainingRun::Run() {
   RETURN_IF_ERROR(LoadTrainer());
   const absl::Status trained = Train();
   if (IsInterruption(trained)) RETURN_IF_ERROR(Checkpoint());
+  if (ErrorReason(trained) == "NON_FINITE_LOSS") return Diverged(trained);
   RETURN_IF_ERROR(trained);
   return Publish();
 }
@@ -74,16 +86,52 @@ absl::Status TrainingRun::Prepare() {
                    environment_.control->GetManifest(spec.dataset_digest));
   classes_ = datasets::RangeOf(spec.class_subset,
                                static_cast<int>(manifest_.class_names.size()));
+  RETURN_IF_ERROR(PrepareTraining());
+  return PrepareScoring();
+}
+
+absl::Status TrainingRun::PrepareTraining() {
+  const TrainingSpec& spec = job_.spec;
   ASSIGN_OR_RETURN(const datasets::FewShotSplit picks,
                    datasets::SampleFewShot(manifest_, spec.shots, spec.seed));
-  ASSIGN_OR_RETURN(train_, Features(picks.train, 0, kTrainFeaturesDone));
+  const std::vector<int> train = ItemsTaking(manifest_, classes_, picks.train);
+  if (spec.views == 1) {
+    ASSIGN_OR_RETURN(train_, Features(train, 0, kTrainFeaturesDone));
+  } else {
+    TrainingFeatures::Environment environment;
+    environment.control = environment_.control;
+    environment.loop = environment_.loop;
+    environment.decode_threads = environment_.decode_threads;
+    environment.on_progress = [this](int64_t done, int64_t total) {
+      return ReportView(done, total);
+    };
+    views_ =
+        std::make_unique<ViewFeatures>(environment, encoder_.get(), &manifest_,
+                                       train, spec.views, spec.epochs);
+    RETURN_IF_ERROR(views_->Find());
+    train_.labels = LabelsOf(manifest_, classes_, train);
+    train_.digest = views_->digest();
+  }
+  if (spec.selection != Selection::kBestValidation) return absl::OkStatus();
+  const std::vector<int> validation =
+      ItemsTaking(manifest_, classes_, picks.val);
+  if (validation.empty()) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, "NO_VALIDATION_IMAGES",
+        absl::StrCat("dataset ", spec.dataset,
+                     " has no validation images of these classes to select an "
+                     "epoch by: push it again with a val/ folder, or select "
+                     "the last step"));
+  }
+  ASSIGN_OR_RETURN(validation_, Features(validation, kTrainFeaturesDone,
+                                         kValidationFeaturesDone));
+  return absl::OkStatus();
+}
 
+absl::Status TrainingRun::PrepareScoring() {
   const auto items_of = [this](datasets::Split split) {
-    std::vector<int> items = datasets::ItemsOfSplit(manifest_, split);
-    std::erase_if(items, [this](int item) {
-      return !classes_.Contains(manifest_.items[item].class_index);
-    });
-    return items;
+    return ItemsTaking(manifest_, classes_,
+                       datasets::ItemsOfSplit(manifest_, split));
   };
   scored_split_ = datasets::Split::kTest;
   std::vector<int> scored = items_of(scored_split_);
@@ -94,12 +142,12 @@ absl::Status TrainingRun::Prepare() {
   if (scored.empty()) {
     return MakeError(
         absl::StatusCode::kInvalidArgument, "NOTHING_TO_EVALUATE",
-        absl::StrCat("dataset ", spec.dataset,
+        absl::StrCat("dataset ", job_.spec.dataset,
                      " has neither test nor validation images: push it again "
                      "with a test/ or val/ folder"));
   }
   ASSIGN_OR_RETURN(scored_,
-                   Features(scored, kTrainFeaturesDone, kFeaturesDone));
+                   Features(scored, kValidationFeaturesDone, kFeaturesDone));
   return absl::OkStatus();
 }
 
@@ -133,6 +181,9 @@ absl::Status TrainingRun::LoadTrainer() {
   data.features = train_.features;
   data.labels = train_.labels;
   data.features_digest = train_.digest;
+  data.validation_features = validation_.features;
+  data.validation_labels = validation_.labels;
+  data.validation_digest = validation_.digest;
   RETURN_IF_ERROR(environment_.loop->RunTraining([&]() -> absl::Status {
     ASSIGN_OR_RETURN(
         trainer_, learners::Trainer::Create(encoder_, ToTrainerSpec(job_.spec),
@@ -148,32 +199,34 @@ absl::Status TrainingRun::LoadTrainer() {
 }
 
 absl::Status TrainingRun::Train() {
-  const absl::Time start = absl::Now();
-  const int64_t first_step = trainer_->progress().step;
-  counted_steps_ = first_step;
+  train_start_ = absl::Now();
+  first_step_ = counted_steps_ = trainer_->progress().step;
   while (!trainer_->done()) {
     RETURN_IF_ERROR(environment_.check());
+    RETURN_IF_ERROR(LoadView());
     RETURN_IF_ERROR(
         environment_.loop->RunTraining([&] { return trainer_->RunUnit(); }));
     const learners::TrainerProgress& now = trainer_->progress();
     environment_.on_steps(now.step - counted_steps_);
     counted_steps_ = now.step;
 
-    Progress progress;
+    Progress progress = TrainProgress();
     progress.phase = "train";
-    progress.epoch = now.epoch;
-    progress.epochs = job_.spec.epochs;
     progress.step = now.step;
     progress.steps = now.steps;
-    progress.loss = now.loss;
-    progress.accuracy = now.accuracy;
-    progress.learning_rate = now.learning_rate;
-    const double share = static_cast<double>(now.step) / now.steps;
-    progress.fraction = kFeaturesDone + (kTrainDone - kFeaturesDone) * share;
-    if (now.step > first_step) {
-      progress.eta = (absl::Now() - start) * (now.steps - now.step) /
-                     (now.step - first_step);
+    double share = static_cast<double>(now.step) / now.steps;
+    if (views_ != nullptr) {
+      // Behind what encoding the epoch's view has reported.
+      const int64_t steps_per_epoch = now.steps / progress.epochs;
+      const int64_t in_epoch = now.step - now.epoch * steps_per_epoch;
+      share = now.epoch;
+      if (in_epoch > 0) {
+        share += kViewShare + (1 - kViewShare) * static_cast<double>(in_epoch) /
+                                  static_cast<double>(steps_per_epoch);
+      }
+      share /= progress.epochs;
     }
+    progress.fraction = TrainFraction(share);
     RETURN_IF_ERROR(reporter_.Report(progress, /*force=*/trainer_->done()));
     if (absl::Now() - last_checkpoint_ >= environment_.checkpoint_interval) {
       RETURN_IF_ERROR(Checkpoint());
@@ -182,16 +235,70 @@ absl::Status TrainingRun::Train() {
   return absl::OkStatus();
 }
 
+absl::Status TrainingRun::LoadView() {
+  const std::optional<int> view = trainer_->NeedsView();
+  if (!view.has_value()) return absl::OkStatus();
+  const absl::Time start = absl::Now();
+  const bool encodes = views_->Missing(*view);
+  ASSIGN_OR_RETURN(const FloatTensor* const features, views_->Get(*view));
+  if (encodes) {
+    view_time_ += absl::Now() - start;
+    ++encoded_views_;
+  }
+  return environment_.loop->RunTraining(
+      [&] { return trainer_->SetFeatures(*view, *features); });
+}
+
+Progress TrainingRun::TrainProgress() const {
+  const learners::TrainerProgress& now = trainer_->progress();
+  Progress progress;
+  progress.epoch = now.epoch;
+  progress.epochs = job_.spec.epochs;
+  progress.loss = now.loss;
+  progress.accuracy = now.accuracy;
+  progress.learning_rate = now.learning_rate;
+  const int missing = views_ == nullptr ? 0 : views_->CountMissing(now.epoch);
+  const int64_t steps = now.step - first_step_;
+  if (steps > 0 && (missing == 0 || encoded_views_ > 0)) {
+    const absl::Duration stepping = absl::Now() - train_start_ - view_time_;
+    progress.eta = stepping * (now.steps - now.step) / steps;
+    if (missing > 0) *progress.eta += view_time_ * missing / encoded_views_;
+  }
+  return progress;
+}
+
+absl::Status TrainingRun::ReportView(int64_t done, int64_t total) {
+  RETURN_IF_ERROR(environment_.check());
+  Progress progress = TrainProgress();
+  progress.phase = "encode";
+  progress.step = done;
+  progress.steps = total;
+  const double share = kViewShare * static_cast<double>(done) / total;
+  progress.fraction = TrainFraction((progress.epoch + share) / progress.epochs);
+  return reporter_.Report(progress, /*force=*/false);
+}
+
+absl::Status TrainingRun::Diverged(const absl::Status& error) {
+  const absl::Status saved = Checkpoint();
+  if (ErrorReason(saved) == "LEASE_LOST") return saved;
+  // What could not be saved (a full disk) is not why the job fails.
+  if (!saved.ok()) return error;
+  return MakeError(
+      error.code(), ErrorReason(error),
+      absl::StrCat(error.message(),
+                   "; the last good checkpoint is that of step ",
+                   trainer_->progress().step, ", blob ", checkpoint_digest_));
+}
+
 absl::Status TrainingRun::Checkpoint() {
   std::string bytes;
   RETURN_IF_ERROR(environment_.loop->RunTraining([&]() -> absl::Status {
     ASSIGN_OR_RETURN(bytes, trainer_->SaveCheckpoint());
     return absl::OkStatus();
   }));
-  ASSIGN_OR_RETURN(const std::string digest,
-                   environment_.control->PutBlob(bytes));
-  RETURN_IF_ERROR(
-      environment_.control->SaveCheckpoint(job_.id, job_.fence, digest));
+  ASSIGN_OR_RETURN(checkpoint_digest_, environment_.control->PutBlob(bytes));
+  RETURN_IF_ERROR(environment_.control->SaveCheckpoint(job_.id, job_.fence,
+                                                       checkpoint_digest_));
   last_checkpoint_ = absl::Now();
   return absl::OkStatus();
 }
@@ -213,6 +320,10 @@ absl::StatusOr<int64_t> TrainingRun::Publish() {
       evaluation.Run(std::string(datasets::SplitName(scored_split_)),
                      prompt.class_names, job_.spec.templates, scored_.features,
                      scored_.labels, text_features));
+  if (const auto selected = trainer_->selected()) {
+    prompt.evaluation.selected_epoch = selected->epoch;
+    prompt.evaluation.validation_accuracy = selected->validation_accuracy;
+  }
 
   ASSIGN_OR_RETURN(const std::string context_bytes,
                    SerializeTensor("ctx", context));

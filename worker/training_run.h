@@ -19,6 +19,8 @@ class Trainer;
 
 namespace promptd::worker {
 
+class ViewFeatures;
+
 // Runs on the job runner's thread; everything that computes is a bounded unit
 // on the device loop. Used once, by one thread.
 class TrainingRun {
@@ -32,18 +34,28 @@ class TrainingRun {
 
  private:
   absl::Status Prepare();
+  absl::Status PrepareTraining();
+  absl::Status PrepareScoring();
   absl::Status LoadTrainer();
   absl::Status Train();
+  // Gives the trainer the view of its epoch when it needs one.
+  absl::Status LoadView();
   absl::Status Checkpoint();
+  // The error of a job whose loss or context stopped being finite: names the
+  // checkpoint of the state before.
+  absl::Status Diverged(const absl::Status& error);
   absl::StatusOr<int64_t> Publish();
 
   // Names of the classes that take part; their labels begin at 0.
   std::vector<std::string> ClassNames() const;
   absl::Status LoadInitialContext(FloatTensor* context) const;
-  // Of those items whose classes take part; progress moves from `from` to
+  // Features of `items` with the test transform; progress moves from `from` to
   // `to`.
   absl::StatusOr<LabelledFeatures> Features(const std::vector<int>& items,
                                             double from, double to);
+  // Of training, without its phase and fraction.
+  Progress TrainProgress() const;
+  absl::Status ReportView(int64_t done, int64_t total);
 
   const RunEnvironment environment_;
   const LeasedJob job_;
@@ -51,11 +63,19 @@ class TrainingRun {
   std::shared_ptr<const clip::Encoder> encoder_;
   datasets::Manifest manifest_;
   datasets::ClassRange classes_;  // that take part
-  LabelledFeatures train_;        // the few-shot picks
+  LabelledFeatures train_;        // the few-shot picks; views = 1: features
+  LabelledFeatures validation_;   // the picks for selection by validation
   LabelledFeatures scored_;       // the split that is scored
   datasets::Split scored_split_ = datasets::Split::kTest;
+  std::unique_ptr<ViewFeatures> views_;  // unless views = 1
   std::unique_ptr<learners::Trainer> trainer_;
   int64_t counted_steps_ = 0;
+  // What the time that is left follows from.
+  absl::Time train_start_;
+  int64_t first_step_ = 0;
+  absl::Duration view_time_;  // of encoding views since train_start_
+  int encoded_views_ = 0;
+  std::string checkpoint_digest_;  // of the last one
   absl::Time last_checkpoint_;
 };
 

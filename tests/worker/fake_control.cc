@@ -85,6 +85,21 @@ void FakeControl::OnCheckpoint(std::function<void(int)> hook) {
   checkpoint_hook_ = std::move(hook);
 }
 
+void FakeControl::ForgetFeatures() {
+  absl::MutexLock lock(&mutex_);
+  features_.clear();
+}
+
+int FakeControl::recorded_features() const {
+  absl::MutexLock lock(&mutex_);
+  return recorded_;
+}
+
+void FakeControl::OnFeatures(std::function<void(int)> hook) {
+  absl::MutexLock lock(&mutex_);
+  features_hook_ = std::move(hook);
+}
+
 absl::StatusOr<std::optional<LeasedJob>> FakeControl::Lease(
     const std::string&, const std::vector<std::string>&) {
   absl::MutexLock lock(&mutex_);
@@ -212,8 +227,15 @@ absl::StatusOr<std::optional<std::string>> FakeControl::FindFeatures(
 
 absl::Status FakeControl::RecordFeatures(const std::string& key,
                                          const std::string& digest) {
-  absl::MutexLock lock(&mutex_);
-  features_[key] = digest;
+  std::function<void(int)> hook;
+  int number = 0;
+  {
+    absl::MutexLock lock(&mutex_);
+    features_[key] = digest;
+    number = ++recorded_;
+    hook = features_hook_;
+  }
+  if (hook) hook(number);
   return absl::OkStatus();
 }
 

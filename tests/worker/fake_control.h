@@ -33,6 +33,12 @@ class FakeControl : public Control {
   std::optional<Evaluation> evaluated(int64_t job) const;
   std::string last_checkpoint() const;
   std::vector<Progress> progress() const;
+  // As if no features had been stored.
+  void ForgetFeatures();
+  // Feature blobs that were recorded, in all.
+  int recorded_features() const;
+  // Calls `hook` on every RecordFeatures with its number, 1, 2, ...
+  void OnFeatures(std::function<void(int)> hook);
   // Calls `hook` on every SaveCheckpoint with its number, 1, 2, ...
   void OnCheckpoint(std::function<void(int)> hook);
 
@@ -82,6 +88,8 @@ class FakeControl : public Control {
   std::string checkpoint_ ABSL_GUARDED_BY(mutex_);
   int checkpoints_ ABSL_GUARDED_BY(mutex_) = 0;
   std::function<void(int)> checkpoint_hook_ ABSL_GUARDED_BY(mutex_);
+  int recorded_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::function<void(int)> features_hook_ ABSL_GUARDED_BY(mutex_);
   std::vector<Progress> progress_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, datasets::Manifest> manifests_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> blobs_ ABSL_GUARDED_BY(mutex_);

@@ -11,6 +11,7 @@
 namespace promptd::worker {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -210,8 +211,16 @@ TEST_F(JobTest, WhatCannotBeTrainedFailsWithItsReason) {
   spec = good;
   spec.learning_rate = 1e30;
   spec.warmup_epochs = 0;
-  EXPECT_THAT(control_.WaitForEnd(control_.Enqueue(spec)),
-              StartsWith("failed: NON_FINITE_LOSS"));
+  const std::string diverged = control_.WaitForEnd(control_.Enqueue(spec));
+  EXPECT_THAT(diverged, StartsWith("failed: NON_FINITE_LOSS"));
+  // The step, and the state before it, which can be read.
+  EXPECT_THAT(diverged, ContainsRegex("at step [0-9]+ of 24"));
+  const std::string checkpoint = control_.last_checkpoint();
+  EXPECT_THAT(diverged,
+              ContainsRegex("the last good checkpoint is that of step [0-9]+, "
+                            "blob " +
+                            checkpoint));
+  EXPECT_TRUE(control_.GetBlob(checkpoint).ok());
   spec = good;
   spec.templates.push_back(std::string(300, 'x') + " {}");
   EXPECT_THAT(control_.WaitForEnd(control_.Enqueue(spec)),

@@ -44,12 +44,18 @@ TEST(EvaluationJsonTest, RoundTripsExactly) {
   evaluation.confusion = {{0, 0, 4}, {0, 1, 1}, {1, 1, 5}};
   evaluation.zero_shot_macro_f1 = 0.1;
   evaluation.zero_shot_ece = 1.0 / 7;
+  // What only a selection by validation adds is absent without one.
+  EXPECT_EQ(EvaluationToJson(evaluation).find("selected_epoch"),
+            std::string::npos);
+  evaluation.selected_epoch = 7;
+  evaluation.validation_accuracy = 0.9;
   const std::string json = EvaluationToJson(evaluation);
   const auto back = EvaluationFromJson(json);
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_EQ(EvaluationToJson(*back), json);
   ASSERT_EQ(back->classes.size(), 2u);
   EXPECT_EQ(back->classes[1].class_name, "dog");
+  EXPECT_EQ(back->selected_epoch, 7);
   EXPECT_EQ(ErrorReason(EvaluationFromJson("{\"classes\": 1}").status()),
             "BAD_STORED_EVALUATION");
 }
