@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "common/precision.h"
 #include "weights/self_test.h"
+#include "worker/interpretation.h"
 
 namespace promptd::worker {
 
@@ -137,6 +138,10 @@ class Executor {
   using EmbedTextsCallback =
       std::function<void(absl::StatusOr<std::vector<TextOutcome>>)>;
 
+  // By class in call order, then by position.
+  using InterpretCallback =
+      std::function<void(absl::StatusOr<std::vector<VectorWords>>)>;
+
   virtual ~Executor() = default;
 
   // The encoders held, ordered by name.
@@ -160,6 +165,11 @@ class Executor {
   // on the calling thread. Errors as Classify, NO_TEXTS for NO_IMAGES. A bad
   // text is a TextOutcome, not an error.
   virtual void EmbedTexts(EmbedTextsCall call, EmbedTextsCallback done) = 0;
+
+  // Answers through `done`, exactly once, possibly before returning. Errors as
+  // VerifyEncoder; DATA_LOSS (BLOB_CORRUPT), also for another shape than the
+  // call says; NOT_FOUND (BLOB_NOT_FOUND).
+  virtual void Interpret(InterpretCall call, InterpretCallback done) = 0;
 
   // Token counts of a prompt over class names. FAILED_PRECONDITION
   // (ENCODER_NOT_HELD).

@@ -10,6 +10,7 @@
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "worker/classifier.h"
+#include "worker/context_interpreter.h"
 #include "worker/device_loop.h"
 #include "worker/encoder_set.h"
 #include "worker/encoder_verifier.h"
@@ -60,6 +61,11 @@ class LocalWorkerImpl : public LocalWorker {
     TextEmbedderOptions texts;
     texts.max_queued_texts = options_.max_queued_texts;
     texts_ = std::make_unique<TextEmbedder>(texts, &encoders_, &loop_);
+    interpreter_ = std::make_unique<ContextInterpreter>(
+        ContextInterpreterOptions(), &encoders_, &loop_,
+        [control](const std::string& digest) {
+          return control->GetBlob(digest);
+        });
     JobRunnerOptions runner;
     runner.worker_id = options_.id;
     runner.decode_threads = options_.decode_threads;
@@ -81,17 +87,20 @@ class LocalWorkerImpl : public LocalWorker {
     std::shared_ptr<JobRunner> runner;
     std::shared_ptr<Classifier> classifier;
     std::shared_ptr<TextEmbedder> texts;
+    std::shared_ptr<ContextInterpreter> interpreter;
     {
       absl::MutexLock lock(&mutex_);
       ready_ = false;
       runner = runner_;
       classifier = classifier_;
       texts = texts_;
+      interpreter = interpreter_;
     }
     verifier_.Stop();
     if (runner != nullptr) runner->Stop();
     if (classifier != nullptr) classifier->Stop(deadline);
     if (texts != nullptr) texts->Stop(deadline);
+    if (interpreter != nullptr) interpreter->Stop(deadline);
     loop_.Stop();
   }
 
@@ -121,6 +130,16 @@ class LocalWorkerImpl : public LocalWorker {
     }
     if (texts == nullptr) return done(NotReady());
     texts->EmbedTexts(std::move(call), std::move(done));
+  }
+
+  void Interpret(InterpretCall call, InterpretCallback done) override {
+    std::shared_ptr<ContextInterpreter> interpreter;
+    {
+      absl::MutexLock lock(&mutex_);
+      interpreter = interpreter_;
+    }
+    if (interpreter == nullptr) return done(NotReady());
+    interpreter->Interpret(std::move(call), std::move(done));
   }
 
   absl::StatusOr<PromptCheck> CheckPrompt(
@@ -169,6 +188,7 @@ class LocalWorkerImpl : public LocalWorker {
   bool ready_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<Classifier> classifier_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<TextEmbedder> texts_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<ContextInterpreter> interpreter_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<JobRunner> runner_ ABSL_GUARDED_BY(mutex_);
 };
 

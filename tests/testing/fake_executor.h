@@ -87,6 +87,27 @@ class FakeExecutor : public worker::Executor {
     done(std::move(outcomes));
   }
 
+  // Vector i has length i + 1 and lies on "token<i></w>", one further from each
+  // next word.
+  void Interpret(worker::InterpretCall call, InterpretCallback done) override {
+    const int classes =
+        call.classes == 0 ? 1 : static_cast<int>(call.class_indexes.size());
+    std::vector<worker::VectorWords> vectors;
+    for (int i = 0; i < classes * call.context_tokens; ++i) {
+      worker::VectorWords& one = vectors.emplace_back();
+      one.norm = i + 1;
+      for (int word = 0; word < call.top_k; ++word) {
+        one.words.push_back({"token" + std::to_string(i + word) + "</w>",
+                             i + word, static_cast<double>(word)});
+      }
+    }
+    {
+      absl::MutexLock lock(&mutex_);
+      last_interpret_ = std::move(call);
+    }
+    done(std::move(vectors));
+  }
+
   // A class name takes one token a word; "." and the two ends one each.
   absl::StatusOr<worker::PromptCheck> CheckPrompt(
       const std::string& encoder_digest, int context_tokens,
@@ -154,6 +175,10 @@ class FakeExecutor : public worker::Executor {
     absl::MutexLock lock(&mutex_);
     return last_texts_;
   }
+  worker::InterpretCall last_interpret() const {
+    absl::MutexLock lock(&mutex_);
+    return last_interpret_;
+  }
 
  private:
   struct Held {
@@ -198,6 +223,7 @@ class FakeExecutor : public worker::Executor {
   bool hold_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<Held> held_ ABSL_GUARDED_BY(mutex_);
   worker::EmbedTextsCall last_texts_ ABSL_GUARDED_BY(mutex_);
+  worker::InterpretCall last_interpret_ ABSL_GUARDED_BY(mutex_);
   worker::ClassifyCall last_call_ ABSL_GUARDED_BY(mutex_);
 };
 
