@@ -8,9 +8,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "client/error_report.h"
-#include "client/text.h"
 #include "client/verbs.h"
 #include "common/error.h"
+#include "common/nearest_name.h"
 
 namespace promptd::client {
 namespace {
@@ -103,7 +103,7 @@ std::string CommandOf(const CLI::App* level) {
 
 absl::Status UnknownVerb(const CLI::App* level, const std::string& word) {
   const std::string command = CommandOf(level);
-  const std::string nearest = Nearest(word, VerbsOf(*level));
+  const std::string nearest = NearestName(word, VerbsOf(*level));
   return UsageError(absl::StrCat(
       "\"", command, " ", word, "\" is not a command: ",
       nearest.empty()

@@ -2,32 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
 namespace promptd::client {
-namespace {
-
-int EditDistance(absl::string_view a, absl::string_view b) {
-  std::vector<int> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (size_t i = 1; i <= a.size(); ++i) {
-    int diagonal = row[0];
-    row[0] = static_cast<int>(i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const int substitute = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
-    }
-  }
-  return row[b.size()];
-}
-
-}  // namespace
-
 std::string Printable(absl::string_view text) {
   std::string out(text);
   for (char& c : out) {
@@ -48,22 +28,6 @@ int DisplayWidth(absl::string_view text) {
   return static_cast<int>(std::count_if(text.begin(), text.end(), [](char c) {
     return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
   }));
-}
-
-std::string Nearest(absl::string_view word,
-                    const std::vector<std::string>& choices) {
-  std::string best;
-  // A third of the word may be wrong, two letters at least.
-  int best_distance = std::max(2, static_cast<int>(word.size()) / 3) + 1;
-  for (const std::string& choice : choices) {
-    const int distance = EditDistance(word, choice);
-    if (distance < best_distance &&
-        distance < static_cast<int>(std::max(word.size(), choice.size()))) {
-      best_distance = distance;
-      best = choice;
-    }
-  }
-  return best;
 }
 
 std::string Percent(double fraction) {

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -19,11 +18,6 @@ std::string Shortened(absl::string_view text, int columns);
 
 // Columns that UTF-8 `text` takes: one a code point.
 int DisplayWidth(absl::string_view text);
-
-// The member of `choices` that is nearest to `word` by edit distance, or an
-// empty string when none is near enough to be what was meant.
-std::string Nearest(absl::string_view word,
-                    const std::vector<std::string>& choices);
 
 // "71.3%" of 0.713.
 std::string Percent(double fraction);

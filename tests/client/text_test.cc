@@ -14,15 +14,6 @@ TEST(TextTest, PrintableHidesWhatSteersATerminal) {
   EXPECT_EQ(Printable("r\u00f4se"), "r\u00f4se");
 }
 
-TEST(TextTest, NearestFindsTyposAndNothingElse) {
-  const std::vector<std::string> verbs = {"train", "task", "job", "status"};
-  EXPECT_EQ(Nearest("trian", verbs), "train");
-  EXPECT_EQ(Nearest("stauts", verbs), "status");
-  EXPECT_EQ(Nearest("tasks", verbs), "task");
-  EXPECT_EQ(Nearest("xylophone", verbs), "");
-  EXPECT_EQ(Nearest("zz", verbs), "");
-}
-
 TEST(TextTest, NumbersReadWell) {
   EXPECT_EQ(Percent(0.7134), "71.3%");
   EXPECT_EQ(Points(0.2331), "+23.3");

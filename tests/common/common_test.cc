@@ -9,6 +9,7 @@
 #include "common/error.h"
 #include "common/file.h"
 #include "common/id.h"
+#include "common/nearest_name.h"
 #include "common/sha256.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -18,6 +19,15 @@ namespace promptd {
 namespace {
 
 using ::testing::HasSubstr;
+
+TEST(NearestNameTest, FindsTyposAndNothingElse) {
+  const std::vector<std::string> names = {"train", "task", "job", "status"};
+  EXPECT_EQ(NearestName("trian", names), "train");
+  EXPECT_EQ(NearestName("stauts", names), "status");
+  EXPECT_EQ(NearestName("tasks", names), "task");
+  EXPECT_EQ(NearestName("xylophone", names), "");
+  EXPECT_EQ(NearestName("zz", names), "");
+}
 
 TEST(ErrorTest, CarriesReasonAndSurvivesAnnotation) {
   const absl::Status error =
