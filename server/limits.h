@@ -13,7 +13,9 @@ struct Limits {
   int max_image_side = 16384;
   int64_t max_image_pixels = 50'000'000;
   int max_images_per_call = 64;
-  int max_texts_per_call = 512;  // of EmbedTexts; each at most 4096 bytes
+  int max_texts_per_call = 512;     // of EmbedTexts; each at most 4096 bytes
+  int max_vectors_per_call = 4096;  // of InterpretVersion
+  int max_nearest_words = 100;      // of each; all fit into one message
   int64_t max_message_bytes = 16 << 20;
   int max_classes = 4096;
   int64_t max_dataset_images = 1'000'000;

@@ -41,10 +41,10 @@ std::string Footer() {
       "Limits: ", limits.max_image_bytes >> 20, " MiB, ", limits.max_image_side,
       " pixels a side and ", limits.max_image_pixels / 1'000'000,
       " megapixels an image; ", limits.max_images_per_call, " images a call, ",
-      limits.max_texts_per_call, " texts; ", limits.max_message_bytes >> 20,
-      " MiB a message; ", limits.max_classes, " classes and ",
-      limits.max_dataset_images, " images a dataset; ",
-      limits.max_context_tokens, " context tokens; ",
+      limits.max_texts_per_call, " texts, ", limits.max_vectors_per_call,
+      " context vectors; ", limits.max_message_bytes >> 20, " MiB a message; ",
+      limits.max_classes, " classes and ", limits.max_dataset_images,
+      " images a dataset; ", limits.max_context_tokens, " context tokens; ",
       limits.max_unfinished_jobs,
       " unfinished jobs.\n"
       "Stop with SIGTERM or Ctrl-C: a running job is given back with a "

@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "server/convert_registry.h"
+#include "server/interpret_call.h"
 #include "server/paging.h"
 #include "server/version_selector.h"
 
@@ -129,6 +130,18 @@ grpc::ServerUnaryReactor* PromptServiceImpl::SetAlias(
                                request->name(), request->version(), expected));
         ToProto(alias, reply);
         return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* PromptServiceImpl::InterpretVersion(
+    grpc::CallbackServerContext* context,
+    const v1::InterpretVersionRequest* request,
+    v1::InterpretVersionResponse* reply) {
+  return rpc_.UnaryAsync(
+      context, "InterpretVersion", InterpretDeadline(backend_.limits),
+      [this, request, reply](const std::shared_ptr<Call>& call,
+                             const Rpc::Done& done) {
+        server::InterpretVersion(backend_, call, *request, reply, done);
       });
 }
 

@@ -51,6 +51,10 @@ class PromptServiceImpl : public v1::PromptService::CallbackService {
       grpc::CallbackServerContext* context,
       const v1::ListEvaluationsRequest* request,
       v1::ListEvaluationsResponse* reply) override;
+  grpc::ServerUnaryReactor* InterpretVersion(
+      grpc::CallbackServerContext* context,
+      const v1::InterpretVersionRequest* request,
+      v1::InterpretVersionResponse* reply) override;
 
  private:
   registry::PromptRegistry& prompts() const {
