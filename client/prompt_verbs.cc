@@ -1,4 +1,5 @@
-// promptctl task list|show, version list|show|export
+// promptctl task list|show, version list|show|export (interpret_verb.cc has
+// version interpret)
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -155,6 +156,7 @@ void AddVersionVerbs(CLI::App& app, Action* chosen) {
   app_export->callback([chosen, flags] {
     *chosen = [flags](Session& session) { return Export(session, *flags); };
   });
+  AddVersionInterpret(noun, chosen);
 }
 
 }  // namespace promptd::client

@@ -32,6 +32,9 @@ void AddDemoVerb(CLI::App& app, Action* chosen);
 void AddEncoderVerify(CLI::App* noun, Action* chosen);
 void AddEncoderRemove(CLI::App* noun, Action* chosen);
 
+// Verbs of "version" with files of their own.
+void AddVersionInterpret(CLI::App* noun, Action* chosen);
+
 // A noun that needs a verb, e.g. "dataset".
 CLI::App* AddNoun(CLI::App& app, const std::string& name,
                   const std::string& description);

@@ -53,6 +53,8 @@ struct FakeState {
   std::string task_encoder_digest;         // of every task listed
   std::vector<v1::EmbedImagesRequest> embedded_images;
   std::vector<v1::EmbedTextsRequest> embedded_texts;
+  std::vector<v1::InterpretVersionRequest> interpreted;
+  v1::InterpretVersionResponse interpretation;
   std::string embed_digest = "0123456789abcdef";
   bool encoder_changes = false;      // after each EmbedTexts
   std::optional<grpc::Status> fail;  // of every unary call but info

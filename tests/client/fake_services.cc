@@ -183,6 +183,15 @@ class FakePrompts final : public v1::PromptService::Service {
     *out->add_evaluations() = state_.evaluation;
     return Status::OK;
   }
+  Status InterpretVersion(ServerContext*,
+                          const v1::InterpretVersionRequest* request,
+                          v1::InterpretVersionResponse* out) override {
+    const Lock lock(state_.mutex);
+    state_.interpreted.push_back(*request);
+    if (state_.fail) return *state_.fail;
+    *out = state_.interpretation;
+    return Status::OK;
+  }
   Status ListAliases(ServerContext*, const v1::ListAliasesRequest*,
                      v1::ListAliasesResponse* out) override {
     const Lock lock(state_.mutex);
