@@ -83,6 +83,33 @@ TEST(NearestTokensTest, DoNotDependOnWhatTheLayersComputeIn) {
 }
 
 // Against every distance in double.
+void ExpectExact(const TextTower& tower, const std::vector<float>& vectors) {
+  constexpr int kTopK = 20;
+  const FloatTensor table = ToFloatTensor(tower.token_embedding());
+  const auto vocabulary = static_cast<size_t>(table.shape[0]);
+  const auto width = static_cast<size_t>(table.shape[1]);
+  const auto found = NearestTokens(tower, vectors, kTopK);
+  ASSERT_TRUE(found.ok()) << found.status();
+  ASSERT_EQ(found->size(), vectors.size() / width);
+  for (size_t row = 0; row < found->size(); ++row) {
+    std::vector<NearToken> all(vocabulary);
+    for (size_t token = 0; token < vocabulary; ++token) {
+      double square = 0;
+      for (size_t i = 0; i < width; ++i) {
+        const double difference =
+            double{vectors[row * width + i]} - table.values[token * width + i];
+        square += difference * difference;
+      }
+      all[token] = {static_cast<int32_t>(token), std::sqrt(square)};
+    }
+    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
+      return a.distance != b.distance ? a.distance < b.distance : a.id < b.id;
+    });
+    all.resize(kTopK);
+    EXPECT_EQ((*found)[row].tokens, all) << row;
+  }
+}
+
 TEST(NearestTokensTest, AreExactOverAVocabularyOfClipsSize) {
   weights::EncoderConfig config = TinyTextConfig(64, 4, 1, true);
   config.text.vocab_size = 49408;
@@ -101,26 +128,19 @@ TEST(NearestTokensTest, AreExactOverAVocabularyOfClipsSize) {
       }
     }
   }
-  constexpr int kTopK = 20;
-  const auto found = NearestTokens(tower, vectors, kTopK);
-  ASSERT_TRUE(found.ok()) << found.status();
-  for (size_t row = 0; row < found->size(); ++row) {
-    std::vector<NearToken> all(vocabulary);
-    for (size_t token = 0; token < vocabulary; ++token) {
-      double square = 0;
-      for (size_t i = 0; i < width; ++i) {
-        const double difference =
-            double{vectors[row * width + i]} - table.values[token * width + i];
-        square += difference * difference;
-      }
-      all[token] = {static_cast<int32_t>(token), std::sqrt(square)};
-    }
-    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
-      return a.distance != b.distance ? a.distance < b.distance : a.id < b.id;
-    });
-    all.resize(kTopK);
-    EXPECT_EQ((*found)[row].tokens, all) << row;
-  }
+  ExpectExact(tower, vectors);
+}
+
+// Tokens whose distances differ by less than a product in float32 rounds.
+TEST(NearestTokensTest, AreExactWhereTheProductIsNot) {
+  weights::EncoderConfig config = TinyTextConfig(64, 4, 1, true);
+  config.text.vocab_size = 2000;
+  TextWeights weights = RandomTextWeights(config, 3);
+  weights.token_embedding = weights.token_embedding.mul(1e-5).add(1);
+  const TextTower tower(weights);
+  std::vector<float> vectors(64, 1.0f);
+  vectors.insert(vectors.end(), 64, 1.00001f);
+  ExpectExact(tower, vectors);
 }
 
 TEST(NearestTokensTest, AContextOfWordsGivesTheWordsBack) {
