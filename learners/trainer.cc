@@ -49,6 +49,7 @@ struct Trainer::State {
   int64_t next_forward = 0;
   int64_t next_backward = -1;
   CosineLoss loss;
+  int64_t next_text = 0;  // unit of the text features
 
   bool trained() const { return progress.step == progress.steps; }
   // Whether the parameter that an epoch ended with has not been scored yet.
@@ -61,6 +62,7 @@ struct Trainer::State {
   }
 
   absl::Status RunUnit();
+  void RunTextUnit();
   void BeginEpoch();
   void Validate();
   void ComputeLoss();
@@ -255,6 +257,12 @@ absl::Status Trainer::State::RunUnit() {
   return absl::OkStatus();
 }
 
+void Trainer::State::RunTextUnit() {
+  PROMPTD_CHECK(next_forward == 0 && next_backward < 0);
+  if (next_text == 0) method->Begin(selected_parameter());
+  method->ForwardUnit(next_text++);
+}
+
 void Trainer::State::BeginEpoch() {
   // The permutation follows from the state at the epoch's start, which is what
   // a checkpoint keeps. The state was checked when it came in.
@@ -394,14 +402,21 @@ absl::StatusOr<FloatTensor> Trainer::Context() const {
   });
 }
 
+int64_t Trainer::text_units() const { return state_->method->units(); }
+
+absl::Status Trainer::RunTextUnit() {
+  PROMPTD_CHECK(state_->next_text < text_units());
+  return clip::Guarded("text features", [this] {
+    state_->RunTextUnit();
+    return absl::OkStatus();
+  });
+}
+
 absl::StatusOr<FloatTensor> Trainer::TextFeatures() {
   return clip::Guarded("text features", [this] {
     State& state = *state_;
-    PROMPTD_CHECK(state.next_forward == 0 && state.next_backward < 0);
-    state.method->Begin(state.selected_parameter());
-    for (int64_t unit = 0; unit < state.method->units(); ++unit) {
-      state.method->ForwardUnit(unit);
-    }
+    while (state.next_text < state.method->units()) state.RunTextUnit();
+    state.next_text = 0;
     return clip::ToFloatTensor(UnitRows(state.method->text_features()));
   });
 }

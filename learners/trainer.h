@@ -126,7 +126,11 @@ class Trainer {
   // The learned parameter, [M, W] for CoOp: the current one, or that of the
   // best epoch as soon as one has been validated.
   absl::StatusOr<FloatTensor> Context() const;
-  // [C, E], rows of unit length, of Context(). Between steps.
+  // [C, E], rows of unit length, of Context(). Between steps. The units behind
+  // it may be run one by one before, text_units() in all; what is left of them
+  // runs here.
+  int64_t text_units() const;
+  absl::Status RunTextUnit();
   absl::StatusOr<FloatTensor> TextFeatures();
   // The best epoch so far; nothing before the first and with kLastStep.
   std::optional<SelectedEpoch> selected() const;

@@ -1,5 +1,7 @@
 #include "worker/prompt_evaluation.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
@@ -13,6 +15,9 @@
 
 namespace promptd::worker {
 namespace {
+
+// Texts of a class each take some ten rows of the tower.
+constexpr size_t kTextsPerUnit = 64;
 
 std::vector<std::string> FillTemplate(
     const std::string& text, const std::vector<std::string>& class_names) {
@@ -56,6 +61,28 @@ absl::Status PromptEvaluation::CheckTexts(
   return absl::OkStatus();
 }
 
+absl::StatusOr<FloatTensor> PromptEvaluation::Encode(
+    const std::vector<std::string>& texts) {
+  FloatTensor all;
+  for (size_t begin = 0; begin < texts.size(); begin += kTextsPerUnit) {
+    RETURN_IF_ERROR(check_());
+    const std::vector<std::string> part(
+        texts.begin() + static_cast<ptrdiff_t>(begin),
+        texts.begin() + static_cast<ptrdiff_t>(
+                            std::min(texts.size(), begin + kTextsPerUnit)));
+    RETURN_IF_ERROR(loop_->RunTraining([&]() -> absl::Status {
+      ASSIGN_OR_RETURN(const FloatTensor features,
+                       EncodeTexts(*encoder_, part));
+      all.shape = {static_cast<int64_t>(begin + part.size()),
+                   features.shape[1]};
+      all.values.insert(all.values.end(), features.values.begin(),
+                        features.values.end());
+      return absl::OkStatus();
+    }));
+  }
+  return all;
+}
+
 absl::StatusOr<Evaluation> PromptEvaluation::Run(
     const std::string& split, const std::vector<std::string>& class_names,
     const std::vector<std::string>& templates,
@@ -75,13 +102,8 @@ absl::StatusOr<Evaluation> PromptEvaluation::Run(
 
   std::optional<learners::Scores> best;
   for (const std::string& text : templates) {
-    RETURN_IF_ERROR(check_());
-    FloatTensor zero_shot;
-    RETURN_IF_ERROR(loop_->RunTraining([&]() -> absl::Status {
-      ASSIGN_OR_RETURN(zero_shot,
-                       EncodeTexts(*encoder_, FillTemplate(text, class_names)));
-      return absl::OkStatus();
-    }));
+    ASSIGN_OR_RETURN(const FloatTensor zero_shot,
+                     Encode(FillTemplate(text, class_names)));
     ASSIGN_OR_RETURN(
         learners::Scores scores,
         learners::ScoreFeatures(image_features, labels, zero_shot, scale));

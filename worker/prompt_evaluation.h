@@ -16,8 +16,8 @@ class Encoder;
 
 namespace promptd::worker {
 
-// Texts are encoded as training units on the device loop, one template at a
-// time; the arithmetic of scores runs on the caller's thread.
+// Texts are encoded as training units on the device loop, some of one template
+// at a time; the arithmetic of scores runs on the caller's thread.
 class PromptEvaluation {
  public:
   // `check` is asked before each unit; an error ends the evaluation with it.
@@ -43,6 +43,9 @@ class PromptEvaluation {
                                  const FloatTensor& text_features);
 
  private:
+  // Unit rows [texts, E], in bounded units.
+  absl::StatusOr<FloatTensor> Encode(const std::vector<std::string>& texts);
+
   DeviceLoop* const loop_;
   const clip::Encoder* const encoder_;
   const std::function<absl::Status()> check_;

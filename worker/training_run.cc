@@ -306,6 +306,11 @@ absl::Status TrainingRun::Checkpoint() {
 absl::StatusOr<int64_t> TrainingRun::Publish() {
   FloatTensor context;
   FloatTensor text_features;
+  for (int64_t unit = 0; unit < trainer_->text_units(); ++unit) {
+    RETURN_IF_ERROR(environment_.check());
+    RETURN_IF_ERROR(environment_.loop->RunTraining(
+        [&] { return trainer_->RunTextUnit(); }));
+  }
   RETURN_IF_ERROR(environment_.loop->RunTraining([&]() -> absl::Status {
     ASSIGN_OR_RETURN(context, trainer_->Context());
     ASSIGN_OR_RETURN(text_features, trainer_->TextFeatures());
