@@ -28,6 +28,8 @@ void ToProto(const worker::TrainingSpec& spec, v1::TrainingSpec* out) {
   out->set_encoder_digest(spec.encoder_digest);
   out->set_class_position(ToApi<v1::ClassPosition>(spec.class_position));
   out->set_class_specific(spec.class_specific);
+  out->set_views(spec.views);
+  out->set_selection(ToApi<v1::Selection>(spec.selection));
   out->set_class_subset(ToApi<v1::ClassSubset>(spec.class_subset));
   if (spec.initial_version > 0) {
     out->mutable_initial_version()->set_task(spec.initial_task);
@@ -58,6 +60,10 @@ void ToProto(const worker::Evaluation& evaluation, v1::Evaluation* out) {
   out->set_zero_shot_template(evaluation.zero_shot_template);
   out->set_zero_shot_macro_f1(evaluation.zero_shot_macro_f1);
   out->set_zero_shot_ece(evaluation.zero_shot_ece);
+  if (evaluation.selected_epoch > 0) {
+    out->set_selected_epoch(evaluation.selected_epoch);
+    out->set_validation_accuracy(evaluation.validation_accuracy);
+  }
   for (const auto& result : evaluation.classes) {
     auto* item = out->add_classes();
     item->set_class_name(result.class_name);

@@ -27,6 +27,7 @@ struct Limits {
   int max_templates = 64;     // of one training job
   int max_shots = 1024;
   int max_epochs = 10'000;
+  int max_views = 10'000;  // of each training image
   int max_batch_size = 4096;
   int64_t max_chunk_bytes = 1 << 20;  // of UploadImages
   int max_uploads = 16;               // UploadImages streams at once

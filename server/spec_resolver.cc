@@ -124,6 +124,10 @@ class Resolver {
     spec_.learning_rate =
         Real("learning_rate", asked_.has_learning_rate(),
              asked_.learning_rate(), kPaperLearningRate, 10, false);
+    spec_.views = Whole("views", asked_.has_views(), asked_.views(), 1, 0,
+                        limits.max_views);
+    ResolveChoice(asked_.selection(), "selection", &spec_.selection,
+                  &violations_);
     spec_.seed = asked_.has_seed() ? asked_.seed() : 1;
     if (spec_.seed < 0) {
       Violate("seed", absl::StrCat("is ", spec_.seed, ", must be 0 or more"));
@@ -170,13 +174,23 @@ class Resolver {
   void Shots() {
     std::vector<int64_t> train(dataset_->class_names.size(), 0);
     int64_t scored = 0;
+    int64_t validation = 0;
     for (const registry::SplitCount& split : dataset_->splits) {
       if (split.split == "train") {
         train = split.images_per_class;
       } else {
         const auto first = split.images_per_class.begin() + classes_.first;
-        scored += std::accumulate(first, first + classes_.count, int64_t{0});
+        const int64_t images =
+            std::accumulate(first, first + classes_.count, int64_t{0});
+        scored += images;
+        if (split.split == "val") validation += images;
       }
+    }
+    if (spec_.selection == Selection::kBestValidation && validation == 0) {
+      Violate("selection",
+              "is best_validation, but the dataset has no validation images of "
+              "these classes: push it again with a val/ folder, or use "
+              "last_step");
     }
     if (scored == 0) {
       Violate("dataset",

@@ -65,6 +65,66 @@ TEST_F(TrainingServiceTest, WritesTheResolvedDefaultsBack) {
   EXPECT_EQ(spec.warmup_learning_rate(), 1e-5);
   EXPECT_EQ(spec.seed(), 1);
   EXPECT_EQ(spec.templates_size(), 7);
+  EXPECT_TRUE(spec.has_views());
+  EXPECT_EQ(spec.views(), 1);
+  EXPECT_EQ(spec.selection(), v1::SELECTION_LAST_STEP);
+}
+
+TEST_F(TrainingServiceTest, ViewsAndSelectionReachTheWorker) {
+  PushDataset("d", {"cat", "dog"},
+              {{0, v1::SPLIT_TRAIN, 4},
+               {1, v1::SPLIT_TRAIN, 4},
+               {0, v1::SPLIT_VAL, 2},
+               {0, v1::SPLIT_TEST, 1}});
+  v1::CreateTrainingJobRequest request = PetsJob();
+  request.mutable_spec()->set_dataset("d");
+  request.mutable_spec()->set_views(0);
+  request.mutable_spec()->set_selection(v1::SELECTION_BEST_VALIDATION);
+  const v1::TrainingJob job = CreateJob(request);
+  EXPECT_EQ(job.spec().views(), 0);
+  EXPECT_EQ(job.spec().selection(), v1::SELECTION_BEST_VALIDATION);
+  const worker::LeasedJob leased = Lease();
+  EXPECT_EQ(leased.spec.views, 0);
+  EXPECT_EQ(leased.spec.selection, Selection::kBestValidation);
+
+  worker::FinishedPrompt prompt = Finished(leased);
+  prompt.evaluation.selected_epoch = 37;
+  prompt.evaluation.validation_accuracy = 0.9;
+  ASSERT_TRUE(
+      server_->control()->Publish(leased.id, leased.fence, prompt).ok());
+  const v1::Evaluation result = Get(job.id()).result();
+  EXPECT_EQ(result.selected_epoch(), 37);
+  EXPECT_EQ(result.validation_accuracy(), 0.9);
+
+  request.mutable_spec()->set_views(8);
+  request.mutable_spec()->set_selection(v1::SELECTION_LAST_STEP);
+  EXPECT_EQ(CreateJob(request).spec().views(), 8);
+  const worker::LeasedJob plain = Lease();
+  Publish(plain);
+  EXPECT_FALSE(Get(plain.id).result().has_selected_epoch());
+}
+
+TEST_F(TrainingServiceTest, SelectionWithoutValidationImagesIsRefused) {
+  PushDataset("d", {"cat", "dog"},
+              {{0, v1::SPLIT_TRAIN, 4},
+               {1, v1::SPLIT_TRAIN, 4},
+               {0, v1::SPLIT_VAL, 2},
+               {0, v1::SPLIT_TEST, 1},
+               {1, v1::SPLIT_TEST, 1}});
+  v1::CreateTrainingJobRequest request = PetsJob();
+  request.mutable_spec()->set_dataset("d");
+  request.mutable_spec()->set_selection(v1::SELECTION_BEST_VALIDATION);
+  // Only the classes that take part count.
+  request.mutable_spec()->set_class_subset(v1::CLASS_SUBSET_NEW);
+  request.mutable_spec()->set_views(-1);
+  const ErrorDetails error = Refused(request);
+  EXPECT_EQ(error.reason, "INVALID_SPEC");
+  EXPECT_TRUE(absl::StrContains(error.Field("spec.selection"),
+                                "push it again with a val/ folder"));
+  EXPECT_EQ(error.Field("spec.views"), "is -1, must be 0 to 10000");
+  EXPECT_EQ(error.fields.size(), 2u);
+  request.mutable_spec()->set_views(10'001);
+  EXPECT_NE(Refused(request).Field("spec.views"), "");
 }
 
 TEST_F(TrainingServiceTest, EpochsFollowThePaperByShots) {
