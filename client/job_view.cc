@@ -74,6 +74,13 @@ std::vector<std::pair<std::string, std::string>> EvaluationPairs(
                                    ShortDigest(spec.encoder_digest()))}};
 }
 
+std::string ViewsText(const v1::TrainingSpec& spec) {
+  if (!spec.has_views() || spec.views() == 1) return "1, as classified";
+  return spec.views() == 0
+             ? "a fresh random crop each epoch"
+             : absl::StrCat(spec.views(), " random crops in turn");
+}
+
 }  // namespace
 
 absl::Time ToTime(const google::protobuf::Timestamp& timestamp) {
@@ -108,10 +115,15 @@ absl::Duration RunTime(const v1::TrainingJob& job, absl::Time now) {
 }
 
 std::string ResultText(const v1::Evaluation& evaluation) {
-  return absl::StrCat(
+  std::string out = absl::StrCat(
       evaluation.split(), " ", Percent(evaluation.accuracy()), " (zero-shot ",
       Percent(evaluation.zero_shot_accuracy()), ", ",
       Points(evaluation.accuracy() - evaluation.zero_shot_accuracy()), ")");
+  if (evaluation.has_selected_epoch()) {
+    absl::StrAppend(&out, ", epoch ", evaluation.selected_epoch(), " (val ",
+                    Percent(evaluation.validation_accuracy()), ")");
+  }
+  return out;
 }
 
 std::string JobTable(const std::vector<v1::TrainingJob>& jobs, absl::Time now) {
@@ -134,6 +146,10 @@ std::vector<std::pair<std::string, std::string>> SpecPairs(
           {"context", ContextText(spec)},
           {"epochs", absl::StrCat(spec.epochs(), ", batch ", spec.batch_size(),
                                   ", warm-up ", spec.warmup_epochs())},
+          {"views", ViewsText(spec)},
+          {"selection", spec.selection() == v1::SELECTION_BEST_VALIDATION
+                            ? "best epoch on validation images"
+                            : "last step"},
           {"optimizer",
            absl::StrFormat("sgd, lr %.6g, momentum %.3g, weight decay %.3g",
                            spec.learning_rate(), spec.momentum(),

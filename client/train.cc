@@ -53,6 +53,14 @@ std::string ProgressDetail(const v1::JobProgress& progress) {
     out = absl::StrFormat("epoch %d/%d  loss %.3f  acc %s", progress.epoch(),
                           progress.epochs(), progress.loss(),
                           Percent(progress.accuracy()));
+  } else if (progress.phase() == "encode" && progress.steps() > 0) {
+    out = absl::StrFormat("encode %d/%d images", progress.step(),
+                          progress.steps());
+    // A view of an epoch, in the middle of training.
+    if (progress.epoch() > 0) {
+      out = absl::StrFormat("epoch %d/%d  %s", progress.epoch(),
+                            progress.epochs(), out);
+    }
   } else {
     out = progress.phase();
   }
@@ -103,6 +111,8 @@ v1::TrainingSpec SpecOf(const TrainOptions& options) {
     SetVersionRef(*options.initial_version, spec.mutable_initial_version());
   }
   if (options.epochs) spec.set_epochs(*options.epochs);
+  if (options.views) spec.set_views(*options.views);
+  spec.set_selection(ToApi<Selection, v1::Selection>(options.selection));
   if (options.batch_size) spec.set_batch_size(*options.batch_size);
   if (options.learning_rate) spec.set_learning_rate(*options.learning_rate);
   if (options.seed) spec.set_seed(*options.seed);

@@ -29,6 +29,8 @@ struct TrainOptions {
   std::string class_subset;  // "all", "base", "new"; empty: all
   std::optional<TaskSelector> initial_version;
   std::optional<int> epochs;
+  std::optional<int> views;  // 0: a fresh one each epoch
+  std::string selection;     // "last_step", "best_validation"; empty: last step
   std::optional<int> batch_size;
   std::optional<double> learning_rate;
   std::optional<int64_t> seed;

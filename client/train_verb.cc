@@ -1,7 +1,10 @@
 // promptctl train DATASET|DIR
 #include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "client/job_view.h"
@@ -16,6 +19,8 @@ namespace {
 
 struct TrainFlags {
   TrainOptions job;
+  std::string views;
+  std::string select;
   std::string from;
   bool wait = false;
 };
@@ -54,8 +59,21 @@ void SayHowWordsBecameTokens(Session& session, const TrainOptions& asked,
                                     " tokens: M is ", tokens));
 }
 
+// "1", "8" or "epochs" as TrainingSpec.views; nothing for other texts.
+std::optional<int> ViewsOf(const std::string& text) {
+  int count = 0;
+  if (text == "epochs") return 0;
+  if (absl::SimpleAtoi(text, &count) && count > 0) return count;
+  return std::nullopt;
+}
+
 absl::Status Train(Session& session, const TrainFlags& flags) {
   TrainOptions options = flags.job;
+  options.views = ViewsOf(flags.views);
+  if (!flags.select.empty()) {
+    options.selection =
+        flags.select == "last" ? "last_step" : "best_validation";
+  }
   if (!flags.from.empty()) {
     ASSIGN_OR_RETURN(options.initial_version, ParseTaskSelector(flags.from));
   }
@@ -73,6 +91,25 @@ absl::Status Train(Session& session, const TrainFlags& flags) {
   ASSIGN_OR_RETURN(job, FollowJobWithProgress(session, job.id()));
   PrintFinished(session, job);
   return JobOutcome(job);
+}
+
+void AddRecipe(CLI::App* train, TrainFlags* flags) {
+  train
+      ->add_option("--views", flags->views,
+                   "Views of each training image: 1, the image as it is "
+                   "classified; K, a cycle of K random crops and flips; "
+                   "epochs, a fresh one each epoch, as in the paper. Encoded "
+                   "once, for every job that asks for the same (default 1)")
+      ->check([](const std::string& text) {
+        return ViewsOf(text) ? std::string()
+                             : "give 1, a number of views, or epochs";
+      });
+  train
+      ->add_option("--select", flags->select,
+                   "What becomes the version: last, the last step, or "
+                   "best-val, the epoch with the best accuracy on few-shot "
+                   "validation images (default last)")
+      ->check(CLI::IsMember({"last", "best-val"}));
 }
 
 void AddHyperParameters(CLI::App* train, TrainOptions* job) {
@@ -126,6 +163,7 @@ void AddTrainVerb(CLI::App& app, Action* chosen) {
   train->add_option("--task,-t", flags->job.task,
                     "Task that gets the new version (the dataset's name)");
   AddHyperParameters(train, &flags->job);
+  AddRecipe(train, flags.get());
   train->add_option("--from", flags->from,
                     "Start from the context of TASK, TASK@ALIAS or "
                     "TASK:VERSION");
@@ -135,6 +173,7 @@ void AddTrainVerb(CLI::App& app, Action* chosen) {
                     "Repeating a call with the same id makes one job only");
   train->footer(
       "Examples:\n  promptctl train ./pets --shots 16 --wait\n"
+      "  promptctl train pets --views epochs --select best-val --wait\n"
       "  promptctl train pets --csc --class-position middle -M 4 --wait\n"
       "  promptctl train pets --task pets --init \"a photo of a\" --seed 2\n"
       "  promptctl train pets --template \"a photo of a {}.\" -o json");

@@ -73,6 +73,10 @@ TEST_F(ApiTest, TrainSendsOnlyWhatWasSaid) {
                  "the {}",
                  "--request-id",
                  "r1",
+                 "--views",
+                 "epochs",
+                 "--select",
+                 "best-val",
                  "--class-position",
                  "middle",
                  "--csc",
@@ -92,6 +96,9 @@ TEST_F(ApiTest, TrainSendsOnlyWhatWasSaid) {
   EXPECT_EQ(request.spec().seed(), 7);
   EXPECT_THAT(request.spec().templates(), ElementsAre("a {}.", "the {}"));
   EXPECT_EQ(request.spec().class_position(), v1::CLASS_POSITION_MIDDLE);
+  EXPECT_TRUE(request.spec().has_views());
+  EXPECT_EQ(request.spec().views(), 0);
+  EXPECT_EQ(request.spec().selection(), v1::SELECTION_BEST_VALIDATION);
   EXPECT_TRUE(request.spec().class_specific());
   EXPECT_EQ(request.spec().class_subset(), v1::CLASS_SUBSET_BASE);
   EXPECT_EQ(request.spec().initial_version().version(), 3);
@@ -99,6 +106,16 @@ TEST_F(ApiTest, TrainSendsOnlyWhatWasSaid) {
   EXPECT_FALSE(request.spec().has_batch_size());
   ASSERT_EQ(Cli({"train", "pets"}), 0);
   EXPECT_THAT(state().created.at(1).request_id(), Not(""));
+  EXPECT_FALSE(state().created.at(1).spec().has_views());
+  EXPECT_EQ(state().created.at(1).spec().selection(),
+            v1::SELECTION_UNSPECIFIED);
+  ASSERT_EQ(Cli({"train", "pets", "--views", "8", "--select", "last"}), 0);
+  EXPECT_EQ(state().created.at(2).spec().views(), 8);
+  EXPECT_EQ(state().created.at(2).spec().selection(), v1::SELECTION_LAST_STEP);
+  for (const char* views : {"0", "-1", "many", "1.5"}) {
+    EXPECT_EQ(Cli({"train", "pets", "--views", views}), 2) << views;
+    EXPECT_THAT(err_, HasSubstr("give 1, a number of views, or epochs"));
+  }
 }
 
 TEST_F(ApiTest, TrainWaitShowsProgressAndTheBaselineBesideTheResult) {
@@ -111,6 +128,31 @@ TEST_F(ApiTest, TrainWaitShowsProgressAndTheBaselineBesideTheResult) {
   ASSERT_EQ(Cli({"train", "pets", "--wait", "-o", "json"}), 0);
   EXPECT_EQ(Json()["version"], 3);
   EXPECT_EQ(Json()["state"], "succeeded");
+}
+
+TEST_F(ApiTest, ResultsNameTheEpochThatValidationPicked) {
+  AddJob(v1::JOB_STATE_SUCCEEDED, 20);
+  v1::TrainingJob& job = state().jobs[0];
+  job.mutable_result()->set_selected_epoch(12);
+  job.mutable_result()->set_validation_accuracy(0.912);
+  v1::JobProgress* encoding = state().events[1].mutable_progress();
+  encoding->set_phase("encode");
+  encoding->set_step(32);
+  encoding->set_steps(160);
+  ASSERT_EQ(Cli({"train", "pets", "--wait"}), 0) << err_;
+  EXPECT_EQ(out_,
+            "done     pets:3   test 94.6% (zero-shot 71.3%, +23.3), epoch 12 "
+            "(val 91.2%)   41 s\n");
+  job.mutable_spec()->set_views(0);
+  job.mutable_spec()->set_selection(v1::SELECTION_BEST_VALIDATION);
+  ASSERT_EQ(Cli({"job", "show", "1"}), 0);
+  EXPECT_THAT(out_, HasSubstr("a fresh random crop each epoch"));
+  EXPECT_THAT(out_, HasSubstr("best epoch on validation images"));
+  job.mutable_spec()->set_views(8);
+  ASSERT_EQ(Cli({"job", "show", "1"}), 0);
+  EXPECT_THAT(out_, HasSubstr("8 random crops in turn"));
+  ASSERT_EQ(Cli({"job", "show", "1", "-o", "json"}), 0);
+  EXPECT_EQ(Json()["result"]["selected_epoch"], 12);
 }
 
 TEST_F(ApiTest, TrainReportsAllViolations) {
