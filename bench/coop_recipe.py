@@ -32,14 +32,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-import coop_reference as official
-import torch
+# Read when torch is loaded: a side whose turn it is not must not spin.
+os.environ["OMP_WAIT_POLICY"] = "passive"
+
+import coop_reference as official  # noqa: E402
+import torch  # noqa: E402
 
 sys.path.insert(0, str(official.ROOT / "tools/goldens"))
 import make_random_goldens  # noqa: E402
@@ -60,13 +64,14 @@ class Side:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def ask(self, *words):
-        """Seconds."""
+        """One number, or seconds and seconds of processor time."""
         self.process.stdin.write(" ".join(map(str, words)) + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
             sys.exit("coop_side ended: see its message above")
-        return float(answer)
+        numbers = [float(number) for number in answer.split()]
+        return numbers if len(numbers) > 1 else numbers[0]
 
 
 def write_photos(folder):
@@ -107,19 +112,29 @@ def random_view(path, side, rng):
 
 
 class Parts(dict):
-    """Seconds of each named part, a list over the rounds."""
+    """[wall, processor] seconds of each named part, a list over the rounds."""
 
     def add(self, name, seconds):
         self.setdefault(name, []).append(seconds)
 
-    def median(self, name):
-        return statistics.median(self[name])
+    def median(self, name, clock):
+        return statistics.median(seconds[clock] for seconds in self[name])
 
-    def line(self, who, names):
-        return who + ": " + ", ".join(
-            f"{name} {1e3 * self.median(name):.0f} ms "
-            f"({1e3 * min(self[name]):.0f} to {1e3 * max(self[name]):.0f})"
-            for name in names)
+    def line(self, who):
+        texts = []
+        for name, rounds in self.items():
+            walls = [1e3 * wall for wall, _ in rounds]
+            texts.append(f"{name} {statistics.median(walls):.0f} ms "
+                         f"({min(walls):.0f} to {max(walls):.0f}; processor "
+                         f"{1e3 * self.median(name, 1):.0f})")
+        return f"{who}: {', '.join(texts)}"
+
+
+def timed(call):
+    """[wall, processor] seconds."""
+    processor = time.process_time()
+    wall = official.timed(call)
+    return [wall, time.process_time() - processor]
 
 
 def image_round(parts, sides, model, photos, threads):
@@ -128,10 +143,10 @@ def image_round(parts, sides, model, photos, threads):
     rng = random.Random(1)
     with ThreadPoolExecutor(threads) as pool:
         views = []
-        parts["official"].add("prepare", official.timed(lambda: views.extend(
+        parts["official"].add("prepare", timed(lambda: views.extend(
             pool.map(lambda path: random_view(path, side, rng), photos))))
     pixels = torch.stack(views)
-    parts["official"].add("encode", official.timed(
+    parts["official"].add("encode", timed(
         lambda: official.image_features(model, pixels)))
     for precision, process in sides.items():
         parts[precision].add("prepare", process.ask("prepare"))
@@ -140,7 +155,7 @@ def image_round(parts, sides, model, photos, threads):
 
 def step_round(parts, sides, run, classes):
     model, learner, optimizer, images, labels = run
-    parts["official"].add(f"step {classes}", official.timed(
+    parts["official"].add(f"step {classes}", timed(
         lambda: official.step(model, learner, optimizer, images, labels)))
     for precision, process in sides.items():
         for _ in range(STEPS.get(classes, 3)):
@@ -177,29 +192,41 @@ def measure(args, folder, encoder):
     return parts
 
 
-def report(args, parts, classes):
+def ratios(args, parts, classes, precision, clock):
+    """The official job over promptd's: (a), (a) of 8 jobs, (b), (c) steps,
+    (c) jobs; and the official job's seconds."""
     images = SHOTS * classes
     steps = EPOCHS * (images // BATCH)
-    step = f"step {classes}"
-    loop = parts["official"]
-    view = (loop.median("prepare") + loop.median("encode")) / BATCH
-    whole = steps * (BATCH * view + loop.median(step))
-    print(f"\n{classes} classes, {images} images, {steps} steps; official "
-          f"job {whole / 3600:.2f} h, computed")
+
+    def costs(who):
+        view = sum(parts[who].median(name, clock)
+                   for name in ("prepare", "encode")) / BATCH
+        return view, steps * parts[who].median(f"step {classes}", clock)
+
+    view, text = costs("official")
+    my_view, my_text = costs(precision)
+    whole = steps * BATCH * view + text
+    fresh, few = images * EPOCHS * my_view, images * args.views * my_view
+    return [whole / (fresh + my_text), whole / (fresh / JOBS + my_text),
+            whole / (few + my_text), text / my_text,
+            (images * args.views * view + text) / (few + my_text)], whole
+
+
+def report(args, parts, classes):
+    whole = ratios(args, parts, classes, PRECISIONS[0], 0)[1]
+    print(f"\n{classes} classes, {SHOTS * classes} images, "
+          f"{EPOCHS * (SHOTS * classes // BATCH)} steps; official job "
+          f"{whole / 3600:.2f} h, computed. Ratios of wall times (of processor "
+          f"times):")
     for precision in PRECISIONS:
-        mine = parts[precision]
-        my_view = (mine.median("prepare") + mine.median("encode")) / BATCH
-        my_steps = steps * mine.median(step)
-        fresh, few = images * EPOCHS * my_view, images * args.views * my_view
-        cached = images * args.views * view + steps * loop.median(step)
-        print(f"  {precision}: (a) views = epochs: "
-              f"{whole / (fresh + my_steps):.2f}x for one job, "
-              f"{whole / (fresh / JOBS + my_steps):.1f}x a job of {JOBS} that "
-              f"share views; (b) {args.views} views: "
-              f"{whole / (few + my_steps):.1f}x; (c) cached features: steps "
-              f"{loop.median(step) / mine.median(step):.1f}x, whole job with "
-              f"{args.views} views {cached / (few + my_steps):.1f}x",
-              flush=True)
+        one, shared, few, steps, cached = (
+            f"{wall:.1f}x ({processor:.1f}x)" for wall, processor in
+            zip(*(ratios(args, parts, classes, precision, clock)[0]
+                  for clock in (0, 1))))
+        print(f"  {precision}: (a) views = epochs: one job {one}, a job of "
+              f"{JOBS} that share views {shared}; (b) {args.views} views: "
+              f"{few}; (c) features cached on both sides: steps {steps}, "
+              f"whole job with {args.views} views {cached}", flush=True)
 
 
 def main():
@@ -219,9 +246,9 @@ def main():
         parts = measure(args, folder, folder / args.model.lower())
     print(f"{args.model}, {SHOTS} shots, batch {BATCH}, {EPOCHS} epochs, "
           f"{args.threads} threads; medians (smallest to largest) of what was "
-          f"measured, jobs are computed from them")
+          f"measured; jobs are computed from them")
     for who, measured in parts.items():
-        print(measured.line(who, measured))
+        print(measured.line(who))
     for classes in args.classes:
         report(args, parts, classes)
 

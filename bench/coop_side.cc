@@ -1,19 +1,22 @@
 // promptd's side of bench/coop_recipe.py and bench/csc_memory.py: answers one
-// request a line with a number, so that the sides of a comparison can run in
-// turns.
+// request a line, so that the sides of a comparison can run in turns. Answers
+// are two numbers, seconds and processor seconds of all threads, or one of
+// bytes.
 //
 //   coop_side ENCODER_FOLDER float32|bfloat16
 //
 //   classes FILE    class names, one a line: makes a trainer of a unified
-//                   context on random features: seconds
-//   csc FILE        the same with a context for every class: seconds
-//   step            one optimizer step of it: seconds
-//   longest         the longest unit of the steps since the last answer:
-//   seconds images FILE     paths of images, one a line: seconds prepare
-//   decode, resize and normalise them all: seconds encode          image
-//   features of them all in one batch: seconds resident        memory of this
-//   process now: bytes reset           forgets the peak peak            the
-//   most it was since then: bytes
+//                   context on random features
+//   csc FILE        the same with a context for every class
+//   step            one optimizer step of it
+//   longest         time of the unit that took most processor time since the
+//                   last such answer
+//   images FILE     paths of images, one a line
+//   prepare         decode, resize and normalise them all
+//   encode          image features of them all in one batch
+//   resident        memory of this process now, bytes
+//   reset           forgets the peak
+//   peak            the most memory since then, bytes
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
@@ -21,6 +24,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <ctime>
 #include <fstream>
 #include <functional>
 #include <iostream>
@@ -30,6 +34,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "clip/encoder.h"
@@ -61,6 +67,19 @@ std::vector<std::string> Lines(const std::string& path) {
   return lines;
 }
 
+struct Seconds {
+  double wall = 0;
+  double processor = 0;  // of all threads
+};
+
+Seconds SecondsOf(const std::function<void()>& work) {
+  const std::clock_t processor = std::clock();
+  const absl::Time start = absl::Now();
+  work();
+  return {absl::ToDoubleSeconds(absl::Now() - start),
+          static_cast<double>(std::clock() - processor) / CLOCKS_PER_SEC};
+}
+
 class Side {
  public:
   explicit Side(std::shared_ptr<const clip::Encoder> encoder)
@@ -86,15 +105,13 @@ class Side {
   void Step() {
     const int64_t step = trainer_->progress().step;
     while (trainer_->progress().step == step) {
-      const absl::Time start = absl::Now();
-      PROMPTD_CHECK(trainer_->RunUnit().ok());
-      longest_ = std::max(longest_, absl::Now() - start);
+      const Seconds spent =
+          SecondsOf([this] { PROMPTD_CHECK(trainer_->RunUnit().ok()); });
+      if (spent.processor > longest_.processor) longest_ = spent;
     }
   }
 
-  absl::Duration TakeLongest() {
-    return std::exchange(longest_, absl::ZeroDuration());
-  }
+  Seconds TakeLongest() { return std::exchange(longest_, {}); }
 
   void UseImages(const std::vector<std::string>& paths) {
     images_.clear();
@@ -130,32 +147,32 @@ class Side {
 
   std::shared_ptr<const clip::Encoder> encoder_;
   std::unique_ptr<learners::Trainer> trainer_;
-  absl::Duration longest_;           // of a unit
+  Seconds longest_;                  // of a unit
   std::vector<std::string> images_;  // encoded
   at::Tensor pixels_;                // [B, 3, S, S]
 };
 
-double SecondsOf(const std::function<void()>& work) {
-  const absl::Time start = absl::Now();
-  work();
-  return absl::ToDoubleSeconds(absl::Now() - start);
+std::string ToText(const Seconds& seconds) {
+  return absl::StrFormat("%.9f %.9f", seconds.wall, seconds.processor);
 }
 
 // A line of /proc/self/status, in bytes.
-double StatusBytes(const std::string& name) {
+std::string StatusBytes(const std::string& name) {
   for (const std::string& line : Lines("/proc/self/status")) {
-    if (line.rfind(name, 0) == 0) return 1024.0 * std::stod(line.substr(6));
+    if (line.rfind(name, 0) == 0) {
+      return absl::StrCat(1024 * std::stoll(line.substr(6)));
+    }
   }
-  return -1;
+  return "-1";
 }
 
-double Answer(const std::string& verb, Side* side) {
+std::string Answer(const std::string& verb, Side* side) {
   std::string path;
   if (verb == "classes" || verb == "csc" || verb == "images") std::cin >> path;
   if (verb == "resident") return StatusBytes("VmRSS:");
   if (verb == "peak") return StatusBytes("VmHWM:");
-  if (verb == "longest") return absl::ToDoubleSeconds(side->TakeLongest());
-  return SecondsOf([&] {
+  if (verb == "longest") return ToText(side->TakeLongest());
+  return ToText(SecondsOf([&] {
     if (verb == "reset") {
       std::ofstream("/proc/self/clear_refs") << "5";
     } else if (verb == "classes" || verb == "csc") {
@@ -170,7 +187,7 @@ double Answer(const std::string& verb, Side* side) {
       PROMPTD_CHECK(verb == "encode");
       side->Encode();
     }
-  });
+  }));
 }
 
 int Main(const std::string& folder, const std::string& precision) {
@@ -181,7 +198,7 @@ int Main(const std::string& folder, const std::string& precision) {
   Side side(Must(clip::Encoder::Load(Must(weights::EncoderFolder::Open(folder)),
                                      {chosen})));
   for (std::string verb; std::cin >> verb;) {
-    std::printf("%.9f\n", Answer(verb, &side));
+    std::printf("%s\n", Answer(verb, &side).c_str());
     std::fflush(stdout);
   }
   return 0;
