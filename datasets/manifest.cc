@@ -49,9 +49,9 @@ class Problems {
   std::vector<FieldViolation> listed_;
 };
 
-void CheckClassNames(const Manifest& manifest, const ManifestLimits& limits,
-                     Problems* problems) {
-  const size_t count = manifest.class_names.size();
+void CheckClassNames(const std::vector<std::string>& names,
+                     const ManifestLimits& limits, Problems* problems) {
+  const size_t count = names.size();
   if (count == 0) {
     problems->Add("class_names", "is empty: name at least one class");
   }
@@ -63,7 +63,7 @@ void CheckClassNames(const Manifest& manifest, const ManifestLimits& limits,
   }
   absl::flat_hash_map<std::string, size_t> first_use;
   for (size_t i = 0; i < count; ++i) {
-    const std::string& name = manifest.class_names[i];
+    const std::string& name = names[i];
     const std::string field = absl::StrCat("class_names[", i, "]");
     if (name.size() > static_cast<size_t>(limits.max_name_bytes)) {
       problems->Add(
@@ -84,11 +84,10 @@ void CheckClassNames(const Manifest& manifest, const ManifestLimits& limits,
     }
     const auto [earlier, is_new] = first_use.emplace(folded, i);
     if (!is_new) {
-      problems->Add(field,
-                    absl::StrCat(Quoted(name), " is the same name to CLIP as ",
-                                 Quoted(manifest.class_names[earlier->second]),
-                                 " (class_names[", earlier->second,
-                                 "]): rename one of them"));
+      problems->Add(
+          field, absl::StrCat(Quoted(name), " is the same name to CLIP as ",
+                              Quoted(names[earlier->second]), " (class_names[",
+                              earlier->second, "]): rename one of them"));
     }
   }
 }
@@ -163,7 +162,7 @@ absl::Status ValidateManifest(const Manifest& manifest,
                              "\".\", \"_\", \"-\", beginning with a letter or "
                              "a digit"));
   }
-  CheckClassNames(manifest, limits, &problems);
+  CheckClassNames(manifest.class_names, limits, &problems);
   const size_t count = manifest.items.size();
   if (count == 0) problems.Add("items", "is empty: add at least one image");
   if (static_cast<int64_t>(count) > limits.max_images) {
@@ -176,6 +175,13 @@ absl::Status ValidateManifest(const Manifest& manifest,
   for (size_t i = 0; i < count; ++i) {
     CheckItem(manifest, i, limits, &paths, &problems);
   }
+  return problems.ToStatus();
+}
+
+absl::Status ValidateClassNames(const std::vector<std::string>& names,
+                                const ManifestLimits& limits) {
+  Problems problems;
+  CheckClassNames(names, limits, &problems);
   return problems.ToStatus();
 }
 

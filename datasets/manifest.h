@@ -52,6 +52,11 @@ struct ManifestLimits {
 absl::Status ValidateManifest(const Manifest& manifest,
                               const ManifestLimits& limits = {});
 
+// The rules for class names alone, for a list without a dataset. The same
+// error.
+absl::Status ValidateClassNames(const std::vector<std::string>& names,
+                                const ManifestLimits& limits = {});
+
 // SHA-256 over a canonical text of class names and items in order. The name
 // is not part of it: the same content under two names has one digest.
 std::string ManifestDigest(const Manifest& manifest);

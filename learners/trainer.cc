@@ -61,6 +61,7 @@ struct Trainer::State {
     return best.epoch > 0 ? best_parameter : parameter;
   }
 
+  void TakeImages(const TrainingData& data);
   absl::Status RunUnit();
   void RunTextUnit();
   void BeginEpoch();
@@ -75,7 +76,7 @@ namespace {
 
 absl::Status CheckSpec(const TrainerSpec& spec) {
   std::vector<FieldViolation> bad;
-  if (spec.epochs < 1) bad.push_back({"epochs", "must be at least 1"});
+  if (spec.epochs < 0) bad.push_back({"epochs", "is negative"});
   if (spec.batch_size < 1) bad.push_back({"batch_size", "must be at least 1"});
   for (const auto& [name, value] :
        {std::pair{"learning_rate", spec.learning_rate},
@@ -147,7 +148,9 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
     std::shared_ptr<const clip::Encoder> encoder, const TrainerSpec& spec,
     TrainingData data) {
   RETURN_IF_ERROR(CheckSpec(spec));
-  RETURN_IF_ERROR(CheckData(spec, data, encoder->config().embed_dim));
+  if (spec.epochs > 0) {
+    RETURN_IF_ERROR(CheckData(spec, data, encoder->config().embed_dim));
+  }
   return clip::Guarded(
       "start training", [&]() -> absl::StatusOr<std::unique_ptr<Trainer>> {
         auto state = std::make_unique<State>();
@@ -164,23 +167,23 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
         state->identity = TrainingIdentity(spec, encoder->digest(), data);
         state->encoder = std::move(encoder);
         state->spec = spec;
-        state->labels = ToLabelTensor(data.labels, state->parameter);
-        if (spec.views == 1) {
-          state->images = UnitRows(ToTensor(data.features, state->parameter));
-        }
-        if (spec.selection == Selection::kBestValidation) {
-          state->validation_images =
-              UnitRows(ToTensor(data.validation_features, state->parameter));
-          state->validation_labels =
-              ToLabelTensor(data.validation_labels, state->parameter);
-        }
-        const int64_t rows = static_cast<int64_t>(data.labels.size());
-        state->batch_size = std::min<int64_t>(spec.batch_size, rows);
-        state->steps_per_epoch = rows / state->batch_size;
-        state->progress.steps = state->steps_per_epoch * spec.epochs;
         state->epoch_state.random = random.State();
+        if (spec.epochs > 0) state->TakeImages(data);
         return std::unique_ptr<Trainer>(new Trainer(std::move(state)));
       });
+}
+
+void Trainer::State::TakeImages(const TrainingData& data) {
+  labels = ToLabelTensor(data.labels, parameter);
+  if (spec.views == 1) images = UnitRows(ToTensor(data.features, parameter));
+  if (spec.selection == Selection::kBestValidation) {
+    validation_images = UnitRows(ToTensor(data.validation_features, parameter));
+    validation_labels = ToLabelTensor(data.validation_labels, parameter);
+  }
+  const int64_t rows = static_cast<int64_t>(data.labels.size());
+  batch_size = std::min<int64_t>(spec.batch_size, rows);
+  steps_per_epoch = rows / batch_size;
+  progress.steps = steps_per_epoch * spec.epochs;
 }
 
 bool Trainer::done() const {
@@ -370,6 +373,7 @@ absl::Status Trainer::Restore(const std::string& checkpoint) {
   ASSIGN_OR_RETURN(const CheckpointContent content, ReadCheckpoint(checkpoint));
   if (content.identity != state.identity ||
       content.progress.steps != state.progress.steps ||
+      state.steps_per_epoch == 0 ||  // nothing to go on with
       content.progress.epoch != content.progress.step / state.steps_per_epoch ||
       content.parameter.shape != state.parameter.sizes().vec()) {
     return MakeError(absl::StatusCode::kFailedPrecondition,

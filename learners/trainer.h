@@ -33,7 +33,7 @@ struct TrainerSpec {
   std::string context_init;  // words; empty: random
   ClassPosition class_position = ClassPosition::kEnd;
   bool class_specific = false;
-  int epochs = 200;
+  int epochs = 200;  // 0: done at once, nothing is learned
   int batch_size = 32;
   double learning_rate = 0.002;
   double momentum = 0.9;
@@ -50,6 +50,7 @@ struct TrainerSpec {
 struct TrainingData {
   std::vector<std::string> class_names;  // [C]
   // [N, E], of any length; empty unless views = 1, see Trainer::NeedsView.
+  // With 0 epochs nothing but names and initial context is looked at.
   FloatTensor features;
   std::vector<int> labels;  // [N], 0 .. C-1
   // Names the features, those of all views, in checkpoints.

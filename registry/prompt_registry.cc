@@ -77,6 +77,7 @@ absl::Status InsertVersion(Transaction& tx, const Task& task, int64_t number,
              content.features_digest, content.dataset, content.dataset_digest,
              content.encoder_digest, content.job_id, content.spec_json, now})
           .status());
+  if (content.evaluation_json.empty()) return absl::OkStatus();
   return InsertEvaluation(tx, task,
                           {.job_id = content.job_id,
                            .version = number,

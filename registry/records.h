@@ -57,14 +57,14 @@ struct NewVersion {
   std::string task;
   int64_t job_id = 0;  // publishes at most once
   std::string spec_json;
-  std::string dataset;  // name
+  std::string dataset;  // name; empty, as its digest, when there was none
   std::string dataset_digest;
   std::string encoder_digest;
   std::string context_digest;   // blob
   std::string features_digest;  // blob, derived
   std::vector<std::string> class_names;
-  std::string split;  // that the evaluation scored
-  std::string evaluation_json;
+  std::string split;            // that the evaluation scored
+  std::string evaluation_json;  // empty: nothing was scored
 };
 
 // What a job found out about a version on a dataset; never changed.
@@ -96,7 +96,7 @@ struct PromptVersion {
   std::string encoder_digest;
   int64_t job_id = 0;
   std::string spec_json;
-  std::string evaluation_json;
+  std::string evaluation_json;  // empty: nothing was scored
   std::vector<std::string> class_names;
   absl::Time create_time;
   std::vector<std::string> aliases;  // by name, "latest" among them

@@ -13,13 +13,14 @@ namespace {
 constexpr int kDefaultContextTokens = 16;
 constexpr size_t kListed = 20;
 
-void CheckNames(const std::vector<std::string>& names,
+void CheckNames(const ContextRequest& request,
                 const std::vector<int>& total_tokens, int tokens,
                 int context_length, std::vector<FieldViolation>* violations) {
+  const std::vector<std::string>& names = request.class_names;
   for (size_t i = 0; i < names.size() && i < total_tokens.size(); ++i) {
     if (total_tokens[i] <= context_length) continue;
     violations->push_back(
-        {absl::StrCat("spec.dataset.class_names[", i, "]"),
+        {absl::StrCat(request.names_field, "[", i, "]"),
          absl::StrCat("\"", names[i], "\" needs ", total_tokens[i],
                       " tokens with a context of ", tokens,
                       ", the encoder reads at most ", context_length,
@@ -73,8 +74,8 @@ absl::StatusOr<int> CheckContext(const Backend& backend,
   ASSIGN_OR_RETURN(const worker::PromptCheck check,
                    backend.executor->CheckPrompt(encoder.digest, tokens, init,
                                                  request.class_names));
-  CheckNames(request.class_names, check.total_tokens, tokens,
-             encoder.context_length, violations);
+  CheckNames(request, check.total_tokens, tokens, encoder.context_length,
+             violations);
   return tokens;
 }
 

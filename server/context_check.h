@@ -15,11 +15,12 @@ struct ContextRequest {
   int tokens = 0;    // M; 0: the default, or as many as `init` has
   std::string init;  // words; empty: random
   std::vector<std::string> class_names;
+  std::string names_field = "spec.dataset.class_names";  // for messages
 };
 
 // The context's length M. Problems are added to `violations` under
-// "spec.context_tokens", "spec.context_init" and "spec.dataset" (each class
-// name that is too long, with its counts). Errors: the executor's.
+// "spec.context_tokens", "spec.context_init" and `names_field` (each class name
+// that is too long, with its counts). Errors: the executor's.
 absl::StatusOr<int> CheckContext(const Backend& backend,
                                  const worker::EncoderDescription& encoder,
                                  const ContextRequest& request,

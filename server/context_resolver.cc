@@ -7,11 +7,19 @@
 #include "registry/prompt_registry.h"
 #include "server/choices.h"
 #include "server/context_check.h"
+#include "server/context_upload.h"
 #include "server/grpc_status.h"
 #include "server/version_selector.h"
+#include "worker/tensor_blob.h"
 
 namespace promptd::server {
 namespace {
+
+// What an initial context says about the one that comes of it.
+struct Start {
+  int tokens = 0;  // M
+  ClassPosition position = ClassPosition::kEnd;
+};
 
 class ContextResolver {
  public:
@@ -33,6 +41,7 @@ class ContextResolver {
     spec_.class_specific = asked_.class_specific();
     spec_.context_init = asked_.context_init();
     RETURN_IF_ERROR(InitialVersion());
+    RETURN_IF_ERROR(UploadedContext());
     Place();
     RETURN_IF_ERROR(Tokens());
     Size();
@@ -65,8 +74,80 @@ class ContextResolver {
     spec_.initial_task = version->task;
     spec_.initial_version = version->version;
     spec_.initial_context_digest = version->context_digest;
-    start_ = std::move(start);
+    spec_.class_specific = start.class_specific;
+    start_ = {start.context_tokens, start.class_position};
     return absl::OkStatus();
+  }
+
+  // A context that a client sent with UploadContext, if it can be the start.
+  absl::Status UploadedContext() {
+    const std::string& digest = asked_.initial_context_digest();
+    // Beside a version it is only an output that was sent back.
+    if (digest.empty() || asked_.has_initial_version()) return absl::OkStatus();
+    const auto bytes = StoredContext(digest);
+    if (absl::IsNotFound(bytes.status())) {
+      Violate("initial_context_digest",
+              "names no context that this server has: send it with "
+              "UploadContext first");
+      return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(bytes.status());
+    const auto shape = worker::ContextShape(*bytes);
+    const std::string problem = shape.ok()
+                                    ? WhyNotShape(*shape)
+                                    : absl::StrCat("names what is no context: ",
+                                                   shape.status().message());
+    if (!problem.empty()) {
+      Violate("initial_context_digest", problem);
+      return absl::OkStatus();
+    }
+    spec_.initial_context_digest = digest;
+    spec_.class_specific = shape->size() == 3;
+    start_ = {static_cast<int>((*shape)[shape->size() - 2]),
+              ClassPosition::kEnd};
+    return absl::OkStatus();
+  }
+
+  // The blob's bytes; none when it is larger than any context.
+  absl::StatusOr<std::string> StoredContext(const std::string& digest) const {
+    ASSIGN_OR_RETURN(const int64_t size, backend_.blobs->Size(digest));
+    if (size > MaxContextFileBytes(backend_.limits)) return std::string();
+    return backend_.blobs->Get(digest);
+  }
+
+  // Empty when a context of this shape, [M, W] or [C, M, W], fits this job.
+  std::string WhyNotShape(const std::vector<int64_t>& shape) const {
+    if (!asked_.context_init().empty()) {
+      return "and context_init are two starts for one context: give one";
+    }
+    const int64_t width = shape.back(), tokens = shape[shape.size() - 2];
+    if (width != encoder_.text_width) {
+      return absl::StrCat("is a context of width ", width, ", encoder \"",
+                          encoder_.name, "\" has ", encoder_.text_width,
+                          ": it was learned on another encoder");
+    }
+    const int most = backend_.limits.max_context_tokens;
+    if (tokens > most) {
+      return absl::StrCat("is a context of ", tokens, " tokens, at most ", most,
+                          " are taken");
+    }
+    if (asked_.has_context_tokens() && asked_.context_tokens() != tokens) {
+      return absl::StrCat("is a context of ", tokens,
+                          " tokens: leave context_tokens unset");
+    }
+    if (shape.size() == 2) {
+      return asked_.class_specific()
+                 ? "is a context that all classes share: leave class_specific "
+                   "unset"
+                 : "";
+    }
+    const int64_t classes = static_cast<int64_t>(class_names_.size());
+    if (classes > 0 && shape[0] != classes) {
+      return absl::StrCat("is a class-specific context of ", shape[0],
+                          " classes, this job has ", classes,
+                          ": it fits its own classes only, in their order");
+    }
+    return "";
   }
 
   // Empty when the version's context fits this job.
@@ -82,7 +163,10 @@ class ContextResolver {
                           "than \"",
                           encoder_.name, "\"");
     }
-    if (start.class_specific != asked_.class_specific()) {
+    // Nothing else can be meant when nothing is learned.
+    const bool applies = asked_.has_epochs() && asked_.epochs() == 0;
+    if (start.class_specific != asked_.class_specific() &&
+        !(applies && start.class_specific)) {
       return start.class_specific
                  ? absl::StrCat("is ", name,
                                 ", whose context is class-specific"
@@ -95,7 +179,7 @@ class ContextResolver {
         version.class_names != class_names_) {
       return absl::StrCat("is ", name, ", whose context belongs to its own ",
                           version.class_names.size(),
-                          " classes in their order; this dataset's differ");
+                          " classes in their order; this job's differ");
     }
     if (asked_.has_context_tokens() &&
         asked_.context_tokens() != start.context_tokens) {
@@ -107,8 +191,7 @@ class ContextResolver {
   }
 
   void Place() {
-    spec_.class_position =
-        start_ ? start_->class_position : ClassPosition::kEnd;
+    spec_.class_position = start_ ? start_->position : ClassPosition::kEnd;
     ResolveChoice(asked_.class_position(), "class_position",
                   &spec_.class_position, &violations_);
   }
@@ -118,8 +201,9 @@ class ContextResolver {
     ContextRequest request;
     request.init = asked_.context_init();
     request.class_names = class_names_;
+    if (asked_.dataset().empty()) request.names_field = "spec.class_names";
     if (start_) {
-      request.tokens = start_->context_tokens;
+      request.tokens = start_->tokens;
     } else if (asked_.has_context_tokens()) {
       if (asked_.context_tokens() < 1 || asked_.context_tokens() > most) {
         Violate("context_tokens", absl::StrCat("is ", asked_.context_tokens(),
@@ -156,7 +240,7 @@ class ContextResolver {
   const std::vector<std::string>& class_names_;
   worker::TrainingSpec& spec_;
   std::vector<FieldViolation>& violations_;
-  std::optional<worker::TrainingSpec> start_;  // of the initial version
+  std::optional<Start> start_;  // of the initial context
 };
 
 }  // namespace

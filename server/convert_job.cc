@@ -36,6 +36,7 @@ void ToProto(const worker::TrainingSpec& spec, v1::TrainingSpec* out) {
     out->mutable_initial_version()->set_version(spec.initial_version);
   }
   out->set_initial_context_digest(spec.initial_context_digest);
+  for (const std::string& name : spec.class_names) out->add_class_names(name);
 }
 
 void ToProto(const worker::EvaluationSpec& spec, v1::EvaluationSpec* out) {

@@ -110,9 +110,11 @@ absl::Status ToProto(const registry::PromptVersion& version,
   ASSIGN_OR_RETURN(const worker::TrainingSpec spec,
                    worker::TrainingSpecFromJson(version.spec_json));
   ToProto(spec, out->mutable_spec());
-  ASSIGN_OR_RETURN(const worker::Evaluation evaluation,
-                   worker::EvaluationFromJson(version.evaluation_json));
-  ToProto(evaluation, out->mutable_evaluation());
+  if (!version.evaluation_json.empty()) {
+    ASSIGN_OR_RETURN(const worker::Evaluation evaluation,
+                     worker::EvaluationFromJson(version.evaluation_json));
+    ToProto(evaluation, out->mutable_evaluation());
+  }
   ToProto(version.create_time, out->mutable_create_time());
   for (const std::string& alias : version.aliases) out->add_aliases(alias);
   return absl::OkStatus();

@@ -20,7 +20,8 @@ struct Limits {
   int max_classes = 4096;
   int64_t max_dataset_images = 1'000'000;
   int max_context_tokens = 64;
-  int64_t max_context_bytes = 48 << 20;  // of a class-specific context
+  // Of a context that every class has a part of, and of one that is uploaded.
+  int64_t max_context_bytes = 48 << 20;
   int max_unfinished_jobs = 1000;
 
   int max_label_bytes = 256;  // a class name or label, and a template
@@ -29,8 +30,9 @@ struct Limits {
   int max_epochs = 10'000;
   int max_views = 10'000;  // of each training image
   int max_batch_size = 4096;
-  int64_t max_chunk_bytes = 1 << 20;  // of UploadImages
+  int64_t max_chunk_bytes = 1 << 20;  // of an upload
   int max_uploads = 16;               // UploadImages streams at once
+  int max_context_uploads = 4;        // UploadContext streams at once
   int max_watchers = 512;             // WatchTrainingJob streams at once
   int max_rejected = 1000;            // listed by one UploadImages
   // Manifests being received, all streams together.

@@ -32,8 +32,10 @@ registry::NewVersion ToNewVersion(const jobs::Job& job,
   version.context_digest = prompt.context_digest;
   version.features_digest = prompt.features_digest;
   version.class_names = prompt.class_names;
-  version.split = prompt.evaluation.split;
-  version.evaluation_json = worker::EvaluationToJson(prompt.evaluation);
+  if (prompt.evaluation.scored()) {
+    version.split = prompt.evaluation.split;
+    version.evaluation_json = worker::EvaluationToJson(prompt.evaluation);
+  }
   return version;
 }
 

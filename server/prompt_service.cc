@@ -61,7 +61,9 @@ grpc::ServerUnaryReactor* PromptServiceImpl::ListVersions(
         for (const auto& version : versions.items) {
           v1::PromptVersion* item = reply->add_versions();
           RETURN_IF_ERROR(ToProto(version, item));
-          item->mutable_evaluation()->clear_confusion();
+          if (item->has_evaluation()) {
+            item->mutable_evaluation()->clear_confusion();
+          }
         }
         reply->set_next_page_token(
             SealPageToken("ListVersions", versions.next_page_token));

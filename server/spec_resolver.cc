@@ -11,6 +11,7 @@
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "datasets/class_subset.h"
+#include "datasets/manifest.h"
 #include "registry/prompt_registry.h"
 #include "server/choices.h"
 #include "server/context_check.h"
@@ -31,6 +32,7 @@ class Resolver {
 
   absl::StatusOr<ResolvedSpec> Run() {
     Names();
+    ClassSource();
     Numbers();
     spec_.templates =
         ResolveTemplates(asked_.templates(), backend_.limits, &violations_);
@@ -74,8 +76,65 @@ class Resolver {
       Violate("method", "is not known: this server learns with \"coop\"");
     }
     spec_.dataset = asked_.dataset();
-    if (spec_.dataset.empty()) {
-      Violate("dataset", "is required: the name of a pushed dataset");
+  }
+
+  // Epochs of 0 apply the initial context as it is.
+  bool Applies() const { return asked_.has_epochs() && asked_.epochs() == 0; }
+
+  // What the classes come from: a dataset or, only to apply a context to them,
+  // a list.
+  void ClassSource() {
+    const bool listed = asked_.class_names_size() > 0;
+    if (spec_.dataset.empty() && !listed) {
+      Violate("dataset",
+              Applies() ? "or class_names is required: the classes to apply "
+                          "the context to"
+                        : "is required: the name of a pushed dataset");
+    }
+    if (!listed) return;
+    if (!spec_.dataset.empty()) {
+      Violate("class_names", "and dataset are two lists of classes: give one");
+    } else if (!Applies()) {
+      Violate("class_names",
+              "are for epochs = 0 only: there is nothing to learn from");
+    } else {
+      ListedClasses();
+    }
+  }
+
+  void ListedClasses() {
+    if (asked_.class_subset() != v1::CLASS_SUBSET_UNSPECIFIED &&
+        asked_.class_subset() != v1::CLASS_SUBSET_ALL) {
+      Violate("class_subset", "is for datasets: list the classes themselves");
+    }
+    datasets::ManifestLimits limits;
+    limits.max_classes = backend_.limits.max_classes;
+    limits.max_name_bytes = backend_.limits.max_label_bytes;
+    std::vector<std::string> names(asked_.class_names().begin(),
+                                   asked_.class_names().end());
+    const absl::Status valid = datasets::ValidateClassNames(names, limits);
+    for (const FieldViolation& problem : ErrorFields(valid)) {
+      Violate(problem.field, problem.description);
+    }
+    if (!valid.ok()) return;
+    spec_.class_names = names;
+    class_names_ = std::move(names);
+  }
+
+  // Shots and epochs of a job that only applies a context.
+  void NothingToLearn() {
+    spec_.shots = 0;
+    if (asked_.has_shots() && asked_.shots() != 0) {
+      Violate("shots",
+              "must be 0 or unset with epochs = 0: no image is "
+              "learned from");
+    }
+    if (!asked_.has_initial_version() &&
+        asked_.initial_context_digest().empty()) {
+      Violate("epochs",
+              "is 0, which applies a context as it is: give "
+              "initial_version, or initial_context_digest of an "
+              "uploaded one");
     }
   }
 
@@ -106,14 +165,19 @@ class Resolver {
 
   void Numbers() {
     const Limits& limits = backend_.limits;
-    spec_.shots = Whole("shots", asked_.has_shots(), asked_.shots(), 16, 1,
-                        limits.max_shots);
+    if (Applies()) {
+      NothingToLearn();
+    } else {
+      spec_.shots = Whole("shots", asked_.has_shots(), asked_.shots(), 16, 1,
+                          limits.max_shots);
+    }
     spec_.epochs = Whole("epochs", asked_.has_epochs(), asked_.epochs(),
-                         DefaultEpochs(spec_.shots), 1, limits.max_epochs);
+                         DefaultEpochs(spec_.shots), 0, limits.max_epochs);
     spec_.batch_size = Whole("batch_size", asked_.has_batch_size(),
                              asked_.batch_size(), 32, 1, limits.max_batch_size);
     spec_.warmup_epochs = Whole("warmup_epochs", asked_.has_warmup_epochs(),
-                                asked_.warmup_epochs(), 1, 0, spec_.epochs);
+                                asked_.warmup_epochs(),
+                                std::min(1, spec_.epochs), 0, spec_.epochs);
     spec_.momentum = Real("momentum", asked_.has_momentum(), asked_.momentum(),
                           0.9, 0.9999, true);
     spec_.weight_decay = Real("weight_decay", asked_.has_weight_decay(),

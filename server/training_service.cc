@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/status_macros.h"
+#include "server/context_upload.h"
 #include "server/convert_job.h"
 #include "server/job_request.h"
 #include "server/paging.h"
@@ -15,7 +16,8 @@ TrainingServiceImpl::TrainingServiceImpl(const Backend* backend,
                                          WatchLoop* watches)
     : backend_(*backend),
       watches_(watches),
-      rpc_("promptd.v1.TrainingService", backend->metrics, backend->pool) {}
+      rpc_("promptd.v1.TrainingService", backend->metrics, backend->pool),
+      uploads_(backend->limits.max_context_uploads) {}
 
 grpc::ServerUnaryReactor* TrainingServiceImpl::CreateTrainingJob(
     grpc::CallbackServerContext* context,
@@ -55,8 +57,10 @@ absl::StatusOr<jobs::Job> TrainingServiceImpl::Enqueue(
   jobs::Job created;
   const absl::Status written =
       backend_.db->Write([&](store::Transaction& tx) -> absl::Status {
-        RETURN_IF_ERROR(CheckDatasetUnchanged(
-            backend_, tx, job.tenant, spec.dataset, spec.dataset_digest));
+        if (!spec.dataset.empty()) {
+          RETURN_IF_ERROR(CheckDatasetUnchanged(
+              backend_, tx, job.tenant, spec.dataset, spec.dataset_digest));
+        }
         RETURN_IF_ERROR(
             backend_.registry->prompts()
                 .CreateTaskIfMissing(tx, job.tenant, spec.task, spec.encoder,
@@ -132,6 +136,13 @@ grpc::ServerWriteReactor<v1::JobEvent>* TrainingServiceImpl::WatchTrainingJob(
   return WatchStream::Start(rpc_.Begin(context, "WatchTrainingJob"), watches_,
                             backend_.jobs, request->id(),
                             request->from_sequence());
+}
+
+grpc::ServerReadReactor<v1::UploadContextRequest>*
+TrainingServiceImpl::UploadContext(grpc::CallbackServerContext* context,
+                                   v1::UploadContextResponse* reply) {
+  return ContextUpload::Start(rpc_.Begin(context, "UploadContext"), &rpc_,
+                              &backend_, &uploads_, reply);
 }
 
 }  // namespace promptd::server

@@ -1,4 +1,5 @@
-// promptd.v1.TrainingService: create, read, list, cancel and watch jobs.
+// promptd.v1.TrainingService: create, read, list, cancel and watch jobs; take
+// contexts for them.
 #pragma once
 
 #include <string>
@@ -6,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "promptd/v1/training.grpc.pb.h"
 #include "server/backend.h"
+#include "server/byte_budget.h"
 #include "server/rpc.h"
 #include "server/spec_resolver.h"
 #include "server/watch_loop.h"
@@ -36,6 +38,9 @@ class TrainingServiceImpl : public v1::TrainingService::CallbackService {
   grpc::ServerWriteReactor<v1::JobEvent>* WatchTrainingJob(
       grpc::CallbackServerContext* context,
       const v1::WatchTrainingJobRequest* request) override;
+  grpc::ServerReadReactor<v1::UploadContextRequest>* UploadContext(
+      grpc::CallbackServerContext* context,
+      v1::UploadContextResponse* reply) override;
 
  private:
   absl::StatusOr<jobs::Job> Create(
@@ -49,6 +54,7 @@ class TrainingServiceImpl : public v1::TrainingService::CallbackService {
   const Backend& backend_;
   WatchLoop* const watches_;
   Rpc rpc_;
+  ByteBudget uploads_;  // contexts coming in
 };
 
 }  // namespace promptd::server

@@ -13,11 +13,6 @@ namespace {
 
 constexpr size_t kMaxRejectionBytes = 500;
 
-absl::Status Gone() {
-  return MakeError(absl::StatusCode::kCancelled, "CANCELLED",
-                   "the client cancelled the call");
-}
-
 }  // namespace
 
 UploadStream* UploadStream::Start(std::shared_ptr<Call> call, const Rpc* rpc,
@@ -25,67 +20,31 @@ UploadStream* UploadStream::Start(std::shared_ptr<Call> call, const Rpc* rpc,
                                   v1::UploadImagesResponse* reply) {
   auto* stream =
       new UploadStream(std::move(call), rpc, backend, streams, reply);
-  stream->self_.reset(stream);
-  const std::shared_ptr<UploadStream> self = stream->self_;
-  self->Begin();
+  stream->Begin();
   return stream;
 }
 
 UploadStream::UploadStream(std::shared_ptr<Call> call, const Rpc* rpc,
                            const Backend* backend, ByteBudget* streams,
                            v1::UploadImagesResponse* reply)
-    : call_(std::move(call)),
-      rpc_(rpc),
+    : ReadStream(std::move(call), rpc, streams, backend->limits.max_uploads,
+                 reply),
       backend_(*backend),
-      streams_(streams),
-      reply_(reply) {}
+      batch_(backend->blobs->NewBatch()) {}
 
-UploadStream::~UploadStream() {
-  if (counted_) streams_->Give(1);
-}
-
-void UploadStream::Begin() {
-  if (!call_->admission().ok()) return End(call_->admission());
-  if (!streams_->TryTake(1)) {
-    return End(MakeError(
-        absl::StatusCode::kResourceExhausted, "TOO_MANY_UPLOADS",
-        absl::StrCat("at most ", backend_.limits.max_uploads,
-                     " uploads run at once: repeat it a little later")));
-  }
-  counted_ = true;
-  batch_ = backend_.blobs->NewBatch();
-  ReadNext();
-}
-
-void UploadStream::ReadNext() {
-  absl::MutexLock lock(&mutex_);
-  if (!ended_) StartRead(&incoming_);
-}
-
-void UploadStream::OnReadDone(bool ok) {
-  if (call_->cancelled()) return;  // OnCancel ends it
-  rpc_->Post(
-      call_,
-      [self = self_, ok] { return ok ? self->Take() : self->Complete(); },
-      [self = self_, ok](const absl::Status& status) {
-        if (!status.ok() || !ok) return self->End(status);
-        self->ReadNext();
-      });
-}
-
-absl::Status UploadStream::Take() {
+absl::Status UploadStream::Take(const v1::UploadImagesRequest& message) {
   if (push_id_.empty()) {
-    push_id_ = incoming_.push_id();
+    push_id_ = message.push_id();
     if (push_id_.empty()) {
       return InvalidFields("INVALID_UPLOAD",
                            {{"push_id", "is required in the first message"}});
     }
     // Before any byte is stored: does this push exist?
     RETURN_IF_ERROR(backend_.registry->pushes()
-                        .Get(call_->principal().tenant, push_id_)
+                        .Get(call().principal().tenant, push_id_)
                         .status());
   }
-  const std::string& chunk = incoming_.chunk();
+  const std::string& chunk = message.chunk();
   const int64_t most = backend_.limits.max_chunk_bytes;
   if (static_cast<int64_t>(chunk.size()) > most) {
     return InvalidFields(
@@ -98,7 +57,7 @@ absl::Status UploadStream::Take() {
   image_bytes_ += static_cast<int64_t>(chunk.size());
   // Of an image that is too large only the digest goes on, for the report.
   if (image_bytes_ <= backend_.limits.max_image_bytes) image_ += chunk;
-  return incoming_.last() ? FinishImage() : absl::OkStatus();
+  return message.last() ? FinishImage() : absl::OkStatus();
 }
 
 absl::Status UploadStream::FinishImage() {
@@ -117,7 +76,7 @@ absl::Status UploadStream::FinishImage() {
 absl::Status UploadStream::Store(const std::string& digest) {
   ASSIGN_OR_RETURN(
       const std::shared_ptr<const registry::DatasetDraft> draft,
-      backend_.registry->pushes().Get(call_->principal().tenant, push_id_));
+      backend_.registry->pushes().Get(call().principal().tenant, push_id_));
   if (!registry::PushSessions::NamesImage(*draft, digest)) {
     return MakeError(absl::StatusCode::kInvalidArgument,
                      "IMAGE_NOT_IN_MANIFEST",
@@ -135,22 +94,21 @@ absl::Status UploadStream::Store(const std::string& digest) {
   }
   RETURN_IF_ERROR(datasets::ReadImageHeader(image_, limits).status());
   RETURN_IF_ERROR(batch_->Put(image_).status());
-  result_.set_stored_images(result_.stored_images() + 1);
-  result_.set_stored_bytes(result_.stored_bytes() + image_bytes_);
+  result().set_stored_images(result().stored_images() + 1);
+  result().set_stored_bytes(result().stored_bytes() + image_bytes_);
   return absl::OkStatus();
 }
 
 void UploadStream::Reject(const std::string& digest,
                           const absl::Status& status) {
-  if (result_.rejected_size() >= backend_.limits.max_rejected) return;
-  v1::UploadImagesResponse::Rejected* rejected = result_.add_rejected();
+  if (result().rejected_size() >= backend_.limits.max_rejected) return;
+  v1::UploadImagesResponse::Rejected* rejected = result().add_rejected();
   rejected->set_digest(digest);
   rejected->set_reason(ErrorReason(status));
   rejected->set_message(TruncateUtf8(status.message(), kMaxRejectionBytes));
 }
 
 absl::Status UploadStream::Complete() {
-  if (call_->cancelled()) return Gone();
   if (image_digest_ != nullptr) {
     return InvalidFields(
         "INVALID_UPLOAD",
@@ -159,24 +117,6 @@ absl::Status UploadStream::Complete() {
           "marked"}});
   }
   return batch_->Flush();
-}
-
-void UploadStream::OnCancel() {
-  call_->MarkCancelled();
-  End(Gone());
-}
-
-void UploadStream::OnDone() {
-  // May destroy this object, and with it the images that were not flushed.
-  const std::shared_ptr<UploadStream> self = std::move(self_);
-}
-
-void UploadStream::End(const absl::Status& status) {
-  absl::MutexLock lock(&mutex_);
-  if (ended_) return;
-  ended_ = true;
-  if (status.ok()) *reply_ = result_;
-  Finish(call_->End(status));
 }
 
 }  // namespace promptd::server

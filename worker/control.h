@@ -50,7 +50,7 @@ struct FinishedPrompt {
   std::string context_digest;   // safetensors "ctx" [M, W] or [C, M, W]
   std::string features_digest;  // safetensors "text_features" [C, E]
   std::vector<std::string> class_names;
-  Evaluation evaluation;
+  Evaluation evaluation;  // scored() is false when there was no dataset
 };
 
 // Thread-safe.

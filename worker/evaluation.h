@@ -45,6 +45,9 @@ struct Evaluation {
   std::vector<TemplateResult> templates;
   // The confusion matrix without its zeros, by label, then by answer.
   std::vector<ConfusionCount> confusion;
+
+  // False for the result of nothing: a prompt without a dataset.
+  bool scored() const { return !split.empty(); }
 };
 
 std::string EvaluationToJson(const Evaluation& evaluation);

@@ -1,8 +1,10 @@
 #include "worker/tensor_blob.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "weights/raw_tensor.h"
 #include "weights/safetensors.h"
 
 namespace promptd::worker {
@@ -11,6 +13,11 @@ namespace {
 absl::Status Corrupt(const std::string& name, absl::string_view why) {
   return MakeError(absl::StatusCode::kDataLoss, "BLOB_CORRUPT",
                    absl::StrCat("stored tensor ", name, ": ", why));
+}
+
+absl::Status BadContext(absl::string_view why) {
+  return MakeError(absl::StatusCode::kInvalidArgument, "BAD_CONTEXT",
+                   absl::StrCat("the context ", why));
 }
 
 }  // namespace
@@ -33,6 +40,37 @@ absl::StatusOr<FloatTensor> ParseTensor(absl::string_view bytes,
   if (!tensor.ok()) return Corrupt(name, tensor.status().message());
   if (!weights::AllFinite(*tensor)) return Corrupt(name, "not finite");
   return tensor;
+}
+
+absl::StatusOr<std::vector<int64_t>> ContextShape(absl::string_view bytes) {
+  const absl::StatusOr<weights::Safetensors> file =
+      weights::Safetensors::FromBytes(std::string(bytes), "context");
+  if (!file.ok()) {
+    return BadContext(
+        absl::StrCat("is no safetensors file: ", file.status().message()));
+  }
+  const auto found = file->tensors().find("ctx");
+  if (found == file->tensors().end() || file->tensors().size() != 1) {
+    return BadContext("must be a file of one tensor, \"ctx\"");
+  }
+  const weights::TensorRecord& record = found->second;
+  if (record.dtype != weights::DType::kF32) {
+    return BadContext(absl::StrCat(
+        "is of type ", weights::DTypeName(record.dtype), ": send it as F32"));
+  }
+  if (record.shape.size() != 2 && record.shape.size() != 3) {
+    return BadContext(absl::StrCat("has the shape [",
+                                   absl::StrJoin(record.shape, ", "),
+                                   "]: wanted is [tokens, width], or [classes, "
+                                   "tokens, width] of a class-specific one"));
+  }
+  weights::RawTensor values;
+  values.shape = record.shape;
+  ASSIGN_OR_RETURN(values.bytes, file->Bytes("ctx"));
+  if (!weights::AllFinite(values)) {
+    return BadContext("has numbers that are not finite");
+  }
+  return record.shape;
 }
 
 }  // namespace promptd::worker

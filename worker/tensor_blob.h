@@ -1,8 +1,10 @@
 // One float tensor as a blob: how features and contexts are stored.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -20,5 +22,10 @@ absl::StatusOr<std::string> SerializeTensor(
 // exactly one float tensor, `name`, of finite values.
 absl::StatusOr<FloatTensor> ParseTensor(absl::string_view bytes,
                                         const std::string& name);
+
+// The shape of a context from outside, [M, W] or [C, M, W]. INVALID_ARGUMENT
+// (BAD_CONTEXT) unless the bytes are a safetensors file that holds exactly one
+// tensor, "ctx", float32 of two or three dimensions, of finite values.
+absl::StatusOr<std::vector<int64_t>> ContextShape(absl::string_view bytes);
 
 }  // namespace promptd::worker

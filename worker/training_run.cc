@@ -82,11 +82,16 @@ absl::StatusOr<int64_t> TrainingRun::Run() {
 absl::Status TrainingRun::Prepare() {
   const TrainingSpec& spec = job_.spec;
   ASSIGN_OR_RETURN(encoder_, environment_.encoders->Find(spec.encoder_digest));
+  if (!has_dataset()) {
+    manifest_.class_names = spec.class_names;
+    classes_ = {0, static_cast<int>(spec.class_names.size())};
+    return absl::OkStatus();
+  }
   ASSIGN_OR_RETURN(manifest_,
                    environment_.control->GetManifest(spec.dataset_digest));
   classes_ = datasets::RangeOf(spec.class_subset,
                                static_cast<int>(manifest_.class_names.size()));
-  RETURN_IF_ERROR(PrepareTraining());
+  if (spec.epochs > 0) RETURN_IF_ERROR(PrepareTraining());
   return PrepareScoring();
 }
 
@@ -318,16 +323,18 @@ absl::StatusOr<int64_t> TrainingRun::Publish() {
   }));
   FinishedPrompt prompt;
   prompt.class_names = ClassNames();
-  PromptEvaluation evaluation(environment_.loop, encoder_.get(),
-                              environment_.check);
-  ASSIGN_OR_RETURN(
-      prompt.evaluation,
-      evaluation.Run(std::string(datasets::SplitName(scored_split_)),
-                     prompt.class_names, job_.spec.templates, scored_.features,
-                     scored_.labels, text_features));
-  if (const auto selected = trainer_->selected()) {
-    prompt.evaluation.selected_epoch = selected->epoch;
-    prompt.evaluation.validation_accuracy = selected->validation_accuracy;
+  if (has_dataset()) {
+    PromptEvaluation evaluation(environment_.loop, encoder_.get(),
+                                environment_.check);
+    ASSIGN_OR_RETURN(
+        prompt.evaluation,
+        evaluation.Run(std::string(datasets::SplitName(scored_split_)),
+                       prompt.class_names, job_.spec.templates,
+                       scored_.features, scored_.labels, text_features));
+    if (const auto selected = trainer_->selected()) {
+      prompt.evaluation.selected_epoch = selected->epoch;
+      prompt.evaluation.validation_accuracy = selected->validation_accuracy;
+    }
   }
 
   ASSIGN_OR_RETURN(const std::string context_bytes,

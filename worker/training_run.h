@@ -33,6 +33,8 @@ class TrainingRun {
   absl::StatusOr<int64_t> Run();
 
  private:
+  // A context can be applied to a list of classes alone.
+  bool has_dataset() const { return !job_.spec.dataset_digest.empty(); }
   absl::Status Prepare();
   absl::Status PrepareTraining();
   absl::Status PrepareScoring();

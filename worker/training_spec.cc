@@ -34,6 +34,7 @@ std::string TrainingSpecToJson(const TrainingSpec& spec) {
       {"initial_task", spec.initial_task},
       {"initial_version", spec.initial_version},
       {"initial_context_digest", spec.initial_context_digest},
+      {"class_names", spec.class_names},
   };
   return json.dump();
 }
@@ -68,7 +69,8 @@ absl::StatusOr<TrainingSpec> TrainingSpecFromJson(absl::string_view json) {
       .GetIfThere("class_subset", &spec.class_subset)
       .GetIfThere("initial_task", &spec.initial_task)
       .GetIfThere("initial_version", &spec.initial_version)
-      .GetIfThere("initial_context_digest", &spec.initial_context_digest);
+      .GetIfThere("initial_context_digest", &spec.initial_context_digest)
+      .GetIfThere("class_names", &spec.class_names);
   if (!fields.ok()) {
     return MakeError(absl::StatusCode::kInternal, "BAD_STORED_SPEC",
                      absl::StrCat("stored training spec: ", fields.problem()));

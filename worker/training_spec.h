@@ -23,7 +23,7 @@ struct TrainingSpec {
   int shots = 16;
   int context_tokens = 16;   // M
   std::string context_init;  // empty: N(0, 0.02^2)
-  int epochs = 200;
+  int epochs = 200;          // 0: the initial context as it is
   int batch_size = 32;
   double learning_rate = 0.002;
   double momentum = 0.9;
@@ -37,10 +37,13 @@ struct TrainingSpec {
   int views = 1;  // 0: a fresh one each epoch
   Selection selection = Selection::kLastStep;
   ClassSubset class_subset = ClassSubset::kAll;
-  // The version to start from, and its context's blob; empty: none.
+  // The version to start from, and its context's blob; empty: none. A context
+  // that was uploaded has a blob and no version.
   std::string initial_task;
   int64_t initial_version = 0;
   std::string initial_context_digest;
+  // Without a dataset: the classes that the initial context is applied to.
+  std::vector<std::string> class_names;
 
   friend bool operator==(const TrainingSpec&, const TrainingSpec&) = default;
 };

@@ -243,5 +243,29 @@ TEST(ScheduleTest, WarmUpIsAsLongAsAskedFor) {
   EXPECT_EQ(LearningRate({0.1, 10, 3, 1e-5}, 3), 0.1);
 }
 
+TEST(TrainerTest, NoEpochsKeepTheInitialContextAndNeedNoImages) {
+  const weights::Safetensors goldens = CoOpGoldens();
+  TrainerSpec spec = GoldenSpec();
+  TrainingData data = GoldenData(goldens);
+  auto start = Trainer::Create(TinyEncoder(), spec, data);
+  ASSERT_TRUE(start.ok()) << start.status();
+  TrainingData bare;
+  bare.class_names = data.class_names;
+  bare.initial_context = (*start)->Context().value();
+  for (float& value : bare.initial_context.values) value += 0.25f;
+  const std::vector<float> given = bare.initial_context.values;
+  spec.epochs = 0;
+  const auto trainer = Trainer::Create(TinyEncoder(), spec, bare);
+  ASSERT_TRUE(trainer.ok()) << trainer.status();
+  EXPECT_TRUE((*trainer)->done());
+  EXPECT_EQ((*trainer)->progress().steps, 0);
+  EXPECT_EQ((*trainer)->Context().value().values, given);
+  EXPECT_EQ((*trainer)->TextFeatures().value().shape[0],
+            static_cast<int64_t>(data.class_names.size()));
+  const auto saved = (*trainer)->SaveCheckpoint();
+  ASSERT_TRUE(saved.ok()) << saved.status();
+  EXPECT_EQ(ErrorReason((*trainer)->Restore(*saved)), "CHECKPOINT_MISMATCH");
+}
+
 }  // namespace
 }  // namespace promptd::learners

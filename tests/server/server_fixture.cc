@@ -233,6 +233,10 @@ worker::FinishedPrompt ServerFixture::Finished(const worker::LeasedJob& job) {
   prompt.features_digest =
       *server_->control()->PutBlob(absl::StrCat("features of ", job.id));
   prompt.class_names = {"cat", "dog"};
+  if (job.spec.dataset.empty()) {
+    prompt.class_names = job.spec.class_names;
+    return prompt;
+  }
   prompt.evaluation.split = "test";
   prompt.evaluation.images = 2;
   prompt.evaluation.accuracy = 1.0;
