@@ -45,12 +45,22 @@ std::string DatasetText(const Spec& spec) {
                       subset);
 }
 
+std::string TrainingDatasetText(const v1::TrainingSpec& spec) {
+  if (!spec.dataset().empty()) return DatasetText(spec);
+  const int classes = spec.class_names_size();
+  return absl::StrCat("none, ", classes,
+                      classes == 1 ? " class listed" : " classes listed");
+}
+
 // "16 tokens, random, name at the end"
 std::string ContextText(const v1::TrainingSpec& spec) {
   std::string start = "random";
   if (spec.has_initial_version()) {
     start = absl::StrCat("from ", spec.initial_version().task(), ":",
                          spec.initial_version().version());
+  } else if (!spec.initial_context_digest().empty()) {
+    start = absl::StrCat("from a file  ",
+                         ShortDigest(spec.initial_context_digest()));
   } else if (!spec.context_init().empty()) {
     start = absl::StrCat("from \"", spec.context_init(), "\"");
   }
@@ -79,6 +89,12 @@ std::string ViewsText(const v1::TrainingSpec& spec) {
   return spec.views() == 0
              ? "a fresh random crop each epoch"
              : absl::StrCat(spec.views(), " random crops in turn");
+}
+
+std::string EpochsText(const v1::TrainingSpec& spec) {
+  if (spec.epochs() == 0) return "0, the context as it is";
+  return absl::StrCat(spec.epochs(), ", batch ", spec.batch_size(),
+                      ", warm-up ", spec.warmup_epochs());
 }
 
 }  // namespace
@@ -115,6 +131,7 @@ absl::Duration RunTime(const v1::TrainingJob& job, absl::Time now) {
 }
 
 std::string ResultText(const v1::Evaluation& evaluation) {
+  if (evaluation.split().empty()) return "not evaluated";
   std::string out = absl::StrCat(
       evaluation.split(), " ", Percent(evaluation.accuracy()), " (zero-shot ",
       Percent(evaluation.zero_shot_accuracy()), ", ",
@@ -138,14 +155,13 @@ std::string JobTable(const std::vector<v1::TrainingJob>& jobs, absl::Time now) {
 
 std::vector<std::pair<std::string, std::string>> SpecPairs(
     const v1::TrainingSpec& spec) {
-  return {{"dataset", DatasetText(spec)},
+  return {{"dataset", TrainingDatasetText(spec)},
           {"encoder", absl::StrCat(spec.encoder(), "  ",
                                    ShortDigest(spec.encoder_digest()))},
           {"method", spec.method()},
           {"shots", absl::StrCat(spec.shots())},
           {"context", ContextText(spec)},
-          {"epochs", absl::StrCat(spec.epochs(), ", batch ", spec.batch_size(),
-                                  ", warm-up ", spec.warmup_epochs())},
+          {"epochs", EpochsText(spec)},
           {"views", ViewsText(spec)},
           {"selection", spec.selection() == v1::SELECTION_BEST_VALIDATION
                             ? "best epoch on validation images"
@@ -190,6 +206,7 @@ std::string FinishedLine(const v1::TrainingJob& job, absl::Time now) {
 }
 
 std::string EvaluationText(const v1::Evaluation& evaluation) {
+  if (evaluation.split().empty()) return "";
   std::string out = absl::StrFormat(
       "\n%s, %d images: accuracy %s, macro-F1 %s, calibration error %s\n",
       Printable(evaluation.split()), evaluation.images(),

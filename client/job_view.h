@@ -26,6 +26,7 @@ absl::Duration RunTime(const v1::TrainingJob& job, absl::Time now);
 
 // "test 94.6% (zero-shot 71.3%, +23.3)": the baseline stands beside every
 // result; ", epoch 37 (val 91.2%)" follows where validation picked the epoch.
+// "not evaluated" of an empty one.
 std::string ResultText(const v1::Evaluation& evaluation);
 
 std::string JobTable(const std::vector<v1::TrainingJob>& jobs, absl::Time now);
@@ -37,7 +38,7 @@ std::string JobText(const v1::TrainingJob& job, absl::Time now);
 // succeeded.
 std::string FinishedLine(const v1::TrainingJob& job, absl::Time now);
 
-// Per-class and per-template tables.
+// Per-class and per-template tables; nothing of an empty one.
 std::string EvaluationText(const v1::Evaluation& evaluation);
 
 // The hyper-parameters that a specification holds, one a pair.

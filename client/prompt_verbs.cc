@@ -1,5 +1,5 @@
-// promptctl task list|show, version list|show|export (interpret_verb.cc has
-// version interpret)
+// promptctl task list|show, version list|show|export; task create and version
+// import stand in context_verbs.cc, version interpret in interpret_verb.cc
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -94,6 +94,7 @@ absl::Status ShowVersion(Session& session, const std::string& text) {
 struct ExportFlags {
   std::string version;
   std::string folder;
+  std::string format = "safetensors";
   bool force = false;
 };
 
@@ -107,8 +108,14 @@ absl::Status Export(Session& session, const ExportFlags& flags) {
                      "fixed version, e.g. ",
                      selector.task, ":1"));
   }
-  return ExportVersion(session, selector.task, selector.version, flags.folder,
-                       flags.force);
+  ExportOptions options;
+  options.task = selector.task;
+  options.version = selector.version;
+  options.folder = flags.folder;
+  options.force = flags.force;
+  if (flags.format == "npz") options.format = ExportFormat::kNpz;
+  if (flags.format == "coop") options.format = ExportFormat::kCoop;
+  return ExportVersion(session, options);
 }
 
 void AddNamed(CLI::App* noun, const char* verb, const char* description,
@@ -133,6 +140,7 @@ void AddTaskVerbs(CLI::App& app, Action* chosen) {
   });
   AddNamed(noun, "show", "One task", "task", "The task's name",
            "promptctl task show pets", ShowTask, chosen);
+  AddTaskCreate(noun, chosen);
 }
 
 void AddVersionVerbs(CLI::App& app, Action* chosen) {
@@ -149,14 +157,21 @@ void AddVersionVerbs(CLI::App& app, Action* chosen) {
   app_export->add_option("version", flags->version, "TASK:VERSION")->required();
   app_export->add_option("--out", flags->folder, "Folder, made where needed")
       ->required();
+  app_export
+      ->add_option("--format", flags->format,
+                   "safetensors, npz or coop (default safetensors)")
+      ->check(CLI::IsMember({"safetensors", "npz", "coop"}));
   app_export->add_flag("--force", flags->force, "Overwrite files");
   app_export->footer(
-      "Writes context.safetensors and manifest.json.\n\nExample:\n"
-      "  promptctl version export pets:3 --out ./pets-3");
+      "Writes manifest.json and context.safetensors, context.npz or, for "
+      "CoOp's own\ncode, prompt_learner/model.pth.tar-EPOCHS.\n\nExamples:\n"
+      "  promptctl version export pets:3 --out ./pets-3\n"
+      "  promptctl version export pets:3 --out ./pets-3 --format coop");
   app_export->callback([chosen, flags] {
     *chosen = [flags](Session& session) { return Export(session, *flags); };
   });
   AddVersionInterpret(noun, chosen);
+  AddVersionImport(noun, chosen);
 }
 
 }  // namespace promptd::client

@@ -12,6 +12,7 @@
 #include "client/error_report.h"
 #include "client/job_view.h"
 #include "client/progress.h"
+#include "client/proto_json.h"
 #include "client/push.h"
 #include "client/text.h"
 #include "common/error.h"
@@ -110,6 +111,10 @@ v1::TrainingSpec SpecOf(const TrainOptions& options) {
   if (options.initial_version) {
     SetVersionRef(*options.initial_version, spec.mutable_initial_version());
   }
+  spec.set_initial_context_digest(options.context_digest);
+  for (const std::string& name : options.class_names) {
+    spec.add_class_names(name);
+  }
   if (options.epochs) spec.set_epochs(*options.epochs);
   if (options.views) spec.set_views(*options.views);
   spec.set_selection(ToApi<Selection, v1::Selection>(options.selection));
@@ -132,8 +137,12 @@ absl::StatusOr<v1::TrainingJob> SubmitJob(Session& session,
   const absl::StatusOr<v1::TrainingJob> job = session.api.Call(
       session.api.training(), &TrainingStub::CreateTrainingJob, request);
   if (!job.ok()) {
-    return WithWhat(job.status(), absl::StrCat("cannot train \"",
-                                               request.spec().task(), "\""));
+    const bool applies =
+        request.spec().has_epochs() && request.spec().epochs() == 0;
+    return WithWhat(job.status(),
+                    absl::StrCat(applies ? "cannot make a version of \""
+                                         : "cannot train \"",
+                                 request.spec().task(), "\""));
   }
   if (!dataset.bundled) {
     WarnAboutDemonstration(session, job->spec().encoder());
@@ -179,6 +188,28 @@ absl::StatusOr<v1::TrainingJob> FollowJobWithProgress(Session& session,
       console.Detail(absl::StrCat(label, "    ", Printable(event.message())));
     }
   });
+}
+
+void PrintFinished(Session& session, const v1::TrainingJob& job) {
+  if (session.console.json()) {
+    session.console.Json(ToJson(job));
+    return;
+  }
+  if (job.state() != v1::JOB_STATE_SUCCEEDED) return;
+  const std::string& task = job.spec().task();
+  session.console.out() << FinishedLine(job, session.clock.Now()) << "\n";
+  session.console.Note(absl::StrCat(
+      "next     promptctl classify photo.jpg --task ", task,
+      "\n         promptctl alias set ", task, " production ", job.version()));
+}
+
+absl::Status ApplyContext(Session& session, TrainOptions options) {
+  options.epochs = 0;
+  ASSIGN_OR_RETURN(v1::TrainingJob job, SubmitJob(session, std::move(options)));
+  const OnInterrupt hint = SayThatJobGoesOn(session.console, job.id());
+  ASSIGN_OR_RETURN(job, FollowJobWithProgress(session, job.id()));
+  PrintFinished(session, job);
+  return JobOutcome(job);
 }
 
 OnInterrupt SayThatJobGoesOn(Console& console, int64_t id) {

@@ -28,6 +28,8 @@ struct TrainOptions {
   bool class_specific = false;
   std::string class_subset;  // "all", "base", "new"; empty: all
   std::optional<TaskSelector> initial_version;
+  std::string context_digest;            // of an uploaded context to start from
+  std::vector<std::string> class_names;  // instead of a dataset, 0 epochs only
   std::optional<int> epochs;
   std::optional<int> views;  // 0: a fresh one each epoch
   std::string selection;     // "last_step", "best_validation"; empty: last step
@@ -76,6 +78,13 @@ absl::StatusOr<v1::TrainingJob> FollowJob(Session& session, int64_t id,
 // The same with a progress line on the message stream.
 absl::StatusOr<v1::TrainingJob> FollowJobWithProgress(Session& session,
                                                       int64_t id);
+
+// The result of a finished job and what to do with it, on the result stream.
+void PrintFinished(Session& session, const v1::TrainingJob& job);
+
+// Submits a job of 0 epochs, follows it and prints its result. Errors of
+// SubmitJob, FollowJob and JobOutcome.
+absl::Status ApplyContext(Session& session, TrainOptions options);
 
 // While the result lives, Ctrl-C tells how to get back to the job.
 OnInterrupt SayThatJobGoesOn(Console& console, int64_t id);

@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "client/context_import.h"
 #include "client/job_view.h"
 #include "client/proto_json.h"
 #include "client/text.h"
@@ -22,6 +23,7 @@ struct TrainFlags {
   std::string views;
   std::string select;
   std::string from;
+  std::string from_file;
   bool wait = false;
 };
 
@@ -32,19 +34,6 @@ void PrintSubmitted(Session& session, const v1::TrainingJob& job) {
   }
   session.console.out() << JobTable({job}, session.clock.Now());
   session.console.Note(absl::StrCat("next     promptctl job watch ", job.id()));
-}
-
-void PrintFinished(Session& session, const v1::TrainingJob& job) {
-  if (session.console.json()) {
-    session.console.Json(ToJson(job));
-    return;
-  }
-  if (job.state() != v1::JOB_STATE_SUCCEEDED) return;
-  const std::string& task = job.spec().task();
-  session.console.out() << FinishedLine(job, session.clock.Now()) << "\n";
-  session.console.Note(absl::StrCat(
-      "next     promptctl classify photo.jpg --task ", task,
-      "\n         promptctl alias set ", task, " production ", job.version()));
 }
 
 // A word of several tokens takes several vectors: say so when M follows.
@@ -76,6 +65,10 @@ absl::Status Train(Session& session, const TrainFlags& flags) {
   }
   if (!flags.from.empty()) {
     ASSIGN_OR_RETURN(options.initial_version, ParseTaskSelector(flags.from));
+  }
+  if (!flags.from_file.empty()) {
+    ASSIGN_OR_RETURN(options.context_digest,
+                     SendContextFile(session, flags.from_file, std::nullopt));
   }
   ASSIGN_OR_RETURN(v1::TrainingJob job, SubmitJob(session, options));
   SayHowWordsBecameTokens(session, options, job);
@@ -167,6 +160,11 @@ void AddTrainVerb(CLI::App& app, Action* chosen) {
   train->add_option("--from", flags->from,
                     "Start from the context of TASK, TASK@ALIAS or "
                     "TASK:VERSION");
+  train
+      ->add_option("--from-file", flags->from_file,
+                   "Start from the context of a file: CoOp's checkpoint, "
+                   "safetensors or npz")
+      ->excludes("--from");
   train->add_flag("--wait,-w", flags->wait,
                   "Follow the job and print its result");
   train->add_option("--request-id", flags->job.request_id,

@@ -34,6 +34,9 @@ void AddEncoderRemove(CLI::App* noun, Action* chosen);
 
 // Verbs of "version" with files of their own.
 void AddVersionInterpret(CLI::App* noun, Action* chosen);
+// Verbs of "task" and "version" that apply contexts.
+void AddTaskCreate(CLI::App* noun, Action* chosen);
+void AddVersionImport(CLI::App* noun, Action* chosen);
 
 // A noun that needs a verb, e.g. "dataset".
 CLI::App* AddNoun(CLI::App& app, const std::string& name,

@@ -60,6 +60,8 @@ TEST(CliTest, EveryVerbExplainsItself) {
                                                        {"version", "list"},
                                                        {"version", "show"},
                                                        {"version", "export"},
+                                                       {"version", "import"},
+                                                       {"task", "create"},
                                                        {"alias", "list"},
                                                        {"alias", "set"},
                                                        {"encoder", "list"},

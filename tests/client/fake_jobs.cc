@@ -130,6 +130,23 @@ class FakeTraining final : public v1::TrainingService::Service {
     return Status::OK;
   }
 
+  Status UploadContext(ServerContext*,
+                       grpc::ServerReader<v1::UploadContextRequest>* reader,
+                       v1::UploadContextResponse* out) override {
+    v1::UploadContextRequest request;
+    std::string bytes;
+    while (reader->Read(&request)) {
+      if (request.chunk().size() > (1 << 20)) {
+        return Status(grpc::StatusCode::INVALID_ARGUMENT, "chunk too long");
+      }
+      bytes += request.chunk();
+    }
+    const Lock lock(state_.mutex);
+    state_.uploaded_contexts.push_back(bytes);
+    out->set_digest(Sha256Hex(bytes));
+    return Status::OK;
+  }
+
   Status GetTrainingJob(ServerContext*,
                         const v1::GetTrainingJobRequest* request,
                         v1::TrainingJob* out) override {

@@ -47,6 +47,10 @@ struct FakeState {
   std::vector<v1::CreateEvaluationRequest> evaluated;
   std::vector<v1::ListEvaluationsRequest> evaluations_listed;
   v1::StoredEvaluation evaluation;  // the only one there is, with id 1
+  std::optional<std::string> context_digest;  // of that one, unless set
+  v1::TrainingSpec version_spec;              // of every version
+  std::set<std::string> no_tasks;             // names that are not found
+  std::vector<std::string> uploaded_contexts;
   std::vector<v1::ClassifyRequest> classified;
   std::vector<v1::ZeroShotClassifyRequest> zero_shot;
   v1::VerifyEncoderResponse verification;  // passed, unless changed

@@ -129,7 +129,12 @@ class FakePrompts final : public v1::PromptService::Service {
                  v1::Task* out) override {
     const Lock lock(state_.mutex);
     if (state_.fail) return *state_.fail;
+    if (state_.no_tasks.count(request->name()) > 0) {
+      return RichError(grpc::StatusCode::NOT_FOUND, "TASK_NOT_FOUND",
+                       "no task");
+    }
     out->set_name(request->name());
+    out->set_encoder("large");
     out->add_class_names("cat");
     out->add_class_names("dog");
     out->set_latest_version(2);
@@ -140,7 +145,9 @@ class FakePrompts final : public v1::PromptService::Service {
     const Lock lock(state_.mutex);
     out->set_task(request->task());
     out->set_version(request->has_version() ? request->version() : 1);
-    out->set_context_digest(Sha256Hex("context bytes"));
+    out->set_context_digest(
+        state_.context_digest.value_or(Sha256Hex("context bytes")));
+    *out->mutable_spec() = state_.version_spec;
     if (!request->alias().empty()) out->add_aliases(request->alias());
     return Status::OK;
   }

@@ -193,7 +193,7 @@ TEST_F(TrainerTest, ADivergingRunIsAnErrorThatNamesTheStep) {
 }
 
 TEST_F(TrainerTest, RefusesSpecsAndDataThatDoNotFit) {
-  spec_.epochs = 0;
+  spec_.epochs = -1;
   spec_.momentum = std::numeric_limits<double>::quiet_NaN();
   EXPECT_EQ(ErrorReason(CreateStatus()), "BAD_TRAINER_SPEC");
   EXPECT_EQ(ErrorFields(CreateStatus()).size(), 2u);
@@ -243,7 +243,7 @@ TEST(ScheduleTest, WarmUpIsAsLongAsAskedFor) {
   EXPECT_EQ(LearningRate({0.1, 10, 3, 1e-5}, 3), 0.1);
 }
 
-TEST(TrainerTest, NoEpochsKeepTheInitialContextAndNeedNoImages) {
+TEST_F(TrainerTest, NoEpochsKeepTheInitialContextAndNeedNoImages) {
   const weights::Safetensors goldens = CoOpGoldens();
   TrainerSpec spec = GoldenSpec();
   TrainingData data = GoldenData(goldens);
@@ -265,6 +265,24 @@ TEST(TrainerTest, NoEpochsKeepTheInitialContextAndNeedNoImages) {
   const auto saved = (*trainer)->SaveCheckpoint();
   ASSERT_TRUE(saved.ok()) << saved.status();
   EXPECT_EQ(ErrorReason((*trainer)->Restore(*saved)), "CHECKPOINT_MISMATCH");
+}
+
+// The closed form of CoOp and the last rate of its 50-epoch run.
+TEST(ScheduleTest, FollowsCoOpsClosedForm) {
+  const Schedule schedule{0.002, 50, 1, 1e-5};
+  EXPECT_EQ(LearningRate(schedule, 0), 1e-5);
+  EXPECT_EQ(LearningRate(schedule, 1), 0.002);
+  for (int epoch = 1; epoch < 50; ++epoch) {
+    EXPECT_DOUBLE_EQ(LearningRate(schedule, epoch),
+                     0.001 * (1 + std::cos(M_PI * (epoch - 1) / 50)));
+  }
+  EXPECT_NEAR(LearningRate(schedule, 49), 7.885e-6, 1e-9);
+}
+
+TEST(ScheduleTest, WarmUpIsAsLongAsAskedFor) {
+  EXPECT_EQ(LearningRate({0.1, 10, 0, 1e-5}, 0), 0.1);
+  EXPECT_EQ(LearningRate({0.1, 10, 3, 1e-5}, 2), 1e-5);
+  EXPECT_EQ(LearningRate({0.1, 10, 3, 1e-5}, 3), 0.1);
 }
 
 }  // namespace

@@ -10,11 +10,12 @@ from embed_cases import EmbedCase
 from encoder_care_cases import EncoderCareCase
 from encoder_cases import EncoderCase
 from evaluation_cases import EvaluationCase
+from exchange_cases import ExchangeCase
 from interpret_cases import InterpretCase
 from main_job_cases import MainJobCase
 
 __all__ = ["BadInputCase", "CrashCase", "DemoCase", "EmbedCase",
-           "EncoderCareCase", "EncoderCase", "EvaluationCase",
+           "EncoderCareCase", "EncoderCase", "EvaluationCase", "ExchangeCase",
            "InterpretCase", "MainJobCase"]
 
 if __name__ == "__main__":
