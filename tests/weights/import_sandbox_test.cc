@@ -23,6 +23,7 @@
 #include "tests/testing/temp_dir.h"
 #include "tests/weights/archive_builder.h"
 #include "tests/weights/checkpoint_goldens.h"
+#include "weights/context_file.h"
 
 namespace promptd::weights {
 namespace {
@@ -234,6 +235,30 @@ TEST(ImportSandboxTest, GoodCheckpointsAreReadInTheSandbox) {
           .ToString();
     });
     EXPECT_EQ(outcome.output, "OK") << name;
+  }
+}
+
+// Good ones and hostile ones: no answer needs more than reading.
+TEST(ImportSandboxTest, ContextsAreReadInTheSandbox) {
+  for (const auto& [name, reason] : std::map<std::string, std::string>{
+           {"model.pth.tar-50", ""},
+           {"half.pth.tar", ""},
+           {"own.pth.tar", ""},
+           {"ctx.npz", ""},
+           {"half.npz", ""},
+           {"ctx.safetensors", ""},
+           {"evil/object.npz", "NPY_BAD_DTYPE"},
+           {"evil/fortran.npz", "NPY_FORTRAN_ORDER"},
+           {"evil/legacy.pth.tar", "TORCH_LEGACY_FORMAT"},
+           {"../evil/system.pt", "PICKLE_FORBIDDEN_GLOBAL"},
+           {"../evil/eval.pt", "PICKLE_FORBIDDEN_GLOBAL"}}) {
+    const std::string path = testing::Golden("context/" + name);
+    const Outcome outcome = Sandboxed([&] {
+      const absl::Status status = ReadContextFile(path).status();
+      return status.ok() ? std::string() : ErrorReason(status);
+    });
+    ASSERT_TRUE(WIFEXITED(outcome.status)) << name;
+    EXPECT_EQ(outcome.output, reason) << name;
   }
 }
 
