@@ -267,23 +267,5 @@ TEST_F(TrainerTest, NoEpochsKeepTheInitialContextAndNeedNoImages) {
   EXPECT_EQ(ErrorReason((*trainer)->Restore(*saved)), "CHECKPOINT_MISMATCH");
 }
 
-// The closed form of CoOp and the last rate of its 50-epoch run.
-TEST(ScheduleTest, FollowsCoOpsClosedForm) {
-  const Schedule schedule{0.002, 50, 1, 1e-5};
-  EXPECT_EQ(LearningRate(schedule, 0), 1e-5);
-  EXPECT_EQ(LearningRate(schedule, 1), 0.002);
-  for (int epoch = 1; epoch < 50; ++epoch) {
-    EXPECT_DOUBLE_EQ(LearningRate(schedule, epoch),
-                     0.001 * (1 + std::cos(M_PI * (epoch - 1) / 50)));
-  }
-  EXPECT_NEAR(LearningRate(schedule, 49), 7.885e-6, 1e-9);
-}
-
-TEST(ScheduleTest, WarmUpIsAsLongAsAskedFor) {
-  EXPECT_EQ(LearningRate({0.1, 10, 0, 1e-5}, 0), 0.1);
-  EXPECT_EQ(LearningRate({0.1, 10, 3, 1e-5}, 2), 1e-5);
-  EXPECT_EQ(LearningRate({0.1, 10, 3, 1e-5}, 3), 0.1);
-}
-
 }  // namespace
 }  // namespace promptd::learners
