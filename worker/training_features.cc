@@ -30,6 +30,10 @@ std::string Digest(absl::string_view recipe, const clip::Encoder& encoder,
   Sha256 digest;
   digest.Update(absl::StrCat("promptd image features 1\n", recipe, " batch=",
                              kBatch, "\nencoder ", encoder.digest(), "\n"));
+  // The encoder's digest is that of its files, whatever its towers compute in.
+  if (encoder.precision() != Precision::kFloat32) {
+    digest.Update(absl::StrCat(PrecisionName(encoder.precision()), "\n"));
+  }
   for (const int item : items) {
     digest.Update(absl::StrCat(manifest.items[item].digest, "\n"));
   }

@@ -124,6 +124,23 @@ TEST_F(ViewsJobTest, AStoppedJobGoesOnInItsEpochWithTheSameBytes) {
   }
 }
 
+TEST_F(ViewsJobTest, TowersOfAnotherPrecisionHaveFeaturesOfTheirOwn) {
+  TrainingSpec spec;
+  {
+    const auto worker = StartWorker();
+    ASSERT_NE(worker, nullptr);
+    spec = Spec(*worker, 1);
+    ContextOf(control_.Enqueue(spec));
+  }
+  EXPECT_EQ(control_.recorded_features(), 2);
+  LocalWorkerOptions options;
+  options.precision = Precision::kBFloat16;
+  const auto worker = StartWorker(options);
+  ASSERT_NE(worker, nullptr);
+  ContextOf(control_.Enqueue(spec));
+  EXPECT_EQ(control_.recorded_features(), 4);
+}
+
 TEST_F(ViewsJobTest, AStopWhileAViewIsEncodedGoesOnToTheSameBytes) {
   std::string whole;
   TrainingSpec spec;
