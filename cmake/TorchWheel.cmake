@@ -50,10 +50,16 @@ if(EXISTS ${_torch_dir}/lib/libtorch_cuda.so)
     ${_torch_dir}/lib/libtorch_cuda.so ${_torch_dir}/lib/libc10_cuda.so)
 endif()
 
+option(PROMPTD_CUDA_RUNTIME "Take CUDA's runtime where the wheel's folder has it"
+  ON)
 get_filename_component(_site_packages ${_torch_dir} DIRECTORY)
-file(GLOB _cuda_headers ${_site_packages}/nvidia/*/include/cuda_runtime_api.h)
-file(GLOB _cudart ${_site_packages}/nvidia/*/lib/libcudart.so.*)
-if(_cuda_headers AND _cudart)
+# Looked at again in every build: `make demo` configures without them, `make
+# test` brings them.
+file(GLOB _cuda_headers CONFIGURE_DEPENDS
+  ${_site_packages}/nvidia/*/include/cuda_runtime_api.h)
+file(GLOB _cudart CONFIGURE_DEPENDS
+  ${_site_packages}/nvidia/*/lib/libcudart.so.*)
+if(PROMPTD_CUDA_RUNTIME AND _cuda_headers AND _cudart)
   list(GET _cuda_headers 0 _cuda_header)
   list(GET _cudart 0 _cudart)
   get_filename_component(_cuda_include ${_cuda_header} DIRECTORY)

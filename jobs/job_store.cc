@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
@@ -100,11 +99,7 @@ absl::StatusOr<Job> JobStore::Get(const std::string& tenant, int64_t id) {
 absl::StatusOr<store::Page<Job>> JobStore::List(
     const std::string& tenant, const std::string& task,
     const store::PageRequest& page) {
-  int64_t before = INT64_MAX;
-  if (!page.page_token.empty() && !absl::SimpleAtoi(page.page_token, &before)) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "INVALID_PAGE_TOKEN",
-                     "page_token is not one from an earlier answer");
-  }
+  ASSIGN_OR_RETURN(const int64_t before, store::NumberBefore(page));
   const size_t size = static_cast<size_t>(store::PageSize(page));
   const int64_t limit = static_cast<int64_t>(size) + 1;
   store::Page<Job> result;

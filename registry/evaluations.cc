@@ -1,7 +1,6 @@
 // Evaluations: what jobs found out about a version on a dataset.
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
@@ -62,11 +61,7 @@ absl::StatusOr<EvaluationRecord> PromptRegistry::GetEvaluation(
 absl::StatusOr<store::Page<EvaluationRecord>> PromptRegistry::ListEvaluations(
     const std::string& tenant, const std::string& task, int64_t version,
     const store::PageRequest& page) {
-  int64_t before = INT64_MAX;
-  if (!page.page_token.empty() && !absl::SimpleAtoi(page.page_token, &before)) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "INVALID_PAGE_TOKEN",
-                     "page_token is not one from an earlier answer");
-  }
+  ASSIGN_OR_RETURN(const int64_t before, store::NumberBefore(page));
   const int size = store::PageSize(page);
   using Evaluations = store::Page<EvaluationRecord>;
   return store::ReadFor<Evaluations>(

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/error.h"
@@ -200,11 +199,7 @@ absl::StatusOr<PromptVersion> PromptRegistry::GetVersion(
 absl::StatusOr<store::Page<PromptVersion>> PromptRegistry::ListVersions(
     const std::string& tenant, const std::string& task,
     const store::PageRequest& page) {
-  int64_t before = INT64_MAX;
-  if (!page.page_token.empty() && !absl::SimpleAtoi(page.page_token, &before)) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "INVALID_PAGE_TOKEN",
-                     "page_token is not one from an earlier answer");
-  }
+  ASSIGN_OR_RETURN(const int64_t before, store::NumberBefore(page));
   const int size = store::PageSize(page);
   using Versions = store::Page<PromptVersion>;
   return store::ReadFor<Versions>(
