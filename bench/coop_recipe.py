@@ -1,7 +1,7 @@
 """A training job by CoOp's recipe: promptd against PyTorch, in one run.
 
 usage: coop_recipe.py BUILD_DIR [--model ViT-B-32] [--classes 10,100]
-                      [--views 4] [--rounds 3] [--threads 2]
+                      [--views 8,1] [--rounds 3] [--threads 2]
 
 The recipe is the paper's: 16 shots, batches of 32, 200 epochs, a fresh random
 crop and flip of every image in each epoch, a unified context of 16, the class
@@ -21,8 +21,10 @@ It prints every measured part and, for each number of classes and precision,
   (b) K views instead, with the same number of steps,
   (c) steps alone, against a PyTorch loop that caches features too; and the
       whole job with K views cached on both sides.
-Prepare is decoding, cropping, resizing and normalising. Wants `scripts/setup
-parity`, 1 GB of disk in a temporary folder and 8 GB of memory.
+Prepare is decoding, a random crop and flip, resizing and normalising. On a
+machine that others use, set OMP_WAIT_POLICY=passive: threads that spin cost the
+other side. Wants `scripts/setup parity`, 1 GB of disk in a temporary folder and
+8 GB of memory.
 """
 
 import argparse
@@ -39,11 +41,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-# Read when torch is loaded: a side whose turn it is not must not spin.
-os.environ["OMP_WAIT_POLICY"] = "passive"
-
-import coop_reference as official  # noqa: E402
-import torch  # noqa: E402
+import coop_reference as official
+import torch
 
 sys.path.insert(0, str(official.ROOT / "tools/goldens"))
 import make_random_goldens  # noqa: E402
@@ -59,8 +58,7 @@ class Side:
     def __init__(self, program, folder, precision, threads):
         self.process = subprocess.Popen(
             [program, str(folder), precision], text=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads),
-                 "OMP_WAIT_POLICY": "passive"},
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def ask(self, *words):
@@ -193,8 +191,8 @@ def measure(args, folder, encoder):
 
 
 def ratios(args, parts, classes, precision, clock):
-    """The official job over promptd's: (a), (a) of 8 jobs, (b), (c) steps,
-    (c) jobs; and the official job's seconds."""
+    """The official job over promptd's: (a), (a) of 8 jobs, (c) steps, then (b)
+    and (c) jobs of each number of views; and the official job's seconds."""
     images = SHOTS * classes
     steps = EPOCHS * (images // BATCH)
 
@@ -206,10 +204,13 @@ def ratios(args, parts, classes, precision, clock):
     view, text = costs("official")
     my_view, my_text = costs(precision)
     whole = steps * BATCH * view + text
-    fresh, few = images * EPOCHS * my_view, images * args.views * my_view
-    return [whole / (fresh + my_text), whole / (fresh / JOBS + my_text),
-            whole / (few + my_text), text / my_text,
-            (images * args.views * view + text) / (few + my_text)], whole
+    fresh = images * EPOCHS * my_view
+    found = [whole / (fresh + my_text), whole / (fresh / JOBS + my_text),
+             text / my_text]
+    for views in args.views:
+        few = images * views * my_view + my_text
+        found += [whole / few, (images * views * view + text) / few]
+    return found, whole
 
 
 def report(args, parts, classes):
@@ -219,14 +220,16 @@ def report(args, parts, classes):
           f"{whole / 3600:.2f} h, computed. Ratios of wall times (of processor "
           f"times):")
     for precision in PRECISIONS:
-        one, shared, few, steps, cached = (
+        one, shared, steps, *jobs = (
             f"{wall:.1f}x ({processor:.1f}x)" for wall, processor in
             zip(*(ratios(args, parts, classes, precision, clock)[0]
                   for clock in (0, 1))))
         print(f"  {precision}: (a) views = epochs: one job {one}, a job of "
-              f"{JOBS} that share views {shared}; (b) {args.views} views: "
-              f"{few}; (c) features cached on both sides: steps {steps}, "
-              f"whole job with {args.views} views {cached}", flush=True)
+              f"{JOBS} that share views {shared}; (c) features cached on both "
+              f"sides: steps {steps}")
+        for views, few, cached in zip(args.views, jobs[::2], jobs[1::2]):
+            print(f"    views = {views}: (b) {few}; (c) whole job {cached}",
+                  flush=True)
 
 
 def main():
@@ -234,11 +237,12 @@ def main():
     parser.add_argument("build", type=Path)
     parser.add_argument("--model", default="ViT-B-32")
     parser.add_argument("--classes", default="10,100")
-    parser.add_argument("--views", type=int, default=4)
+    parser.add_argument("--views", default="8,1")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     args.classes = [int(c) for c in args.classes.split(",")]
+    args.views = [int(k) for k in args.views.split(",")]
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)

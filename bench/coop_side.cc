@@ -23,6 +23,7 @@
 #include <ATen/ops/randn.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <ctime>
 #include <fstream>
@@ -41,7 +42,9 @@
 #include "clip/encoder.h"
 #include "common/check.h"
 #include "common/file.h"
+#include "common/sha256.h"
 #include "datasets/preprocess.h"
+#include "datasets/random_view.h"
 #include "learners/trainer.h"
 
 namespace promptd {
@@ -139,8 +142,8 @@ class Side {
     const weights::VisionConfig& vision = encoder_->config().vision;
     datasets::PreprocessOptions options;
     options.size = vision.image_size;
-    const std::vector<float> values =
-        Must(datasets::PreprocessImage(images_[image], options));
+    const std::vector<float> values = Must(datasets::PreprocessView(
+        images_[image], Sha256Hex(images_[image]), ++view_, options));
     std::copy(values.begin(), values.end(),
               pixels_.mutable_data_ptr<float>() + image * values.size());
   }
@@ -150,6 +153,7 @@ class Side {
   Seconds longest_;                  // of a unit
   std::vector<std::string> images_;  // encoded
   at::Tensor pixels_;                // [B, 3, S, S]
+  std::atomic<int> view_ = 0;        // drawn last, of whatever image
 };
 
 std::string ToText(const Seconds& seconds) {

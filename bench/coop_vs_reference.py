@@ -9,7 +9,7 @@ For each task, number of shots and seed, promptd trains by its defaults through
 `promptctl train`; coop_reference.py trains on the same picks and the same
 features (from `promptctl embed image`), all 77 tokens, autograd,
 torch.optim.SGD. Both draw the start and the order of images by
-learners/random.h, so that only the mathematics can differ; --own-draws lets
+common/random.h, so that only the mathematics can differ; --own-draws lets
 PyTorch draw its own, and then accuracies scatter by the draw. --cut ends the
 reference's texts behind the last EOT: the same numbers up to rounding in a
 third of the time; the reference's time is then that of some steps with all 77
