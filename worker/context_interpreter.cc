@@ -72,12 +72,10 @@ ContextInterpreter::ContextInterpreter(const ContextInterpreterOptions& options,
 
 ContextInterpreter::~ContextInterpreter() { Stop(absl::InfinitePast()); }
 
-void ContextInterpreter::Interpret(InterpretCall call,
-                                   Executor::InterpretCallback done) {
-  Work work = {std::move(call), std::move(done)};
-  if (queue_.TryPush(std::move(work))) return;
-  // A push that fails leaves the work as it was.
-  absl::Status why = StillWanted(work.call);
+void ContextInterpreter::Interpret(const InterpretCall& call,
+                                   const Executor::InterpretCallback& done) {
+  if (queue_.TryPush({call, done})) return;
+  absl::Status why = StillWanted(call);
   if (why.ok()) {
     absl::MutexLock lock(&mutex_);
     why = stopping_
@@ -86,7 +84,7 @@ void ContextInterpreter::Interpret(InterpretCall call,
                           "too many contexts wait to be interpreted: "
                           "try again in a moment");
   }
-  work.done(why);
+  done(why);
 }
 
 void ContextInterpreter::Loop() {

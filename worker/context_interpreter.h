@@ -44,7 +44,8 @@ class ContextInterpreter {
   ContextInterpreter& operator=(const ContextInterpreter&) = delete;
 
   // As Executor::Interpret.
-  void Interpret(InterpretCall call, Executor::InterpretCallback done);
+  void Interpret(const InterpretCall& call,
+                 const Executor::InterpretCallback& done);
 
   // Refuses new calls and answers those admitted, with UNAVAILABLE once
   // `deadline` has passed. Idempotent; before the loop's Stop().
