@@ -88,13 +88,12 @@ absl::StatusOr<Announced> Announce(Session& session,
 
 absl::StatusOr<std::string> ReadItem(const datasets::FolderDataset& local,
                                      const datasets::Item& item) {
-  const auto found = local.path_of_digest.find(item.digest);
-  const std::string& path =
-      found == local.path_of_digest.end() ? item.path : found->second;
-  ASSIGN_OR_RETURN(std::string bytes, ReadFile(path, kMaxFileBytes));
+  const datasets::ImageSource& source = local.source_of_digest.at(item.digest);
+  ASSIGN_OR_RETURN(std::string bytes,
+                   datasets::ReadImageSource(source, kMaxFileBytes));
   if (Sha256Hex(bytes) != item.digest) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "FILE_CHANGED",
-                     absl::StrCat(path,
+                     absl::StrCat(source.file,
                                   " changed while it was pushed: push "
                                   "the folder again"));
   }

@@ -147,6 +147,27 @@ absl::StatusOr<std::string> ReadFile(const std::string& path,
   return bytes;
 }
 
+absl::StatusOr<std::string> ReadFileRange(const std::string& path,
+                                          int64_t offset, int64_t bytes) {
+  ASSIGN_OR_RETURN(const Descriptor fd, OpenRegular(path));
+  struct stat info;
+  if (::fstat(fd.get(), &info) != 0) return ReadError(path, errno);
+  // Before anything of that size is reserved.
+  if (offset < 0 || bytes < 0 || offset > info.st_size ||
+      bytes > info.st_size - offset) {
+    return MakeError(
+        absl::StatusCode::kOutOfRange, "FILE_TOO_SHORT",
+        absl::StrCat(path, " has ", info.st_size, " bytes; ", bytes,
+                     " are needed from byte ", offset, " on"));
+  }
+  if (::lseek(fd.get(), offset, SEEK_SET) < 0) return ReadError(path, errno);
+  std::string range(static_cast<size_t>(bytes), '\0');
+  ASSIGN_OR_RETURN(const size_t filled,
+                   ReadUpTo(fd, range.data(), range.size(), path));
+  range.resize(filled);
+  return range;
+}
+
 absl::StatusOr<std::string> HashFile(const std::string& path,
                                      const std::function<bool()>& cancelled) {
   ASSIGN_OR_RETURN(const Descriptor fd, OpenRegular(path));

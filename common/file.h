@@ -18,6 +18,11 @@ namespace promptd {
 absl::StatusOr<std::string> ReadFile(const std::string& path,
                                      int64_t max_bytes);
 
+// `bytes` bytes of a regular file from `offset` on. As ReadFile; OUT_OF_RANGE
+// (FILE_TOO_SHORT) when the file ends before.
+absl::StatusOr<std::string> ReadFileRange(const std::string& path,
+                                          int64_t offset, int64_t bytes);
+
 // The SHA-256 of a regular file, in hexadecimal digits; read piece by piece,
 // so its size does not matter. `cancelled` is polled before each piece and may
 // be empty. As ReadFile; CANCELLED (CANCELLED).

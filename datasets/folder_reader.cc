@@ -27,16 +27,6 @@ constexpr char kLayouts[] =
     "lay it out as ROOT/train/<class>/<image> (and val, test beside train) or "
     "as ROOT/<class>/<image>";
 
-std::optional<Split> SplitOfFolder(const std::string& name) {
-  const std::string lower = absl::AsciiStrToLower(name);
-  if (lower == "train") return Split::kTrain;
-  if (lower == "val" || lower == "valid" || lower == "validation") {
-    return Split::kVal;
-  }
-  if (lower == "test") return Split::kTest;
-  return std::nullopt;
-}
-
 bool IsNote(const std::string& name) {
   const std::string lower = absl::AsciiStrToLower(name);
   return absl::EndsWith(lower, ".json") || absl::EndsWith(lower, ".md") ||
@@ -85,8 +75,7 @@ class Reader {
     ASSIGN_OR_RETURN(const std::vector<FolderEntry> entries,
                      ListFolder(root_, root_));
     for (const FolderEntry& entry : entries) {
-      if (entry.kind == FolderEntry::Kind::kFolder &&
-          SplitOfFolder(entry.name)) {
+      if (entry.kind == FolderEntry::Kind::kFolder && SplitOfWord(entry.name)) {
         dataset_.report.has_splits = true;
       }
     }
@@ -100,7 +89,7 @@ class Reader {
   absl::Status ListSplits(const std::vector<FolderEntry>& entries) {
     std::map<Split, std::string> folder_of_split;
     for (const FolderEntry& entry : FoldersOnly(entries, "")) {
-      const std::optional<Split> split = SplitOfFolder(entry.name);
+      const std::optional<Split> split = SplitOfWord(entry.name);
       if (!split) {
         Skip(entry.name, "NOT_A_SPLIT",
              "a folder beside train, val and test: move it elsewhere");
@@ -207,7 +196,7 @@ class Reader {
                         : ReadImageHeader(*bytes, options_.limits).status();
     if (!readable.ok()) return Skip(candidate.path, readable);
     const std::string digest = Sha256Hex(*bytes);
-    if (!dataset_.path_of_digest.emplace(digest, file).second) {
+    if (!dataset_.source_of_digest.emplace(digest, ImageSource{file}).second) {
       ++dataset_.report.repeated_images;
     }
     dataset_.manifest.items.push_back({candidate.path, digest,

@@ -18,6 +18,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "datasets/image_format.h"
+#include "datasets/image_source.h"
 #include "datasets/manifest.h"
 
 namespace promptd::datasets {
@@ -50,14 +51,17 @@ struct FolderReport {
   int64_t ignored_files = 0;
   // Images whose bytes an earlier image has too.
   int64_t repeated_images = 0;
+  // Of these, the ones whose bytes an earlier image of another split has. Only
+  // lists are looked through for them.
+  int64_t images_in_two_splits = 0;
   // False: there were no split folders and all images are training images.
   bool has_splits = false;
 };
 
 struct FolderDataset {
   Manifest manifest;
-  // Digest to the absolute path of a file with these bytes.
-  absl::flat_hash_map<std::string, std::string> path_of_digest;
+  // Digest to a place on this machine that holds these bytes.
+  absl::flat_hash_map<std::string, ImageSource> source_of_digest;
   FolderReport report;
 };
 

@@ -5,6 +5,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
@@ -142,6 +143,16 @@ absl::string_view SplitName(Split split) {
       return "test";
   }
   return "";
+}
+
+std::optional<Split> SplitOfWord(absl::string_view word) {
+  const std::string lower = absl::AsciiStrToLower(word);
+  if (lower == "train") return Split::kTrain;
+  if (lower == "val" || lower == "valid" || lower == "validation") {
+    return Split::kVal;
+  }
+  if (lower == "test") return Split::kTest;
+  return std::nullopt;
 }
 
 std::vector<int> ItemsOfSplit(const Manifest& manifest, Split split) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ enum class Split { kTrain, kVal, kTest };
 
 // "train", "val" or "test".
 absl::string_view SplitName(Split split);
+// The split of a folder's or a list's word: those, "valid" and "validation",
+// in any case.
+std::optional<Split> SplitOfWord(absl::string_view word);
 
 struct Item {
   std::string path;    // relative, "/" as separator

@@ -80,7 +80,7 @@ TEST_F(FolderReaderTest, ReadsSplitsInByteOrder) {
   EXPECT_TRUE(dataset->report.has_splits);
   EXPECT_THAT(dataset->report.skipped, IsEmpty());
   for (const Item& read : manifest.items) {
-    EXPECT_EQ(dataset->path_of_digest.at(read.digest),
+    EXPECT_EQ(dataset->source_of_digest.at(read.digest).file,
               fs::canonical(Root()).string() + "/" + read.path);
   }
 }
@@ -93,7 +93,7 @@ TEST_F(FolderReaderTest, WithoutSplitsEverythingIsTraining) {
   ASSERT_TRUE(dataset.ok()) << dataset.status();
   EXPECT_FALSE(dataset->report.has_splits);
   EXPECT_EQ(dataset->report.repeated_images, 1);
-  EXPECT_EQ(dataset->path_of_digest.size(), 2u);
+  EXPECT_EQ(dataset->source_of_digest.size(), 2u);
   for (const Item& item : dataset->manifest.items) {
     EXPECT_EQ(item.split, Split::kTrain);
   }
