@@ -1,7 +1,8 @@
-// promptctl dataset push|list|show|delete
+// promptctl dataset push|list|show|delete, and import elsewhere
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "client/dataset_view.h"
 #include "client/job_view.h"
 #include "client/paging.h"
 #include "client/proto_json.h"
@@ -13,29 +14,6 @@
 
 namespace promptd::client {
 namespace {
-
-int64_t SplitImages(const v1::Dataset& dataset, v1::Split split) {
-  for (const auto& count : dataset.splits()) {
-    if (count.split() == split) return count.images();
-  }
-  return 0;
-}
-
-std::string DatasetTable(const std::vector<v1::Dataset>& datasets,
-                         absl::Time now) {
-  Table table(
-      {"NAME", "DIGEST", "CLASSES", "TRAIN", "VAL", "TEST", "SIZE", "CREATED"});
-  for (const v1::Dataset& dataset : datasets) {
-    table.Add({dataset.name(), ShortDigest(dataset.digest()),
-               absl::StrCat(dataset.class_names_size()),
-               absl::StrCat(SplitImages(dataset, v1::SPLIT_TRAIN)),
-               absl::StrCat(SplitImages(dataset, v1::SPLIT_VAL)),
-               absl::StrCat(SplitImages(dataset, v1::SPLIT_TEST)),
-               Bytes(dataset.total_bytes()),
-               Ago(ToTime(dataset.create_time()), now)});
-  }
-  return table.ToString();
-}
 
 std::string DatasetText(const v1::Dataset& dataset, absl::Time now) {
   std::string out =
@@ -63,16 +41,7 @@ absl::Status Push(Session& session, const std::string& folder,
   ASSIGN_OR_RETURN(const PushOutcome outcome,
                    PushFolder(session, folder, name));
   if (session.console.json()) {
-    nlohmann::json json = ToJson(outcome.dataset);
-    json["uploaded_images"] = outcome.uploaded_images;
-    json["uploaded_bytes"] = outcome.uploaded_bytes;
-    json["rejected"] = nlohmann::json::array();
-    for (const datasets::SkippedFile& file : outcome.rejected) {
-      json["rejected"].push_back({{"path", file.path},
-                                  {"reason", file.reason},
-                                  {"message", file.message}});
-    }
-    session.console.Json(json);
+    session.console.Json(ToJson(outcome));
   } else {
     session.console.out() << DatasetTable({outcome.dataset},
                                           session.clock.Now());
@@ -166,6 +135,7 @@ void AddDatasetVerbs(CLI::App& app, Action* chosen) {
       return Push(session, *folder, *name);
     };
   });
+  AddDatasetImport(noun, chosen);
   CLI::App* list = noun->add_subcommand("list", "All datasets");
   list->callback([chosen] { *chosen = List; });
   AddNamed(noun, "show", "Classes and images of one dataset", Show, chosen);

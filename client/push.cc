@@ -201,10 +201,25 @@ std::string Summary(const datasets::Manifest& manifest) {
                       counts[0], "  val ", counts[1], "  test ", counts[2]);
 }
 
+absl::Status Refused(const std::vector<datasets::SkippedFile>& rejected) {
+  std::vector<FieldViolation> violations;
+  for (const datasets::SkippedFile& file : rejected) {
+    if (violations.size() == kMaxListed) {
+      violations.push_back(
+          {"images", absl::StrCat("and more, ", rejected.size(), " in all")});
+      break;
+    }
+    violations.push_back(
+        {file.path, absl::StrCat("refused by the server: ", file.message)});
+  }
+  return InvalidFields("IMAGES_REFUSED", violations);
+}
+
 }  // namespace
 
 absl::StatusOr<PushOutcome> PushDataset(Session& session,
-                                        datasets::FolderDataset local) {
+                                        datasets::FolderDataset local,
+                                        OnRefusal on_refusal) {
   PushOutcome outcome;
   ASSIGN_OR_RETURN(Announced announced, Announce(session, local.manifest));
   if (!announced.missing.empty()) {
@@ -214,6 +229,7 @@ absl::StatusOr<PushOutcome> PushDataset(Session& session,
     outcome.uploaded_images = response.stored_images();
     outcome.rejected = DropRejected(response, &local);
     if (!outcome.rejected.empty()) {
+      if (on_refusal == OnRefusal::kFail) return Refused(outcome.rejected);
       ASSIGN_OR_RETURN(announced, Announce(session, local.manifest));
     }
   }
@@ -225,19 +241,16 @@ absl::StatusOr<PushOutcome> PushDataset(Session& session,
   return outcome;
 }
 
-absl::StatusOr<PushOutcome> PushFolder(Session& session,
-                                       const std::string& folder,
-                                       const std::string& name) {
-  absl::StatusOr<datasets::FolderDataset> local =
-      ReadLocalDataset(session, folder, name);
-  if (!local.ok()) {
-    return WithWhat(local.status(), absl::StrCat("cannot read ", folder));
-  }
-  const std::string dataset = local->manifest.name;
-  session.console.Note(absl::StrCat("scan     ", Printable(folder), "  ",
-                                    Summary(local->manifest)));
-  ReportSkipped(session, local->report.skipped, "files skipped");
-  absl::StatusOr<PushOutcome> outcome = PushDataset(session, *std::move(local));
+absl::StatusOr<PushOutcome> PushRead(Session& session,
+                                     datasets::FolderDataset local,
+                                     const std::string& from,
+                                     OnRefusal on_refusal) {
+  const std::string dataset = local.manifest.name;
+  session.console.Note(absl::StrCat("scan     ", Printable(from), "  ",
+                                    Summary(local.manifest)));
+  ReportSkipped(session, local.report.skipped, "files skipped");
+  absl::StatusOr<PushOutcome> outcome =
+      PushDataset(session, std::move(local), on_refusal);
   if (!outcome.ok()) {
     return WithWhat(outcome.status(),
                     absl::StrCat("cannot push \"", dataset, "\""));
@@ -248,6 +261,17 @@ absl::StatusOr<PushOutcome> PushFolder(Session& session,
       outcome->uploaded_images, " images sent (",
       Bytes(outcome->uploaded_bytes), ")"));
   return outcome;
+}
+
+absl::StatusOr<PushOutcome> PushFolder(Session& session,
+                                       const std::string& folder,
+                                       const std::string& name) {
+  absl::StatusOr<datasets::FolderDataset> local =
+      ReadLocalDataset(session, folder, name);
+  if (!local.ok()) {
+    return WithWhat(local.status(), absl::StrCat("cannot read ", folder));
+  }
+  return PushRead(session, *std::move(local), folder, OnRefusal::kLeaveOut);
 }
 
 }  // namespace promptd::client

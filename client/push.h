@@ -20,15 +20,28 @@ struct PushOutcome {
   std::vector<datasets::SkippedFile> rejected;
 };
 
-// Shows a progress bar while it uploads. Images that the server cannot read
-// are left out and reported. Errors of the server; FAILED_PRECONDITION
-// (FILE_CHANGED) when a file is no longer what was hashed. Safe to repeat: a
-// second push sends only what is missing.
-absl::StatusOr<PushOutcome> PushDataset(Session& session,
-                                        datasets::FolderDataset local);
+// What becomes of images that the server cannot read.
+enum class OnRefusal {
+  kLeaveOut,  // they are reported
+  kFail,      // nothing is committed
+};
 
-// Reads and pushes `folder`, and tells on the message stream what was found,
-// skipped and sent.
+// Shows a progress bar while it uploads. Errors of the server;
+// FAILED_PRECONDITION (FILE_CHANGED) when a file is no longer what was hashed;
+// INVALID_ARGUMENT (IMAGES_REFUSED) names the images under kFail. Safe to
+// repeat: a second push sends only what is missing.
+absl::StatusOr<PushOutcome> PushDataset(
+    Session& session, datasets::FolderDataset local,
+    OnRefusal on_refusal = OnRefusal::kLeaveOut);
+
+// Pushes what was read from `from`, and tells on the message stream what was
+// found, skipped and sent.
+absl::StatusOr<PushOutcome> PushRead(Session& session,
+                                     datasets::FolderDataset local,
+                                     const std::string& from,
+                                     OnRefusal on_refusal);
+
+// Reads `folder` and pushes it.
 absl::StatusOr<PushOutcome> PushFolder(Session& session,
                                        const std::string& folder,
                                        const std::string& name);

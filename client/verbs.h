@@ -28,7 +28,8 @@ void AddVersionVerbs(CLI::App& app, Action* chosen);
 void AddAliasVerbs(CLI::App& app, Action* chosen);
 void AddDemoVerb(CLI::App& app, Action* chosen);
 
-// Verbs of "encoder" with files of their own.
+// Verbs of "dataset" and "encoder" with files of their own.
+void AddDatasetImport(CLI::App* noun, Action* chosen);
 void AddEncoderVerify(CLI::App* noun, Action* chosen);
 void AddEncoderRemove(CLI::App* noun, Action* chosen);
 
