@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/error_report.h"
@@ -30,6 +31,15 @@ std::vector<std::string> CoopNames() {
   return names;
 }
 
+// In any case; all of them when none is near.
+std::string NearestCoopName(const std::string& name) {
+  std::vector<std::string> folded = CoopNames();
+  for (std::string& choice : folded) choice = absl::AsciiStrToLower(choice);
+  const std::string nearest = Nearest(absl::AsciiStrToLower(name), folded);
+  if (nearest.empty()) return absl::StrJoin(CoopNames(), ", ");
+  return datasets::FindCoopLayout(nearest)->name;
+}
+
 // nullptr for the layouts that need none.
 absl::StatusOr<const datasets::CoopLayout*> ChosenLayout(
     const ImportOptions& options) {
@@ -47,16 +57,13 @@ absl::StatusOr<const datasets::CoopLayout*> ChosenLayout(
   const datasets::CoopLayout* layout =
       datasets::FindCoopLayout(options.coop_name);
   if (layout != nullptr) return layout;
-  const std::string nearest = Nearest(options.coop_name, CoopNames());
-  return UsageError(
-      absl::StrCat(options.coop_name.empty()
-                       ? std::string("--layout coop needs --name")
-                       : absl::StrCat("\"", Printable(options.coop_name),
-                                      "\" is none of CoOp's datasets"),
-                   ": choose ",
-                   nearest.empty() || options.coop_name.empty()
-                       ? absl::StrJoin(CoopNames(), ", ")
-                       : nearest));
+  if (options.coop_name.empty()) {
+    return UsageError(absl::StrCat("--layout coop needs --name: choose ",
+                                   absl::StrJoin(CoopNames(), ", ")));
+  }
+  return UsageError(absl::StrCat("\"", Printable(options.coop_name),
+                                 "\" is none of CoOp's datasets: choose ",
+                                 NearestCoopName(options.coop_name)));
 }
 
 // "pets" of "./lists/pets.csv" and of "pets/".

@@ -150,6 +150,8 @@ TEST_F(DatasetImportTest, MissingFilesExitWithNotFound) {
 TEST_F(DatasetImportTest, OptionsThatDoNotGoTogether) {
   EXPECT_EQ(Coop("OxfordPet"), 2);
   EXPECT_THAT(err_, HasSubstr("choose OxfordPets"));
+  EXPECT_EQ(Coop("imagenet-v3"), 2);
+  EXPECT_THAT(err_, HasSubstr("choose ImageNetV2"));
   EXPECT_EQ(Import({"--layout", "coop", Path("data")}), 2);
   EXPECT_THAT(err_, HasSubstr("DescribableTextures"));
   EXPECT_EQ(Import({"--layout", "zip", Path("data")}), 2);

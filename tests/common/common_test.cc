@@ -1,4 +1,6 @@
 #include <unistd.h>
+#include <limits>
+#include <utility>
 
 #include <filesystem>
 #include <string>
@@ -85,6 +87,27 @@ TEST(FileTest, RefusesWhatIsNotAFileAndWhatIsTooLarge) {
   ASSERT_TRUE(WriteFileAtomically(dir.path() + "/a", "12345").ok());
   EXPECT_EQ(ErrorReason(ReadFile(dir.path() + "/a", 4).status()),
             "FILE_TOO_LARGE");
+}
+
+TEST(FileTest, ReadsRangesThatTheFileHas) {
+  const testing::TempDir dir;
+  const std::string path = dir.path() + "/a";
+  ASSERT_TRUE(WriteFileAtomically(path, "0123456789").ok());
+  EXPECT_EQ(*ReadFileRange(path, 3, 4), "3456");
+  EXPECT_EQ(*ReadFileRange(path, 10, 0), "");
+  for (const auto& [offset, bytes] :
+       {std::pair<int64_t, int64_t>{3, 8},
+        {11, 0},
+        {-1, 2},
+        {2, -1},
+        {2, std::numeric_limits<int64_t>::max()},
+        {std::numeric_limits<int64_t>::max(), 2}}) {
+    EXPECT_EQ(ErrorReason(ReadFileRange(path, offset, bytes).status()),
+              "FILE_TOO_SHORT")
+        << offset << " " << bytes;
+  }
+  EXPECT_EQ(ErrorReason(ReadFileRange(dir.path(), 0, 1).status()),
+            "NOT_A_REGULAR_FILE");
 }
 
 TEST(FileTest, HashesPieceByPieceAndCanBeStopped) {

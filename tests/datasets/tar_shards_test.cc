@@ -1,6 +1,7 @@
 #include "datasets/tar_shards.h"
 
 #include <filesystem>
+#include <random>
 
 #include "common/error.h"
 #include "common/file.h"
@@ -234,6 +235,30 @@ TEST_F(TarShardsTest, MalformedSamplesAreRefusedByEntry) {
   EXPECT_THAT(problem(TarFile("2.png", "no image") + TarFile("2.cls", "cat")),
               AllOf(HasSubstr("LISTED_IMAGES_UNREADABLE"),
                     HasSubstr("train-0.tar: \"2.png\"")));
+}
+
+// Whatever the bytes, an answer: entries inside the file, or a refusal.
+TEST_F(TarShardsTest, DamageAnywhereIsAnsweredWithoutHarm) {
+  TarHeader pax{"PaxHeaders/x", 'x'};
+  const std::string good =
+      Samples() + TarEntryBytes(pax, PaxRecord("path", "2.png")) +
+      TarFile("x", PngBytes(3)) + TarFile("2.cls", "cat") + TarEnd();
+  ASSERT_TRUE(ReadBytes(good).ok());
+  std::mt19937 random(1);
+  int refused = 0;
+  for (int i = 0; i < 1500; ++i) {
+    std::string bytes = good;
+    for (unsigned n = 1 + random() % 3; n > 0; --n) {
+      bytes[random() % bytes.size()] = static_cast<char>(random());
+    }
+    if (random() % 4 == 0) bytes.resize(random() % bytes.size());
+    const auto dataset = ReadBytes(bytes);
+    if (dataset.ok()) continue;
+    ++refused;
+    EXPECT_TRUE(dataset.status().code() == absl::StatusCode::kInvalidArgument)
+        << dataset.status();
+  }
+  EXPECT_GT(refused, 500);
 }
 
 TEST_F(TarShardsTest, WhatIsNotThereIsNamed) {

@@ -5,6 +5,7 @@ import unittest
 
 from bad_input_cases import BadInputCase
 from crash_cases import CrashCase
+from dataset_import_cases import DatasetImportCase
 from demo_cases import DemoCase
 from embed_cases import EmbedCase
 from encoder_care_cases import EncoderCareCase
@@ -14,9 +15,9 @@ from exchange_cases import ExchangeCase
 from interpret_cases import InterpretCase
 from main_job_cases import MainJobCase
 
-__all__ = ["BadInputCase", "CrashCase", "DemoCase", "EmbedCase",
-           "EncoderCareCase", "EncoderCase", "EvaluationCase", "ExchangeCase",
-           "InterpretCase", "MainJobCase"]
+__all__ = ["BadInputCase", "CrashCase", "DatasetImportCase", "DemoCase",
+           "EmbedCase", "EncoderCareCase", "EncoderCase", "EvaluationCase",
+           "ExchangeCase", "InterpretCase", "MainJobCase"]
 
 if __name__ == "__main__":
     unittest.main(module=sys.modules["__main__"], verbosity=2)
