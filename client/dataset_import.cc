@@ -10,6 +10,7 @@
 #include "client/progress.h"
 #include "client/text.h"
 #include "client/verbs.h"
+#include "common/nearest_name.h"
 #include "common/status_macros.h"
 #include "datasets/coop_layout.h"
 #include "datasets/list_reader.h"
@@ -35,7 +36,7 @@ std::vector<std::string> CoopNames() {
 std::string NearestCoopName(const std::string& name) {
   std::vector<std::string> folded = CoopNames();
   for (std::string& choice : folded) choice = absl::AsciiStrToLower(choice);
-  const std::string nearest = Nearest(absl::AsciiStrToLower(name), folded);
+  const std::string nearest = NearestName(absl::AsciiStrToLower(name), folded);
   if (nearest.empty()) return absl::StrJoin(CoopNames(), ", ");
   return datasets::FindCoopLayout(nearest)->name;
 }

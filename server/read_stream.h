@@ -23,10 +23,6 @@ namespace promptd::server {
 template <typename Request, typename Reply>
 class ReadStream : public grpc::ServerReadReactor<Request> {
  public:
-  ~ReadStream() override {
-    if (counted_) streams_->Give(1);
-  }
-
   void OnReadDone(bool ok) final {
     if (call_->cancelled()) return;  // OnCancel ends it
     rpc_->Post(
@@ -62,7 +58,8 @@ class ReadStream : public grpc::ServerReadReactor<Request> {
         streams_(streams),
         most_(most),
         reply_(reply) {}
-  // Reads the first message, or ends the call when there is no room.
+  // Reads the first message, or ends the call when there is no room. A caller
+  // that waits for the initial metadata knows that it has been let in.
   void Begin() {
     self_.reset(this);
     const std::shared_ptr<ReadStream> self = self_;
@@ -73,7 +70,12 @@ class ReadStream : public grpc::ServerReadReactor<Request> {
           absl::StrCat("at most ", most_,
                        " uploads run at once: repeat it a little later")));
     }
-    counted_ = true;
+    {
+      absl::MutexLock lock(&mutex_);
+      if (ended_) return streams_->Give(1);  // cancelled meanwhile
+      counted_ = true;
+      this->StartSendInitialMetadata();
+    }
     ReadNext();
   }
 
@@ -100,6 +102,8 @@ class ReadStream : public grpc::ServerReadReactor<Request> {
     absl::MutexLock lock(&mutex_);
     if (ended_) return;
     ended_ = true;
+    // Before the answer: whoever has it may begin the next one.
+    if (counted_) streams_->Give(1);
     if (status.ok()) *reply_ = result_;
     this->Finish(call_->End(status));
   }
@@ -109,10 +113,10 @@ class ReadStream : public grpc::ServerReadReactor<Request> {
   ByteBudget* const streams_;
   const int most_;
   std::shared_ptr<ReadStream> self_;
-  bool counted_ = false;
   Request incoming_;
   Reply result_;
   absl::Mutex mutex_;
+  bool counted_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   // gRPC's, gone soon after the end; `result_` is filled meanwhile.
   Reply* const reply_ ABSL_PT_GUARDED_BY(mutex_);
