@@ -28,9 +28,7 @@ absl::StatusOr<v1::ClassifyResponse> Send(Session& session,
                             &ClassifyStub::ZeroShotClassify, request);
   }
   v1::ClassifyRequest request;
-  request.set_task(options.task.task);
-  if (options.task.version > 0) request.set_version(options.task.version);
-  if (!options.task.alias.empty()) request.set_alias(options.task.alias);
+  SetSelector(options.task, &request);
   AddImages(options, batch, &request);
   return session.api.Call(session.api.classify(), &ClassifyStub::Classify,
                           request);

@@ -59,9 +59,7 @@ absl::Status Create(Session& session, const CreateFlags& flags) {
                      "version with `promptctl train`"));
   }
   v1::GetVersionRequest request;
-  request.set_task(from.task);
-  if (from.version > 0) request.set_version(from.version);
-  if (!from.alias.empty()) request.set_alias(from.alias);
+  SetSelector(from, &request);
   ASSIGN_OR_RETURN(const v1::PromptVersion version,
                    session.api.Call(session.api.prompts(),
                                     &PromptStub::GetVersion, request));

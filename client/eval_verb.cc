@@ -34,7 +34,7 @@ absl::StatusOr<v1::TrainingJob> Submit(Session& session,
   v1::EvaluationSpec* spec = request.mutable_spec();
   ASSIGN_OR_RETURN(const TaskSelector version,
                    ParseTaskSelector(flags.version));
-  SetVersionRef(version, spec->mutable_version());
+  SetSelector(version, spec->mutable_version());
   ASSIGN_OR_RETURN(const DatasetArgument dataset,
                    PushIfFolder(session, flags.dataset));
   spec->set_dataset(dataset.name);
@@ -51,13 +51,7 @@ absl::StatusOr<v1::TrainingJob> Submit(Session& session,
 absl::Status Eval(Session& session, const EvalFlags& flags) {
   ASSIGN_OR_RETURN(v1::TrainingJob job, Submit(session, flags));
   if (flags.no_wait) {
-    if (session.console.json()) {
-      session.console.Json(ToJson(job));
-    } else {
-      session.console.out() << JobTable({job}, session.clock.Now());
-      session.console.Note(
-          absl::StrCat("next     promptctl job watch ", job.id()));
-    }
+    PrintSubmitted(session, job);
     return absl::OkStatus();
   }
   const OnInterrupt hint = SayThatJobGoesOn(session.console, job.id());

@@ -22,9 +22,7 @@ absl::Status Interpret(Session& session, const InterpretFlags& flags) {
   ASSIGN_OR_RETURN(const TaskSelector selector,
                    ParseTaskSelector(flags.version));
   v1::InterpretVersionRequest request;
-  request.set_task(selector.task);
-  if (selector.version > 0) request.set_version(selector.version);
-  if (!selector.alias.empty()) request.set_alias(selector.alias);
+  SetSelector(selector, &request);
   request.set_top_k(flags.top_k);
   for (const std::string& name : flags.classes) request.add_class_names(name);
   ASSIGN_OR_RETURN(const v1::InterpretVersionResponse reply,

@@ -77,9 +77,7 @@ absl::Status ListVersions(Session& session, const std::string& task) {
 absl::Status ShowVersion(Session& session, const std::string& text) {
   ASSIGN_OR_RETURN(const TaskSelector selector, ParseTaskSelector(text));
   v1::GetVersionRequest request;
-  request.set_task(selector.task);
-  if (selector.version > 0) request.set_version(selector.version);
-  if (!selector.alias.empty()) request.set_alias(selector.alias);
+  SetSelector(selector, &request);
   ASSIGN_OR_RETURN(const v1::PromptVersion version,
                    session.api.Call(session.api.prompts(),
                                     &PromptStub::GetVersion, request));

@@ -21,6 +21,14 @@ struct TaskSelector {
 // INVALID_ARGUMENT (USAGE) names what is wrong and shows the three forms.
 absl::StatusOr<TaskSelector> ParseTaskSelector(absl::string_view text);
 
+// Fills a message that has `task` and the oneof of `version` and `alias`.
+template <typename Message>
+void SetSelector(const TaskSelector& selector, Message* message) {
+  message->set_task(selector.task);
+  if (selector.version > 0) message->set_version(selector.version);
+  if (!selector.alias.empty()) message->set_alias(selector.alias);
+}
+
 // "pets:3", "pets@beta" or "pets".
 std::string ToString(const TaskSelector& selector);
 

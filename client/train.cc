@@ -76,15 +76,6 @@ std::string ProgressDetail(const v1::JobProgress& progress) {
 
 }  // namespace
 
-void SetVersionRef(const TaskSelector& selector, v1::VersionRef* out) {
-  out->set_task(selector.task);
-  if (selector.version > 0) {
-    out->set_version(selector.version);
-  } else {
-    out->set_alias(selector.alias);
-  }
-}
-
 absl::StatusOr<DatasetArgument> PushIfFolder(Session& session,
                                              const std::string& dataset) {
   if (!LooksLikeFolder(dataset)) {
@@ -109,7 +100,7 @@ v1::TrainingSpec SpecOf(const TrainOptions& options) {
   spec.set_class_subset(
       ToApi<ClassSubset, v1::ClassSubset>(options.class_subset));
   if (options.initial_version) {
-    SetVersionRef(*options.initial_version, spec.mutable_initial_version());
+    SetSelector(*options.initial_version, spec.mutable_initial_version());
   }
   spec.set_initial_context_digest(options.context_digest);
   for (const std::string& name : options.class_names) {
@@ -188,6 +179,15 @@ absl::StatusOr<v1::TrainingJob> FollowJobWithProgress(Session& session,
       console.Detail(absl::StrCat(label, "    ", Printable(event.message())));
     }
   });
+}
+
+void PrintSubmitted(Session& session, const v1::TrainingJob& job) {
+  if (session.console.json()) {
+    session.console.Json(ToJson(job));
+    return;
+  }
+  session.console.out() << JobTable({job}, session.clock.Now());
+  session.console.Note(absl::StrCat("next     promptctl job watch ", job.id()));
 }
 
 void PrintFinished(Session& session, const v1::TrainingJob& job) {

@@ -51,8 +51,6 @@ ApiEnum ToApi(const std::string& name) {
   return static_cast<ApiEnum>(choice ? static_cast<int>(*choice) + 1 : 0);
 }
 
-void SetVersionRef(const TaskSelector& selector, v1::VersionRef* out);
-
 struct DatasetArgument {
   std::string name;      // on the server
   bool bundled = false;  // one of promptd's own
@@ -78,6 +76,9 @@ absl::StatusOr<v1::TrainingJob> FollowJob(Session& session, int64_t id,
 // The same with a progress line on the message stream.
 absl::StatusOr<v1::TrainingJob> FollowJobWithProgress(Session& session,
                                                       int64_t id);
+
+// A job that goes on alone: its row, and how to follow it.
+void PrintSubmitted(Session& session, const v1::TrainingJob& job);
 
 // The result of a finished job and what to do with it, on the result stream.
 void PrintFinished(Session& session, const v1::TrainingJob& job);

@@ -27,15 +27,6 @@ struct TrainFlags {
   bool wait = false;
 };
 
-void PrintSubmitted(Session& session, const v1::TrainingJob& job) {
-  if (session.console.json()) {
-    session.console.Json(ToJson(job));
-    return;
-  }
-  session.console.out() << JobTable({job}, session.clock.Now());
-  session.console.Note(absl::StrCat("next     promptctl job watch ", job.id()));
-}
-
 // A word of several tokens takes several vectors: say so when M follows.
 void SayHowWordsBecameTokens(Session& session, const TrainOptions& asked,
                              const v1::TrainingJob& job) {

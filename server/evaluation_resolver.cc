@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -13,23 +12,13 @@
 #include "datasets/name_rules.h"
 #include "server/choices.h"
 #include "server/context_check.h"
+#include "server/split_images.h"
 #include "server/templates.h"
 #include "server/version_selector.h"
 #include "worker/training_spec.h"
 
 namespace promptd::server {
 namespace {
-
-// Images of the classes that take part in a split; 0 when it has none.
-int64_t ImagesIn(const registry::Dataset& dataset, const std::string& split,
-                 const datasets::ClassRange& classes) {
-  for (const registry::SplitCount& count : dataset.splits) {
-    if (count.split != split) continue;
-    const auto first = count.images_per_class.begin() + classes.first;
-    return std::accumulate(first, first + classes.count, int64_t{0});
-  }
-  return 0;
-}
 
 class Resolver {
  public:

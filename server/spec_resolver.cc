@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -16,6 +15,7 @@
 #include "server/choices.h"
 #include "server/context_check.h"
 #include "server/context_resolver.h"
+#include "server/split_images.h"
 #include "server/templates.h"
 
 namespace promptd::server {
@@ -237,19 +237,11 @@ class Resolver {
 
   void Shots() {
     std::vector<int64_t> train(dataset_->class_names.size(), 0);
-    int64_t scored = 0;
-    int64_t validation = 0;
     for (const registry::SplitCount& split : dataset_->splits) {
-      if (split.split == "train") {
-        train = split.images_per_class;
-      } else {
-        const auto first = split.images_per_class.begin() + classes_.first;
-        const int64_t images =
-            std::accumulate(first, first + classes_.count, int64_t{0});
-        scored += images;
-        if (split.split == "val") validation += images;
-      }
+      if (split.split == "train") train = split.images_per_class;
     }
+    const int64_t validation = ImagesIn(*dataset_, "val", classes_);
+    const int64_t scored = ImagesIn(*dataset_, "test", classes_) + validation;
     if (spec_.selection == Selection::kBestValidation && validation == 0) {
       Violate("selection",
               "is best_validation, but the dataset has no validation images of "

@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "weights/element_count.h"
 #include "weights/half_float.h"
 #include "weights/little_endian.h"
 
@@ -142,16 +143,6 @@ absl::StatusOr<absl::string_view> HeaderText(absl::string_view bytes,
   return bytes.substr(begin, length);
 }
 
-// Elements of the shape; nothing when it is empty or too large.
-std::optional<int64_t> CountOf(const std::vector<int64_t>& shape) {
-  int64_t count = 1;
-  for (const int64_t dimension : shape) {
-    if (dimension <= 0 || count > kMaxElements / dimension) return std::nullopt;
-    count *= dimension;
-  }
-  return count;
-}
-
 float ValueAt(absl::string_view data, int64_t index, int width) {
   const uint64_t bits = LittleEndian(data, index * width, width);
   if (width == 2) return HalfToFloat(static_cast<uint16_t>(bits));
@@ -197,7 +188,8 @@ absl::StatusOr<FloatTensor> ReadNpy(absl::string_view bytes,
                     "is in Fortran's order: save numpy.ascontiguousarray of "
                     "it");
   }
-  const std::optional<int64_t> count = CountOf(*header.shape);
+  const std::optional<int64_t> count =
+      ElementCount(*header.shape, kMaxElements);
   const std::string shape = absl::StrJoin(*header.shape, ", ");
   if (!count) {
     return NpyError(

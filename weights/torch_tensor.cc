@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "weights/element_count.h"
 
 namespace promptd::weights {
 namespace {
@@ -29,16 +30,6 @@ std::optional<DType> DTypeOf(ElementType type) {
     default:
       return std::nullopt;
   }
-}
-
-// Elements of the shape, or nothing when it is empty or too large.
-std::optional<int64_t> CountOf(const std::vector<int64_t>& shape) {
-  int64_t count = 1;
-  for (const int64_t dimension : shape) {
-    if (dimension <= 0 || count > kMaxElements / dimension) return std::nullopt;
-    count *= dimension;
-  }
-  return count;
 }
 
 // The index after the last element, or nothing when it is too large.
@@ -134,7 +125,7 @@ absl::StatusOr<RawTensor> TorchStorages::Make(const std::string& name,
   }
   ASSIGN_OR_RETURN(const absl::string_view storage,
                    Storage(name, tensor.storage));
-  const std::optional<int64_t> count = CountOf(tensor.shape);
+  const std::optional<int64_t> count = ElementCount(tensor.shape, kMaxElements);
   if (!count) {
     return Error("TORCH_BAD_TENSOR", name,
                  absl::StrCat("its shape [", absl::StrJoin(tensor.shape, ", "),

@@ -4,7 +4,6 @@
 
 #include "absl/time/clock.h"
 #include "common/status_macros.h"
-#include "worker/training_features.h"
 
 namespace promptd::worker {
 
@@ -16,6 +15,17 @@ absl::Status ProgressReporter::Report(const Progress& progress, bool force) {
   }
   last_ = now;
   return environment_.control->ReportProgress(job_, fence_, progress);
+}
+
+TrainingFeatures::Environment FeatureEnvironment(
+    const RunEnvironment& environment,
+    std::function<absl::Status(int64_t, int64_t)> on_progress) {
+  TrainingFeatures::Environment features;
+  features.control = environment.control;
+  features.loop = environment.loop;
+  features.decode_threads = environment.decode_threads;
+  features.on_progress = std::move(on_progress);
+  return features;
 }
 
 std::vector<int> ItemsTaking(const datasets::Manifest& manifest,
@@ -45,11 +55,7 @@ absl::StatusOr<LabelledFeatures> FeaturesOf(const RunEnvironment& environment,
                                             std::vector<int> items,
                                             const ProgressSpan& span,
                                             ProgressReporter* reporter) {
-  TrainingFeatures::Environment features;
-  features.control = environment.control;
-  features.loop = environment.loop;
-  features.decode_threads = environment.decode_threads;
-  features.on_progress = [&](int64_t done, int64_t total) -> absl::Status {
+  const auto on_progress = [&](int64_t done, int64_t total) -> absl::Status {
     RETURN_IF_ERROR(environment.check());
     Progress progress;
     progress.phase = "encode";
@@ -61,8 +67,9 @@ absl::StatusOr<LabelledFeatures> FeaturesOf(const RunEnvironment& environment,
                                         static_cast<double>(total);
     return reporter->Report(progress, /*force=*/done == total);
   };
-  ASSIGN_OR_RETURN(StoredFeatures stored,
-                   TrainingFeatures(features, &encoder).Get(manifest, items));
+  TrainingFeatures features(FeatureEnvironment(environment, on_progress),
+                            &encoder);
+  ASSIGN_OR_RETURN(StoredFeatures stored, features.Get(manifest, items));
   LabelledFeatures labelled;
   labelled.features = std::move(stored.features);
   labelled.digest = std::move(stored.digest);

@@ -16,6 +16,7 @@
 #include "worker/control.h"
 #include "worker/device_loop.h"
 #include "worker/encoder_set.h"
+#include "worker/training_features.h"
 
 namespace promptd::worker {
 
@@ -49,6 +50,11 @@ class ProgressReporter {
   const int64_t fence_;
   absl::Time last_ = absl::InfinitePast();
 };
+
+// What TrainingFeatures works with in this run.
+TrainingFeatures::Environment FeatureEnvironment(
+    const RunEnvironment& environment,
+    std::function<absl::Status(int64_t, int64_t)> on_progress);
 
 struct LabelledFeatures {
   FloatTensor features;     // [N, E], not normalised

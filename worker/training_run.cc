@@ -13,7 +13,6 @@
 #include "worker/prompt_evaluation.h"
 #include "worker/prompt_features.h"
 #include "worker/tensor_blob.h"
-#include "worker/training_features.h"
 #include "worker/view_features.h"
 
 namespace promptd::worker {
@@ -103,16 +102,12 @@ absl::Status TrainingRun::PrepareTraining() {
   if (spec.views == 1) {
     ASSIGN_OR_RETURN(train_, Features(train, 0, kTrainFeaturesDone));
   } else {
-    TrainingFeatures::Environment environment;
-    environment.control = environment_.control;
-    environment.loop = environment_.loop;
-    environment.decode_threads = environment_.decode_threads;
-    environment.on_progress = [this](int64_t done, int64_t total) {
-      return ReportView(done, total);
-    };
-    views_ =
-        std::make_unique<ViewFeatures>(environment, encoder_.get(), &manifest_,
-                                       train, spec.views, spec.epochs);
+    views_ = std::make_unique<ViewFeatures>(
+        FeatureEnvironment(environment_,
+                           [this](int64_t done, int64_t total) {
+                             return ReportView(done, total);
+                           }),
+        encoder_.get(), &manifest_, train, spec.views, spec.epochs);
     RETURN_IF_ERROR(views_->Find());
     train_.labels = LabelsOf(manifest_, classes_, train);
     train_.digest = views_->digest();

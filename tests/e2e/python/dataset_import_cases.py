@@ -1,9 +1,7 @@
 """Datasets in others' layouts, from disk to a trained and scored version."""
 import io
 import json
-import pathlib
 import tarfile
-import tempfile
 
 import images
 import promptd_process
@@ -12,16 +10,11 @@ import workbench
 WNIDS = ["n01440764", "n01443537", "n01484850"]
 
 
-class DatasetImportCase(workbench.Case):
+class DatasetImportCase(workbench.ServerCase):
     @classmethod
     def setUpClass(cls):
-        folder = tempfile.TemporaryDirectory(prefix="promptd-e2e-")
-        cls.addClassCleanup(folder.cleanup)
-        cls.root = pathlib.Path(folder.name) / "data"
-        cls.server = promptd_process.Promptd(folder.name)
-        cls.addClassCleanup(cls.server.kill)
-        cls.bench = workbench.Bench(cls.server.grpc)
-        cls.addClassCleanup(cls.bench.close)
+        super().setUpClass()
+        cls.root = cls.folder / "data"
         cls.items = images.tiny_dataset()
 
     def promptctl(self, *arguments, status=0):

@@ -1,7 +1,5 @@
 """Embeddings of a real promptd, held to its own classification."""
 import json
-import pathlib
-import tempfile
 
 import numpy
 
@@ -13,16 +11,10 @@ LABELS = ["red disc", "green square", "blue stripes", "ice_cream"]
 TEMPLATE = "a photo of a {}."
 
 
-class EmbedCase(workbench.Case):
+class EmbedCase(workbench.ServerCase):
     @classmethod
     def setUpClass(cls):
-        folder = tempfile.TemporaryDirectory(prefix="promptd-e2e-")
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = pathlib.Path(folder.name)
-        cls.server = promptd_process.Promptd(folder.name)
-        cls.addClassCleanup(cls.server.kill)
-        cls.bench = workbench.Bench(cls.server.grpc)
-        cls.addClassCleanup(cls.bench.close)
+        super().setUpClass()
         cls.blobs = [data for _, data, _, split in images.tiny_dataset()
                      if split == images.TEST]
 

@@ -1,22 +1,16 @@
 """Evaluations of versions, held to classification's own answers."""
 import collections
 import json
-import tempfile
 
 import images
 import promptd_process
 import workbench
 
 
-class EvaluationCase(workbench.Case):
+class EvaluationCase(workbench.ServerCase):
     @classmethod
     def setUpClass(cls):
-        folder = tempfile.TemporaryDirectory(prefix="promptd-e2e-")
-        cls.addClassCleanup(folder.cleanup)
-        cls.server = promptd_process.Promptd(folder.name)
-        cls.addClassCleanup(cls.server.kill)
-        cls.bench = workbench.Bench(cls.server.grpc)
-        cls.addClassCleanup(cls.bench.close)
+        super().setUpClass()
         cls.items = images.tiny_dataset()
         cls.bench.push("shapes", images.CLASSES, cls.items)
         job = cls.bench.train(task="shapes", dataset="shapes", shots=4,

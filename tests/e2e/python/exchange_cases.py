@@ -2,7 +2,6 @@
 import collections
 import json
 import pathlib
-import tempfile
 
 import numpy
 import torch
@@ -30,16 +29,10 @@ def coop_checkpoint(context, path, epoch=50):
                 "val_result": None}, path)
 
 
-class ExchangeCase(workbench.Case):
+class ExchangeCase(workbench.ServerCase):
     @classmethod
     def setUpClass(cls):
-        folder = tempfile.TemporaryDirectory(prefix="promptd-e2e-")
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = pathlib.Path(folder.name)
-        cls.server = promptd_process.Promptd(folder.name)
-        cls.addClassCleanup(cls.server.kill)
-        cls.bench = workbench.Bench(cls.server.grpc)
-        cls.addClassCleanup(cls.bench.close)
+        super().setUpClass()
         cls.items = images.tiny_dataset()
         cls.bench.push("shapes", images.CLASSES, cls.items)
         for task, own in (("shared", False), ("own", True)):

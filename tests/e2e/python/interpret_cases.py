@@ -2,7 +2,6 @@
 import json
 import os
 import pathlib
-import tempfile
 
 import numpy
 
@@ -23,15 +22,10 @@ def tensor(data, name):
         record["shape"]).astype(numpy.float64)
 
 
-class InterpretCase(workbench.Case):
+class InterpretCase(workbench.ServerCase):
     @classmethod
     def setUpClass(cls):
-        folder = tempfile.TemporaryDirectory(prefix="promptd-e2e-")
-        cls.addClassCleanup(folder.cleanup)
-        cls.server = promptd_process.Promptd(folder.name)
-        cls.addClassCleanup(cls.server.kill)
-        cls.bench = workbench.Bench(cls.server.grpc)
-        cls.addClassCleanup(cls.bench.close)
+        super().setUpClass()
         cls.bench.push("shapes", images.CLASSES, images.tiny_dataset())
 
     def train(self, task, **spec):

@@ -1,9 +1,12 @@
 """What the cases share: a client with promptd's flows on top."""
+import pathlib
+import tempfile
 import time
 import unittest
 import urllib.request
 
 import images
+import promptd_process
 import reflected_client
 
 SUCCEEDED, FAILED, CANCELLED = 4, 5, 6  # promptd.v1.JobState
@@ -90,6 +93,21 @@ class Case(unittest.TestCase):
         self.assertTrue(failure.request_id, "the refusal names no request")
         self.assertTrue(failure.message, "the refusal has no sentence")
         return failure
+
+
+class ServerCase(Case):
+    """A promptd of its own for the cases of a class: `folder`, `server` and
+    a `bench` on it."""
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="promptd-e2e-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = pathlib.Path(folder.name)
+        cls.server = promptd_process.Promptd(folder.name)
+        cls.addClassCleanup(cls.server.kill)
+        cls.bench = Bench(cls.server.grpc)
+        cls.addClassCleanup(cls.bench.close)
 
 
 def wait_for(condition, seconds, what):
