@@ -1,12 +1,10 @@
 #include "server/classify_service.h"
 
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
-#include "datasets/name_rules.h"
 #include "server/convert_classify.h"
 #include "server/item_checks.h"
 #include "server/spec_resolver.h"
@@ -29,40 +27,6 @@ std::vector<FieldViolation> CheckImages(const Limits& limits,
         {"top_k", absl::StrCat("is ", request.top_k(), ", must be 0 or more")});
   }
   return violations;
-}
-
-void CheckLabels(const Limits& limits,
-                 const v1::ZeroShotClassifyRequest& request,
-                 std::vector<FieldViolation>* violations) {
-  if (request.labels_size() == 0) {
-    violations->push_back({"labels", "is required: at least one label"});
-  }
-  if (request.labels_size() > limits.max_classes) {
-    violations->push_back(
-        {"labels",
-         absl::StrCat("has ", request.labels_size(), " labels, at most ",
-                      limits.max_classes, " are taken")});
-    return;
-  }
-  std::set<std::string> seen;
-  for (int i = 0; i < request.labels_size(); ++i) {
-    const std::string& label = request.labels(i);
-    const std::string field = absl::StrCat("labels[", i, "]");
-    if (label.size() > static_cast<size_t>(limits.max_label_bytes) ||
-        !datasets::IsPlainText(label)) {
-      violations->push_back(
-          {field, absl::StrCat("must be plain UTF-8 text of at most ",
-                               limits.max_label_bytes, " bytes")});
-      continue;
-    }
-    const std::string folded = datasets::FoldClassName(label);
-    if (folded.empty()) {
-      violations->push_back({field, "is empty"});
-    } else if (!seen.insert(folded).second) {
-      violations->push_back(
-          {field, absl::StrCat("\"", label, "\" is there twice")});
-    }
-  }
 }
 
 // Top-k, images and the caller's end, common to both kinds of call.
@@ -136,7 +100,8 @@ absl::StatusOr<ClassifyServiceImpl::Plan> ClassifyServiceImpl::PlanZeroShot(
     v1::ClassifyResponse* reply) const {
   std::vector<FieldViolation> violations =
       CheckImages(backend_.limits, request);
-  CheckLabels(backend_.limits, request, &violations);
+  CheckLabels(backend_.limits,
+              {request.labels().begin(), request.labels().end()}, &violations);
   const std::string text =
       request.template_().empty() ? kDefaultTemplate : request.template_();
   const std::string problem =

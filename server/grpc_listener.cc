@@ -62,6 +62,7 @@ std::vector<std::string> ServiceNames() {
         pool->FindServiceByName(absl::StrCat("promptd.v1.", name, "Service"));
     if (service != nullptr) names.push_back(service->full_name());
   }
+  names.emplace_back("inference.GRPCInferenceService");
   return names;
 }
 

@@ -1,6 +1,9 @@
 #include "server/item_checks.h"
 
+#include <set>
+
 #include "absl/strings/str_cat.h"
+#include "datasets/name_rules.h"
 
 namespace promptd::server {
 
@@ -12,6 +15,38 @@ void CheckItemCount(const std::string& field, int count, int most,
     violations->push_back(
         {field, absl::StrCat("has ", count, " ", field, ", at most ", most,
                              " are taken: send the rest in further calls")});
+  }
+}
+
+void CheckLabels(const Limits& limits, const std::vector<std::string>& labels,
+                 std::vector<FieldViolation>* violations) {
+  if (labels.empty()) {
+    violations->push_back({"labels", "is required: at least one label"});
+  }
+  if (labels.size() > static_cast<size_t>(limits.max_classes)) {
+    violations->push_back(
+        {"labels", absl::StrCat("has ", labels.size(), " labels, at most ",
+                                limits.max_classes, " are taken")});
+    return;
+  }
+  std::set<std::string> seen;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    const std::string& label = labels[i];
+    const std::string field = absl::StrCat("labels[", i, "]");
+    if (label.size() > static_cast<size_t>(limits.max_label_bytes) ||
+        !datasets::IsPlainText(label)) {
+      violations->push_back(
+          {field, absl::StrCat("must be plain UTF-8 text of at most ",
+                               limits.max_label_bytes, " bytes")});
+      continue;
+    }
+    const std::string folded = datasets::FoldClassName(label);
+    if (folded.empty()) {
+      violations->push_back({field, "is empty"});
+    } else if (!seen.insert(folded).second) {
+      violations->push_back(
+          {field, absl::StrCat("\"", label, "\" is there twice")});
+    }
   }
 }
 

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "common/error.h"
 #include "server/grpc_status.h"
+#include "server/limits.h"
 
 namespace promptd::server {
 
@@ -14,6 +15,11 @@ namespace promptd::server {
 // items.
 void CheckItemCount(const std::string& field, int count, int most,
                     std::vector<FieldViolation>* violations);
+
+// Adds a violation for every label, of field "labels", that is no name for a
+// class: at least one, plain text, distinct as CLIP reads them.
+void CheckLabels(const Limits& limits, const std::vector<std::string>& labels,
+                 std::vector<FieldViolation>* violations);
 
 // Why one item has no answer, as far as a client may read it. `Message` has
 // error_reason and error_message.

@@ -34,6 +34,7 @@ struct Limits {
   int max_uploads = 16;               // UploadImages streams at once
   int max_context_uploads = 4;        // UploadContext streams at once
   int max_watchers = 512;             // WatchTrainingJob streams at once
+  int max_infer_streams = 256;        // ModelStreamInfer streams at once
   int max_rejected = 1000;            // listed by one UploadImages
   // Manifests being received, all streams together.
   int64_t max_manifest_bytes = int64_t{512} << 20;

@@ -12,6 +12,7 @@
 #include "server/encoder_service.h"
 #include "server/grpc_listener.h"
 #include "server/http_server.h"
+#include "server/inference_service.h"
 #include "server/local_control.h"
 #include "server/log.h"
 #include "server/prompt_service.h"
@@ -40,7 +41,8 @@ struct Services {
         dataset(backend),
         training(backend, watches),
         prompt(backend),
-        classify(backend) {}
+        classify(backend),
+        inference(backend) {}
 
   ServerServiceImpl server;
   EncoderServiceImpl encoder;
@@ -48,6 +50,7 @@ struct Services {
   TrainingServiceImpl training;
   PromptServiceImpl prompt;
   ClassifyServiceImpl classify;
+  InferenceServiceImpl inference;
 };
 
 class ServerImpl : public Server {
@@ -98,12 +101,12 @@ class ServerImpl : public Server {
     RETURN_IF_ERROR(FindEncoders());
     services_ = std::make_unique<Services>(&backend_, &watches_);
     metrics_.AddRefresher([this] { RefreshMetrics(); });
-    ASSIGN_OR_RETURN(
-        listener_,
-        GrpcListener::Start(
-            options_.listen, options_.limits,
-            {&services_->server, &services_->encoder, &services_->dataset,
-             &services_->training, &services_->prompt, &services_->classify}));
+    ASSIGN_OR_RETURN(listener_, GrpcListener::Start(
+                                    options_.listen, options_.limits,
+                                    {&services_->server, &services_->encoder,
+                                     &services_->dataset, &services_->training,
+                                     &services_->prompt, &services_->classify,
+                                     &services_->inference}));
     if (options_.http) {
       ASSIGN_OR_RETURN(
           http_,
@@ -133,6 +136,7 @@ class ServerImpl : public Server {
     shut_down_ = true;
     listener_->SetServing(false);
     watches_.Drain();
+    services_->inference.Drain();
     listener_->Shutdown(deadline);
     upkeep_.reset();
   }

@@ -38,7 +38,7 @@ PRIVATE = {
         r"<(ATen/ATen\.h|torch/(torch|types|script|serialize)\.h)>"), set()),
     "SQL": (re.compile(r"<(sqlite3|libpq-fe)\.h>"), {"store"}),
     "protobuf or gRPC": (re.compile(
-        r"[<\"](google/protobuf/|grpc|promptd/v1/|google/rpc/)"),
+        r"[<\"](google/protobuf/|grpc|promptd/v1/|inference/|google/rpc/)"),
         {"proto", "wire", "server", "client"}),
     "OpenCV": (re.compile(r"<opencv2/"), {"datasets"}),
     "libjpeg": (re.compile(r"<jpeglib\.h>"), {"datasets"}),

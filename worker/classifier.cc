@@ -50,14 +50,14 @@ void Classifier::Classify(ClassifyCall request,
     call->done(admitted);
     return;
   }
-  for (size_t i = 0; i < call->request.images.size(); ++i) {
+  for (size_t i = 0; i < ImageCount(call->request); ++i) {
     // Never full: the queue holds as many as admission lets in.
     decode_queue_.TryPush(Image{call, i, {}, {}});
   }
 }
 
 absl::Status Classifier::Admit(const std::shared_ptr<ImageCall>& call) {
-  const int images = static_cast<int>(call->request.images.size());
+  const int images = static_cast<int>(ImageCount(call->request));
   if (images == 0) {
     return MakeError(absl::StatusCode::kInvalidArgument, "NO_IMAGES",
                      "the call has no images: send at least one");
@@ -66,7 +66,7 @@ absl::Status Classifier::Admit(const std::shared_ptr<ImageCall>& call) {
                    encoders_->Find(call->request.encoder_digest));
   {
     absl::MutexLock lock(&call->mutex);
-    call->outcome.images.resize(call->request.images.size());
+    call->outcome.images.resize(ImageCount(call->request));
   }
   call->remaining = images;
   absl::MutexLock lock(&mutex_);
@@ -96,14 +96,28 @@ void Classifier::Decode(Image image) {
     return FinishImage(image, {});
   }
   const absl::Time start = absl::Now();
-  absl::StatusOr<std::vector<float>> pixels = datasets::PreprocessImage(
-      call.request.images[image.index], PreprocessOptionsOf(*call.encoder));
+  absl::StatusOr<std::vector<float>> pixels = PixelsOf(&call, image.index);
   const absl::Duration elapsed = absl::Now() - start;
   observer_->OnStage(Stage::kDecode, elapsed);
   call.RecordStage(&StageTimings::decode, elapsed);
   if (!pixels.ok()) return FinishImage(image, {pixels.status(), {}, {}});
   image.pixels = *std::move(pixels);
   PostBatch(std::move(image));
+}
+
+absl::StatusOr<std::vector<float>> Classifier::PixelsOf(ImageCall* call,
+                                                        size_t index) {
+  if (call->request.pixels.empty()) {
+    return datasets::PreprocessImage(call->request.images[index],
+                                     PreprocessOptionsOf(*call->encoder));
+  }
+  // Each image is decoded once, by one thread.
+  std::vector<float> pixels = std::move(call->request.pixels[index]);
+  const size_t side = call->encoder->config().vision.image_size;
+  if (pixels.size() == 3 * side * side) return pixels;
+  return MakeError(absl::StatusCode::kInvalidArgument, "BAD_IMAGE_SHAPE",
+                   absl::StrCat("an image of this encoder has 3 x ", side,
+                                " x ", side, " numbers, not ", pixels.size()));
 }
 
 void Classifier::PostBatch(Image image) {

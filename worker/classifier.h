@@ -61,6 +61,9 @@ class Classifier {
   absl::Status Admit(const std::shared_ptr<ImageCall>& call);
   void DecodeLoop();
   void Decode(Image image);
+  // One image, preprocessed.
+  static absl::StatusOr<std::vector<float>> PixelsOf(ImageCall* call,
+                                                     size_t index);
   void PostBatch(Image image);
   void RunBatch(const std::string& encoder_digest);
   void RunHead(std::vector<Image>* images,

@@ -49,11 +49,18 @@ struct ClassifyCall {
   bool embed = false;
   TextSide text;
   std::vector<std::string> images;  // encoded
+  // Instead of images: each [3, S, S], RGB, as preprocessing leaves it.
+  std::vector<std::vector<float>> pixels;
   int top_k = 5;
   absl::Time deadline = absl::InfiniteFuture();
   // Polled at every stage; true once the caller has gone away. May be empty.
   std::function<bool()> cancelled;
 };
+
+// Images of either kind.
+inline size_t ImageCount(const ClassifyCall& call) {
+  return call.pixels.empty() ? call.images.size() : call.pixels.size();
+}
 
 struct Scored {
   int class_index = 0;

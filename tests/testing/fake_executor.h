@@ -153,6 +153,10 @@ class FakeExecutor : public worker::Executor {
     };
     mutex_.Await(absl::Condition(&enough));
   }
+  size_t held() const {
+    absl::MutexLock lock(&mutex_);
+    return held_.size();
+  }
   bool AnyHeldCancelled() const {
     absl::MutexLock lock(&mutex_);
     return std::any_of(held_.begin(), held_.end(),
@@ -199,9 +203,11 @@ class FakeExecutor : public worker::Executor {
     }
     worker::ClassifyOutcome outcome;
     outcome.timings.encode = absl::Milliseconds(3);
-    for (const std::string& image : call.images) {
+    for (size_t image = 0; image < worker::ImageCount(call); ++image) {
       worker::ImageOutcome& one = outcome.images.emplace_back();
-      one.status = datasets::ReadImageHeader(image).status();
+      if (call.pixels.empty()) {
+        one.status = datasets::ReadImageHeader(call.images[image]).status();
+      }
       if (!one.status.ok()) continue;
       if (call.embed) {
         one.embedding = {{0.6f, 0.8f}, 5.0f};

@@ -1,0 +1,210 @@
+#include "server/infer_request.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/error.h"
+#include "server/infer_tensors.h"
+
+namespace promptd::server {
+namespace {
+
+// Labels, and numbers of a pixel tensor besides its rows.
+constexpr int64_t kMostElements = int64_t{1} << 28;
+
+std::optional<int64_t> WholeNumber(const inference::InferParameter& value) {
+  switch (value.parameter_choice_case()) {
+    case inference::InferParameter::kInt64Param:
+      return value.int64_param();
+    case inference::InferParameter::kUint64Param:
+      return static_cast<int64_t>(std::min<uint64_t>(
+          value.uint64_param(), std::numeric_limits<int64_t>::max()));
+    default:
+      return std::nullopt;
+  }
+}
+
+class Reader {
+ public:
+  Reader(const InferModel& model, const inference::ModelInferRequest& request)
+      : model_(model), request_(request) {}
+
+  absl::StatusOr<InferWork> Read() {
+    ReadParameters();
+    ReadInputs();
+    ReadOutputs();
+    if (!violations_.empty()) {
+      return InvalidFields("INVALID_INFER_REQUEST", violations_);
+    }
+    return std::move(work_);
+  }
+
+ private:
+  void Violate(const std::string& field, const std::string& why) {
+    violations_.push_back({field, why});
+  }
+
+  // What clients send that promptd has no use for (priority, their own) is
+  // passed over.
+  void ReadParameters() {
+    for (const auto& [name, value] : request_.parameters()) {
+      const std::string field = absl::StrCat("parameters[", name, "]");
+      if (name == "timeout") {
+        const std::optional<int64_t> micros = WholeNumber(value);
+        if (!micros || *micros < 0) {
+          Violate(field, "must be a number of microseconds");
+        } else if (*micros > 0) {
+          work_.timeout = absl::Microseconds(*micros);
+        }
+      } else if ((name == "sequence_start" || name == "sequence_end") &&
+                 value.bool_param()) {
+        Violate(field, "no model here keeps state between requests");
+      }
+    }
+  }
+
+  void ReadInputs() {
+    std::map<std::string, InferInput> inputs;
+    const std::vector<InferInput> found = FindInputs(request_, &violations_);
+    if (!violations_.empty()) return;
+    for (const InferInput& input : found) {
+      const std::string& name = input.tensor->name();
+      if (!IsIn(model_.inputs, name)) {
+        Violate(input.field, absl::StrCat("is none of this model's inputs: ",
+                                          Names(model_.inputs)));
+      }
+      inputs[name] = input;
+    }
+    for (const TensorSpec& spec : model_.inputs) {
+      if (!spec.optional && !inputs.contains(spec.name)) {
+        Violate("inputs", absl::StrCat(spec.name, " is missing"));
+      }
+    }
+    if (model_.kind == ModelKind::kTask || model_.kind == ModelKind::kImages) {
+      if (inputs.contains(kImageInput) == inputs.contains(kPixelsInput)) {
+        Violate("inputs", absl::StrCat("give one of ", kImageInput, " and ",
+                                       kPixelsInput));
+      }
+    }
+    if (!violations_.empty()) return;
+    for (const auto& [name, input] : inputs) ReadInput(name, input);
+  }
+
+  void ReadInput(const std::string& name, const InferInput& input) {
+    if (name == kPixelsInput) return ReadPixels(input);
+    std::vector<std::string>* const out = name == kImageInput    ? &work_.images
+                                          : name == kTextInput   ? &work_.texts
+                                          : name == kLabelsInput ? &work_.labels
+                                                                 : nullptr;
+    const bool batched = model_.max_batch > 0;
+    const auto& shape = input.tensor->shape();
+    // Behind the rows, one element each.
+    if (shape.empty() || shape.size() > (batched ? 2 : 1) ||
+        (shape.size() == 2 && shape[1] != 1)) {
+      return Violate(input.field, batched ? "must have shape [rows, 1]"
+                                          : "must have one dimension");
+    }
+    std::vector<std::string> values =
+        BytesOf(input, kMostElements, &violations_);
+    if (out == nullptr) {
+      if (values.size() == 1) {
+        work_.label_template = values[0];
+      } else {
+        Violate(input.field, "must hold one text");
+      }
+      return;
+    }
+    *out = std::move(values);
+    if (name != kLabelsInput) CheckRows(input, shape[0]);
+  }
+
+  void ReadPixels(const InferInput& input) {
+    const auto& shape = input.tensor->shape();
+    const int64_t side = model_.encoder.image_size;
+    if (shape.size() != 4 || shape[1] != 3 || shape[2] != side ||
+        shape[3] != side) {
+      return Violate(input.field,
+                     absl::StrCat("must have shape [rows, 3, ", side, ", ",
+                                  side, "], RGB, preprocessed"));
+    }
+    CheckRows(input, shape[0]);
+    if (!violations_.empty()) return;
+    const std::vector<float> values =
+        FloatsOf(input, kMostElements, &violations_);
+    const int64_t one = 3 * side * side;
+    for (size_t at = 0; at + one <= values.size(); at += one) {
+      work_.pixels.emplace_back(values.begin() + at, values.begin() + at + one);
+    }
+  }
+
+  void CheckRows(const InferInput& input, int64_t rows) {
+    const int64_t most = model_.max_batch > 0 ? model_.max_batch : 1 << 10;
+    if (rows < 1 || rows > most) {
+      Violate(input.field,
+              absl::StrCat("has ", rows, " rows, must have 1 to ", most));
+    }
+    work_.rows = rows;
+  }
+
+  void ReadOutputs() {
+    for (int i = 0; i < request_.outputs_size(); ++i) {
+      const auto& asked = request_.outputs(i);
+      const std::string field =
+          absl::StrCat("outputs[", i, "] (", asked.name(), ")");
+      WantedOutput wanted{asked.name(), 0};
+      if (!IsIn(model_.outputs, asked.name())) {
+        Violate(field, absl::StrCat("is none of this model's outputs: ",
+                                    Names(model_.outputs)));
+      }
+      if (asked.parameters().contains("shared_memory_region")) {
+        Violate(field,
+                "must come in the reply: this server does not write to "
+                "shared memory");
+      }
+      const auto top = asked.parameters().find("classification");
+      if (top != asked.parameters().end()) {
+        wanted.classification = WholeNumber(top->second).value_or(-1);
+        if (wanted.classification < 0) {
+          Violate(field, "classification must be a number of classes");
+        } else if (wanted.classification > 0 &&
+                   asked.name() != kProbabilityOutput &&
+                   asked.name() != kSimilarityOutput) {
+          Violate(field, "has no classes to rank");
+        }
+      }
+      work_.outputs.push_back(std::move(wanted));
+    }
+    if (!work_.outputs.empty()) return;
+    for (const TensorSpec& spec : model_.outputs) {
+      work_.outputs.push_back({spec.name, 0});
+    }
+  }
+
+  static bool IsIn(const std::vector<TensorSpec>& specs,
+                   const std::string& name) {
+    return std::any_of(specs.begin(), specs.end(),
+                       [&](const auto& spec) { return spec.name == name; });
+  }
+  static std::string Names(const std::vector<TensorSpec>& specs) {
+    return absl::StrJoin(specs, ", ", [](std::string* out, const auto& spec) {
+      out->append(spec.name);
+    });
+  }
+
+  const InferModel& model_;
+  const inference::ModelInferRequest& request_;
+  InferWork work_;
+  std::vector<FieldViolation> violations_;
+};
+
+}  // namespace
+
+absl::StatusOr<InferWork> ReadRequest(
+    const InferModel& model, const inference::ModelInferRequest& request) {
+  return Reader(model, request).Read();
+}
+
+}  // namespace promptd::server

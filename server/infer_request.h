@@ -1,0 +1,39 @@
+// An Open Inference Protocol request, held against its model.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "inference/inference.pb.h"
+#include "server/infer_model.h"
+
+namespace promptd::server {
+
+struct WantedOutput {
+  std::string name;
+  // Above 0: the k best classes as text instead of the numbers.
+  int64_t classification = 0;
+};
+
+struct InferWork {
+  int64_t rows = 0;  // images, or texts
+  std::vector<std::string> images;
+  std::vector<std::vector<float>> pixels;  // of each image, instead of images
+  std::vector<std::string> texts;
+  std::vector<std::string> labels;  // of zero-shot
+  std::string label_template;       // empty: the default one
+  std::vector<WantedOutput> outputs;
+  absl::Duration timeout = absl::InfiniteDuration();
+};
+
+// INVALID_ARGUMENT (INVALID_INFER_REQUEST) with all that is wrong: tensors that
+// the model does not have or lacks, types, shapes against the model and against
+// the contents, numbers that are not finite, outputs and parameters.
+absl::StatusOr<InferWork> ReadRequest(
+    const InferModel& model, const inference::ModelInferRequest& request);
+
+}  // namespace promptd::server

@@ -1,0 +1,52 @@
+// The tensors of Open Inference Protocol requests and replies: where an input's
+// bytes are, what they hold, and how outputs are packed. Pure functions.
+//
+// BYTES elements lie one behind the other, each with its length before it (four
+// bytes, little-endian); other types are little-endian and row-major.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "common/error.h"
+#include "inference/inference.pb.h"
+
+namespace promptd::server {
+
+// One input of a request. The pointers are into the request.
+struct InferInput {
+  const inference::ModelInferRequest::InferInputTensor* tensor = nullptr;
+  const std::string* raw = nullptr;  // null: typed contents
+  std::string field;                 // "inputs[0] (IMAGE)", for messages
+};
+
+// The inputs in the request's order. Adds a violation for a name that is there
+// twice, for shared memory, for raw contents that are not one for each input,
+// and for raw and typed contents side by side.
+std::vector<InferInput> FindInputs(const inference::ModelInferRequest& request,
+                                   std::vector<FieldViolation>* violations);
+
+// Numbers in a tensor of this shape; -1 when a dimension is negative or the
+// product is above `most`.
+int64_t ElementsOf(const google::protobuf::RepeatedField<int64_t>& shape,
+                   int64_t most);
+
+// The elements of an input of type BYTES or FP32. A violation and nothing else
+// when type, shape and bytes do not fit; `most` bounds the elements. Numbers
+// must be finite.
+std::vector<std::string> BytesOf(const InferInput& input, int64_t most,
+                                 std::vector<FieldViolation>* violations);
+std::vector<float> FloatsOf(const InferInput& input, int64_t most,
+                            std::vector<FieldViolation>* violations);
+
+// Adds an output and its raw contents.
+void AddFloatOutput(const std::string& name, const std::vector<int64_t>& shape,
+                    const std::vector<float>& values,
+                    inference::ModelInferResponse* reply);
+void AddBytesOutput(const std::string& name, const std::vector<int64_t>& shape,
+                    const std::vector<std::string>& values,
+                    inference::ModelInferResponse* reply);
+
+}  // namespace promptd::server

@@ -1,0 +1,189 @@
+#include "server/inference_service.h"
+
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "server/infer_call.h"
+#include "server/infer_model.h"
+
+namespace promptd::server {
+namespace {
+
+// The protocol's list has no pages; what is behind is reached by its name.
+constexpr int kMostListed = 10'000;
+constexpr int kPageSize = 1000;
+
+}  // namespace
+
+InferenceServiceImpl::InferenceServiceImpl(const Backend* backend)
+    : backend_(*backend),
+      rpc_("inference.GRPCInferenceService", backend->metrics, backend->pool),
+      streams_(static_cast<size_t>(backend->limits.max_infer_streams)) {}
+
+grpc::ServerUnaryReactor* InferenceServiceImpl::ServerLive(
+    grpc::CallbackServerContext* context,
+    const inference::ServerLiveRequest* /*request*/,
+    inference::ServerLiveResponse* reply) {
+  return rpc_.Unary(context, "ServerLive", [reply](const Call&) {
+    reply->set_live(true);
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* InferenceServiceImpl::ServerReady(
+    grpc::CallbackServerContext* context,
+    const inference::ServerReadyRequest* /*request*/,
+    inference::ServerReadyResponse* reply) {
+  return rpc_.Unary(context, "ServerReady", [this, reply](const Call&) {
+    reply->set_ready(backend_.executor->Ready());
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* InferenceServiceImpl::ModelReady(
+    grpc::CallbackServerContext* context,
+    const inference::ModelReadyRequest* request,
+    inference::ModelReadyResponse* reply) {
+  return rpc_.Unary(
+      context, "ModelReady", [this, request, reply](const Call& call) {
+        const auto model = FindModel(backend_, call.principal().tenant,
+                                     request->name(), request->version());
+        reply->set_ready(model.ok() && backend_.executor->Ready());
+        // Not there, or not with this encoder: no error but "not ready".
+        if (model.ok() || absl::IsNotFound(model.status()) ||
+            absl::IsFailedPrecondition(model.status())) {
+          return absl::OkStatus();
+        }
+        return model.status();
+      });
+}
+
+grpc::ServerUnaryReactor* InferenceServiceImpl::ServerMetadata(
+    grpc::CallbackServerContext* context,
+    const inference::ServerMetadataRequest* /*request*/,
+    inference::ServerMetadataResponse* reply) {
+  return rpc_.Unary(context, "ServerMetadata", [this, reply](const Call&) {
+    reply->set_name("promptd");
+    reply->set_version(backend_.version);
+    for (const char* extension :
+         {"classification", "model_configuration", "model_repository",
+          "schedule_policy", "statistics"}) {
+      reply->add_extensions(extension);
+    }
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* InferenceServiceImpl::ModelMetadata(
+    grpc::CallbackServerContext* context,
+    const inference::ModelMetadataRequest* request,
+    inference::ModelMetadataResponse* reply) {
+  return rpc_.Unary(context, "ModelMetadata",
+                    [this, request, reply](const Call& call) -> absl::Status {
+                      ASSIGN_OR_RETURN(
+                          const InferModel model,
+                          FindModel(backend_, call.principal().tenant,
+                                    request->name(), request->version()));
+                      ToProto(model, reply);
+                      return absl::OkStatus();
+                    });
+}
+
+grpc::ServerUnaryReactor* InferenceServiceImpl::ModelInfer(
+    grpc::CallbackServerContext* context,
+    const inference::ModelInferRequest* request,
+    inference::ModelInferResponse* reply) {
+  const DeadlineRule rule{backend_.limits.classify_deadline,
+                          backend_.limits.max_classify_deadline};
+  return rpc_.UnaryAsync(
+      context, "ModelInfer", rule,
+      [this, request, reply](const std::shared_ptr<Call>& call,
+                             const Rpc::Done& done) {
+        Infer(backend_, &statistics_, call, *request, reply, done);
+      });
+}
+
+grpc::ServerBidiReactor<inference::ModelInferRequest,
+                        inference::ModelStreamInferResponse>*
+InferenceServiceImpl::ModelStreamInfer(grpc::CallbackServerContext* context) {
+  const auto& metadata = context->client_metadata();
+  const auto asked = metadata.find("triton_grpc_error");
+  const bool end_on_error = asked != metadata.end() && asked->second == "true";
+  return InferStream::Start(rpc_.Begin(context, "ModelStreamInfer"), &rpc_,
+                            &backend_, &statistics_, &streams_, end_on_error);
+}
+
+grpc::ServerUnaryReactor* InferenceServiceImpl::ModelConfig(
+    grpc::CallbackServerContext* context,
+    const inference::ModelConfigRequest* request,
+    inference::ModelConfigResponse* reply) {
+  return rpc_.Unary(context, "ModelConfig",
+                    [this, request, reply](const Call& call) -> absl::Status {
+                      ASSIGN_OR_RETURN(
+                          const InferModel model,
+                          FindModel(backend_, call.principal().tenant,
+                                    request->name(), request->version()));
+                      ToProto(model, reply->mutable_config());
+                      return absl::OkStatus();
+                    });
+}
+
+grpc::ServerUnaryReactor* InferenceServiceImpl::ModelStatistics(
+    grpc::CallbackServerContext* context,
+    const inference::ModelStatisticsRequest* request,
+    inference::ModelStatisticsResponse* reply) {
+  return rpc_.Unary(
+      context, "ModelStatistics",
+      [this, request, reply](const Call& call) -> absl::Status {
+        if (!request->name().empty()) {
+          RETURN_IF_ERROR(FindModel(backend_, call.principal().tenant,
+                                    request->name(), request->version())
+                              .status());
+        }
+        statistics_.Append(request->name(), request->version(), reply);
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* InferenceServiceImpl::RepositoryIndex(
+    grpc::CallbackServerContext* context,
+    const inference::RepositoryIndexRequest* /*request*/,
+    inference::RepositoryIndexResponse* reply) {
+  return rpc_.Unary(
+      context, "RepositoryIndex",
+      [this, reply](const Call& call) { return ListModels(call, reply); });
+}
+
+// Every model is ready: what it needs is loaded when it is first asked.
+absl::Status InferenceServiceImpl::ListModels(
+    const Call& call, inference::RepositoryIndexResponse* reply) const {
+  const auto add = [reply](const std::string& name,
+                           const std::string& version) {
+    auto* model = reply->add_models();
+    model->set_name(name);
+    model->set_version(version);
+    model->set_state("READY");
+  };
+  for (const std::string& name : FixedModels()) add(name, "1");
+  registry::PromptRegistry& prompts = backend_.registry->prompts();
+  store::PageRequest tasks{kPageSize, ""};
+  do {
+    ASSIGN_OR_RETURN(const auto page,
+                     prompts.ListTasks(call.principal().tenant, tasks));
+    for (const registry::Task& task : page.items) {
+      ASSIGN_OR_RETURN(const auto newest,
+                       prompts.ListVersions(call.principal().tenant, task.name,
+                                            {kPageSize, ""}));
+      for (const registry::PromptVersion& version : newest.items) {
+        if (reply->models_size() >= kMostListed) return absl::OkStatus();
+        add(task.name, absl::StrCat(version.version));
+      }
+    }
+    tasks.page_token = page.next_page_token;
+  } while (!tasks.page_token.empty());
+  return absl::OkStatus();
+}
+
+}  // namespace promptd::server

@@ -1,0 +1,142 @@
+#include "server/infer_tensors.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "absl/strings/match.h"
+
+namespace promptd::server {
+namespace {
+
+using Violations = std::vector<FieldViolation>;
+
+std::string Length(uint32_t value) {
+  return {reinterpret_cast<const char*>(&value), sizeof(value)};
+}
+
+// A request with one input of this type and shape.
+inference::ModelInferRequest One(const std::string& datatype,
+                                 const std::vector<int64_t>& shape) {
+  inference::ModelInferRequest request;
+  auto* input = request.add_inputs();
+  input->set_name("X");
+  input->set_datatype(datatype);
+  input->mutable_shape()->Add(shape.begin(), shape.end());
+  return request;
+}
+
+std::vector<std::string> Bytes(const inference::ModelInferRequest& request,
+                               Violations* violations) {
+  const auto inputs = FindInputs(request, violations);
+  if (inputs.empty()) return {};
+  return BytesOf(inputs[0], 1000, violations);
+}
+
+std::vector<float> Floats(const inference::ModelInferRequest& request,
+                          Violations* violations) {
+  const auto inputs = FindInputs(request, violations);
+  if (inputs.empty()) return {};
+  return FloatsOf(inputs[0], 1000, violations);
+}
+
+TEST(InferTensorsTest, BytesComeRawOrTyped) {
+  auto request = One("BYTES", {3, 1});
+  request.add_raw_input_contents(Length(2) + "ab" + Length(0) + Length(1) +
+                                 "c");
+  Violations violations;
+  EXPECT_EQ(Bytes(request, &violations),
+            (std::vector<std::string>{"ab", "", "c"}));
+  auto typed = One("BYTES", {2});
+  typed.mutable_inputs(0)->mutable_contents()->add_bytes_contents("x");
+  typed.mutable_inputs(0)->mutable_contents()->add_bytes_contents("yz");
+  EXPECT_EQ(Bytes(typed, &violations), (std::vector<std::string>{"x", "yz"}));
+  EXPECT_TRUE(violations.empty());
+}
+
+TEST(InferTensorsTest, BadPackingIsNamed) {
+  const struct {
+    std::vector<int64_t> shape;
+    std::string raw;
+    const char* says;
+  } cases[] = {
+      {{1, 1}, "ab", "inside the length"},
+      {{1, 1}, Length(5) + "abc", "has 5 bytes, but only 3 follow"},
+      {{1, 1}, Length(0xFFFFFFFF) + "abc", "has 4294967295 bytes"},
+      {{1, 1}, Length(1) + "a" + Length(1) + "b", "behind its last element"},
+      {{2, 1}, Length(1) + "a", "hold 1 element"},
+      {{0}, Length(1) + "a", "behind its last element"},
+      {{-1, 1}, Length(1) + "a", "must not be negative"},
+      {{1 << 20, 1 << 20}, Length(1) + "a", "at most 1000"},
+      {{int64_t{1} << 62, 8}, Length(1) + "a", "at most 1000"},
+  };
+  for (const auto& one : cases) {
+    auto request = One("BYTES", one.shape);
+    request.add_raw_input_contents(one.raw);
+    Violations violations;
+    EXPECT_TRUE(Bytes(request, &violations).empty());
+    ASSERT_EQ(violations.size(), 1u) << one.says;
+    EXPECT_TRUE(absl::StrContains(violations[0].description, one.says))
+        << violations[0].description;
+    EXPECT_EQ(violations[0].field, "inputs[0] (X)");
+  }
+}
+
+TEST(InferTensorsTest, FloatsMustFitAndBeFinite) {
+  const std::vector<float> values = {1, -2, 3};
+  std::string raw(12, '\0');
+  std::memcpy(raw.data(), values.data(), raw.size());
+  auto request = One("FP32", {1, 3});
+  request.add_raw_input_contents(raw);
+  Violations violations;
+  EXPECT_EQ(Floats(request, &violations), values);
+  EXPECT_TRUE(violations.empty());
+  request.mutable_inputs(0)->set_shape(1, 4);
+  EXPECT_TRUE(Floats(request, &violations).empty());
+  ASSERT_EQ(violations.size(), 1u);
+  EXPECT_TRUE(absl::StrContains(violations[0].description, "16 bytes"));
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(),
+                          std::numeric_limits<float>::infinity()}) {
+    auto typed = One("FP32", {2});
+    typed.mutable_inputs(0)->mutable_contents()->add_fp32_contents(1);
+    typed.mutable_inputs(0)->mutable_contents()->add_fp32_contents(bad);
+    violations.clear();
+    EXPECT_TRUE(Floats(typed, &violations).empty());
+    ASSERT_EQ(violations.size(), 1u);
+    EXPECT_TRUE(absl::StrContains(violations[0].description, "not finite"));
+  }
+}
+
+TEST(InferTensorsTest, InputsAreFoundOrRefused) {
+  auto request = One("FP32", {1});
+  *request.add_inputs() = request.inputs(0);
+  request.mutable_inputs(1)->mutable_contents()->add_fp32_contents(1);
+  (*request.mutable_inputs(0)->mutable_parameters())["shared_memory_region"]
+      .set_string_param("r");
+  request.add_raw_input_contents("1234");
+  Violations violations;
+  EXPECT_TRUE(FindInputs(request, &violations).empty());
+  // Twice, shared memory, both kinds of contents, one entry for two.
+  EXPECT_EQ(violations.size(), 4u);
+}
+
+TEST(InferTensorsTest, OutputsReadBackAsInputs) {
+  inference::ModelInferResponse reply;
+  AddFloatOutput("F", {2, 1}, {0.5f, 2.0f}, &reply);
+  AddBytesOutput("B", {2}, {"", "two"}, &reply);
+  ASSERT_EQ(reply.raw_output_contents_size(), 2);
+  auto floats = One("FP32", {2, 1});
+  floats.add_raw_input_contents(reply.raw_output_contents(0));
+  auto bytes = One("BYTES", {2});
+  bytes.add_raw_input_contents(reply.raw_output_contents(1));
+  Violations violations;
+  EXPECT_EQ(Floats(floats, &violations), (std::vector<float>{0.5f, 2.0f}));
+  EXPECT_EQ(Bytes(bytes, &violations), (std::vector<std::string>{"", "two"}));
+  EXPECT_TRUE(violations.empty());
+  EXPECT_EQ(reply.outputs(1).datatype(), "BYTES");
+}
+
+}  // namespace
+}  // namespace promptd::server
