@@ -11,13 +11,15 @@ from embed_cases import EmbedCase
 from encoder_care_cases import EncoderCareCase
 from encoder_cases import EncoderCase
 from evaluation_cases import EvaluationCase
+from example_cases import ExampleCase
 from exchange_cases import ExchangeCase
+from inference_cases import TritonClientCase
 from interpret_cases import InterpretCase
 from main_job_cases import MainJobCase
 
 __all__ = ["BadInputCase", "CrashCase", "DatasetImportCase", "DemoCase",
            "EmbedCase", "EncoderCareCase", "EncoderCase", "EvaluationCase",
-           "ExchangeCase", "InterpretCase", "MainJobCase"]
+           "ExampleCase", "ExchangeCase", "InterpretCase", "MainJobCase", "TritonClientCase"]
 
 if __name__ == "__main__":
     unittest.main(module=sys.modules["__main__"], verbosity=2)
