@@ -38,7 +38,10 @@ std::vector<std::string> TaskNames(const std::string& models) {
   std::error_code ignored;
   for (const auto& entry :
        fs::directory_iterator(fs::path(models) / "tasks", ignored)) {
-    if (IsFolder(entry.path())) names.push_back(entry.path().filename());
+    // What has no training images is a benchmark's target, not a task.
+    if (IsFolder(entry.path() / "train")) {
+      names.push_back(entry.path().filename());
+    }
   }
   std::sort(names.begin(), names.end());
   return names;

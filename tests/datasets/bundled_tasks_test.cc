@@ -1,7 +1,8 @@
 // The bundled few-shot tasks, models/tasks/<task>/<split>/<class>/
 // <concept>-<style>-<n>.<suffix>: the splits of a task share no sprite, which
 // is a concept drawn in a style, so a gain on test images is not recognition
-// of training images.
+// of training images. A folder with a test split alone is a target of the
+// domain generalisation benchmark.
 #include <cstdlib>
 #include <filesystem>
 #include <map>
@@ -20,7 +21,7 @@ namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-constexpr int64_t kMaxTotalBytes = 6'000'000;
+constexpr int64_t kMaxTotalBytes = 20'000'000;
 
 fs::path TasksFolder() {
   const char* source = std::getenv("PROMPTD_SOURCE_DIR");
@@ -104,12 +105,13 @@ TEST(BundledTasksTest, EveryImageIsReadableAndNoSpriteIsInTwoSplits) {
     for (const Item& item : task->manifest.items) {
       ++images[{item.split, item.class_index}];
     }
-    EXPECT_EQ(images.size(), 3 * task->manifest.class_names.size())
+    const size_t splits = fs::is_directory(folder / "train") ? 3 : 1;
+    EXPECT_EQ(images.size(), splits * task->manifest.class_names.size())
         << "a class lacks images in a split";
   }
 }
 
-TEST(BundledTasksTest, TogetherTheyStayWithinSixMegabytes) {
+TEST(BundledTasksTest, TogetherTheyStayWithinTwentyMegabytes) {
   int64_t total = 0;
   for (const auto& entry : fs::recursive_directory_iterator(TasksFolder())) {
     if (entry.is_regular_file())

@@ -1,11 +1,13 @@
-"""Draws the bundled few-shot tasks.
+"""Draws the bundled tasks and writes what the benchmark is made of.
 
 usage: build_tasks.py WORK_DIR models/tasks
 
 Each class's sprites (concept x style) are dealt to train, val and test so
 that no sprite is in two of them; a sprite is then drawn once or more, turned,
 scaled and on different backgrounds. Writes the images, card.json and card.md
-of every task. Deterministic: the same sources give the same bytes.
+of every task, the targets of the domain generalisation benchmark (the source's
+concepts in other styles, test only) and benchmark.json beside the folder.
+Deterministic: the same sources give the same bytes.
 """
 
 import hashlib
@@ -22,8 +24,9 @@ import torch.nn.functional as F
 from PIL import Image
 
 import augment
-import captions
+import benchmark_specs
 import sources
+import task_cards
 from task_specs import TASKS
 
 SIDE = 88
@@ -52,6 +55,18 @@ def deal(sprites, name):
             "train": sprites[val + test:]}
 
 
+def deal_concepts(sprites, name, wanted):
+    """As deal, but whole concepts: all drawings of one are in one split, of
+    which as many are kept as images are wanted."""
+    dealt = deal({concept for concept, _ in sprites}, name)
+    out = {}
+    for split, concepts in dealt.items():
+        own = sorted(s for s in sprites if s[0] in concepts)
+        random.Random(seed_of(name, split)).shuffle(own)
+        out[split] = own[:wanted[split]]
+    return out
+
+
 def draw(pixels, seed):
     """One picture [SIDE, SIDE, 3] uint8 of one premultiplied sprite."""
     rng = torch.Generator().manual_seed(seed)
@@ -69,7 +84,7 @@ def draw(pixels, seed):
     return (out.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
 
 
-def encode(picture, seed):
+def encode(picture, seed, quality):
     """-> (suffix, bytes): WebP, JPEG and now and then PNG."""
     out = io.BytesIO()
     image = Image.fromarray(picture)
@@ -77,9 +92,9 @@ def encode(picture, seed):
         image.quantize(64).convert("RGB").save(out, "PNG", optimize=True)
         return "png", out.getvalue()
     if seed % 3 == 0:
-        image.save(out, "JPEG", quality=70, optimize=True)
+        image.save(out, "JPEG", quality=quality, optimize=True)
         return "jpg", out.getvalue()
-    image.save(out, "WEBP", quality=70, method=6)
+    image.save(out, "WEBP", quality=quality, method=6)
     return "webp", out.getvalue()
 
 
@@ -100,7 +115,9 @@ class Art:
         slugs = []
         for word in words:
             found = ([c["slug"] for c in self.by_slug.values()
-                      if c["subgroup"] == word[1:]] if word[0] == "@"
+                      if c["subgroup"] == word[1:]
+                      and c["slug"] not in benchmark_specs.HOMONYMS]
+                     if word[0] == "@"
                      else [word] if word in self.by_slug else [])
             if not found:
                 raise SystemExit(f"no concept {word}")
@@ -112,78 +129,68 @@ class Art:
             self.pixels[self.rows[concept, style]][None], SIDE)[0]
 
 
-def build(task, spec, art, out):
-    """Writes one task's images; returns its card."""
+def sprites_of(words, styles, art):
+    return [(c, s) for c in art.concepts_of(words) for s in styles
+            if (c, s) in art.rows]
+
+
+def deals_of(task, spec, art):
+    """{class: {split: sprites}} of a task with all three splits."""
     deals = {}
     for name, words in spec["classes"].items():
-        sprites = [(c, s) for c in art.concepts_of(words)
-                   for s in spec["styles"] if (c, s) in art.rows]
+        sprites = sprites_of(words, spec["styles"], art)
+        if spec.get("disjoint_concepts"):
+            deals[name] = deal_concepts(sprites, f"{task}/{name}", WANTED)
+            continue
         random.Random(seed_of("sample", task, name)).shuffle(sprites)
         deals[name] = deal(sprites[:spec.get("sprites_per_class")],
                            f"{task}/{name}")
-    card = {"task": task, "about": spec["about"], "image_side": SIDE,
-            "classes": len(deals), "splits": {}}
-    if "note" in spec:
-        card["note"] = spec["note"]
-    for split, wanted in WANTED.items():
-        images, every = 0, []
-        for name, dealt in deals.items():
-            folder = out / task / split / name
-            folder.mkdir(parents=True)
-            sprites = dealt[split]
-            every += sprites
-            for place, (concept, style) in enumerate(sprites):
-                pixels = art.sprite(concept, style)
-                for n in range(max(1, (wanted + len(sprites) - 1 - place)
-                                   // len(sprites))):
-                    seed = seed_of(task, name, concept, style, str(n))
-                    suffix, body = encode(draw(pixels, seed), seed)
-                    path = folder / f"{concept}-{style}-{n}.{suffix}"
-                    path.write_bytes(body)
-                    images += 1
-        card["splits"][split] = {
-            "images": images, "sprites": len(every),
-            "fewest_sprites_in_a_class": min(
-                len(d[split]) for d in deals.values()),
-            "share_unseen_style": share(
-                every, lambda c, s: sources.STYLE_BY_NAME[s].role != "train"),
-            "share_unseen_concept": share(
-                every, lambda c, s: captions.held_out(art.by_slug[c])),
-        }
-    card["styles"] = [
-        {"name": s, "seen_by_encoder":
-            sources.STYLE_BY_NAME[s].role == "train",
-         "licence": sources.STYLE_BY_NAME[s].licence,
-         "credit": sources.STYLE_BY_NAME[s].credit}
-        for s in spec["styles"]]
-    return card
+    return deals
 
 
-def share(sprites, test):
-    return round(sum(test(c, s) for c, s in sprites) / len(sprites), 3)
+def draw_split(task, split, deals, wanted, quality, art, out):
+    """Writes one split's images; returns how many."""
+    images = 0
+    for name, dealt in deals.items():
+        folder = out / task / split / name
+        folder.mkdir(parents=True)
+        sprites = dealt[split]
+        for place, (concept, style) in enumerate(sprites):
+            pixels = art.sprite(concept, style)
+            for n in range(max(1, (wanted + len(sprites) - 1 - place)
+                               // len(sprites))):
+                seed = seed_of(task, name, concept, style, str(n))
+                suffix, body = encode(draw(pixels, seed), seed, quality)
+                path = folder / f"{concept}-{style}-{n}.{suffix}"
+                path.write_bytes(body)
+                images += 1
+    return images
 
 
-def card_text(card):
-    lines = [f"# Task: {card['task']}", "", card["about"],
-             f"{card['classes']} classes, {card['image_side']} px images. A "
-             "sprite is one concept drawn in one style; no sprite is in two "
-             "splits.", "", *([card["note"], ""] if "note" in card else []),
-             "| split | images | sprites | fewest sprites in a class | in "
-             "styles the encoder never saw | of concepts it never saw |",
-             "| --- | --- | --- | --- | --- | --- |"]
-    for split, c in card["splits"].items():
-        lines.append(
-            f"| {split} | {c['images']} | {c['sprites']} | "
-            f"{c['fewest_sprites_in_a_class']} | "
-            f"{100 * c['share_unseen_style']:.0f} % | "
-            f"{100 * c['share_unseen_concept']:.0f} % |")
-    lines += ["", "| style | seen by the encoder | licence | credit |",
-              "| --- | --- | --- | --- |"]
-    lines += [f"| {s['name']} | {'yes' if s['seen_by_encoder'] else 'no'} | "
-              f"{s['licence']} | {s['credit']} |" for s in card["styles"]]
-    lines += ["", "The drawings were turned, scaled and put on generated "
-              "backgrounds; that is the change made to them.", ""]
-    return "\n".join(lines)
+def build(task, spec, art, out):
+    """Writes one task's images; returns its card."""
+    deals = deals_of(task, spec, art)
+    quality = 70 if task in TASKS else benchmark_specs.QUALITY
+    splits = {split: draw_split(task, split, deals, wanted, quality, art, out)
+              for split, wanted in WANTED.items()}
+    return task_cards.card(task, spec, deals, splits, art, SIDE)
+
+
+def build_target(style, art, out):
+    """The source's concepts in another style, for testing only."""
+    source, task = benchmark_specs.SOURCE, f"styles-{style}"
+    deals = {}
+    for name, words in source["classes"].items():
+        sprites = sprites_of(words, [style], art)
+        if len(sprites) < 3:
+            raise SystemExit(f"{task}/{name}: only {len(sprites)} sprites")
+        deals[name] = {"test": sprites}
+    spec = {**source, "styles": [style],
+            "about": "The concepts of the task `styles` in another style: a "
+                     "target of the domain generalisation benchmark."}
+    images = draw_split(task, "test", deals, benchmark_specs.TARGET_WANTED,
+                        benchmark_specs.QUALITY, art, out)
+    return task_cards.card(task, spec, deals, {"test": images}, art, SIDE)
 
 
 def main():
@@ -192,14 +199,20 @@ def main():
     art = Art(work)
     for old in out.glob("*/card.json"):
         shutil.rmtree(old.parent)
-    for task, spec in TASKS.items():
-        card = build(task, spec, art, out)
+    specs = {**TASKS, **benchmark_specs.MORE_TASKS,
+             "styles": benchmark_specs.SOURCE}
+    cards = {task: build(task, spec, art, out) for task, spec in specs.items()}
+    for style in benchmark_specs.TARGET_STYLES:
+        cards[f"styles-{style}"] = build_target(style, art, out)
+    for task, card in cards.items():
         (out / task / "card.json").write_text(
             json.dumps(card, indent=2) + "\n")
-        (out / task / "card.md").write_text(card_text(card))
+        (out / task / "card.md").write_text(task_cards.text(card))
         size = sum(p.stat().st_size for p in (out / task).rglob("*.*"))
         print(f"tasks: {task}, {card['classes']} classes, "
               f"{size / 1e6:.2f} MB, {card['splits']}")
+    (out.parent / "benchmark.json").write_text(
+        json.dumps(task_cards.benchmark(cards, out), indent=2) + "\n")
 
 
 if __name__ == "__main__":

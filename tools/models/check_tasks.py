@@ -3,10 +3,13 @@
 
 usage: check_tasks.py [models/tasks]
 
-Fails when a sprite (concept x style) is in two splits of a task, when splits
-disagree about the classes, when there are too few images or too many bytes,
-when an image is unreadable or of the wrong side, when a card says something
-else than the folder, or when a style has no credit. Prints one line a task.
+Fails when a sprite (concept x style) is in two splits of a task (or a concept,
+where the card says that whole concepts are apart), when splits disagree about
+the classes, when there are too few images or too many bytes, when an image is
+unreadable or of the wrong side, when a card says something else than the
+folder, when a style has no credit, or when benchmark.json beside the folder
+does not fit the tasks (check_benchmark.py). A folder with only a test split is
+a target of that benchmark. Prints one line a task.
 """
 
 import json
@@ -15,7 +18,9 @@ import struct
 import sys
 from pathlib import Path
 
-LIMIT_BYTES = 6_000_000
+import check_benchmark
+
+LIMIT_BYTES = 20_000_000
 FEWEST = {"train": 20, "val": 4, "test": 25}
 NAME = re.compile(r"^([a-z0-9-]+)-([a-z0-9]+)-(\d+)\.(jpg|png|webp)$")
 NEVER_SHIPPED = {"openmoji"}  # share-alike
@@ -101,7 +106,23 @@ def check_split(folder, split, card, styles, problems):
     return found
 
 
+def check_apart(folder, splits, by_concept, problems):
+    """No sprite in two splits or classes; or no concept. -> how many."""
+    owner, count = {}, 0
+    for split, groups in splits.items():
+        for name, sprites in groups.items():
+            count += len(sprites)
+            for sprite in sorted(sprites):
+                key = sprite[0] if by_concept else sprite
+                other = owner.setdefault(key, (split, name))
+                if other != (split, name):
+                    problems.append(f"{folder}: {key} is in {other} and in "
+                                    f"{(split, name)}")
+    return count
+
+
 def check_task(folder, problems):
+    """-> its card and {split: {class: sprites}}, or None."""
     card = json.loads((folder / "card.json").read_text())
     styles = {s["name"]: s for s in card["styles"]}
     for style in styles.values():
@@ -109,33 +130,37 @@ def check_task(folder, problems):
             problems.append(f"{folder}: {style['name']} lacks its credit")
     if not (folder / "card.md").exists():
         problems.append(f"{folder}: no card.md")
+    there = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    if there not in (sorted(FEWEST), ["test"]):
+        problems.append(f"{folder}: has the folders {there}")
+        return None
+    if there != sorted(card["splits"]):
+        problems.append(f"{folder}: the card tells of other splits")
+        return None
     splits = {split: check_split(folder / split, split, card, styles,
-                                 problems) for split in FEWEST}
+                                 problems) for split in there}
     if len({tuple(s) for s in splits.values()}) != 1:
         problems.append(f"{folder}: the splits have different classes")
-    if len(splits["train"]) != card["classes"]:
+    if len(splits["test"]) != card["classes"]:
         problems.append(f"{folder}: the card's number of classes is wrong")
-    owner = {}
-    for split, groups in splits.items():
-        for name, sprites in groups.items():
-            for sprite in sprites:
-                other = owner.setdefault(sprite, (split, name))
-                if other != (split, name):
-                    problems.append(f"{folder}: sprite {sprite} is in "
-                                    f"{other} and in {(split, name)}")
-    counts = ", ".join(f"{s} {card['splits'][s]['images']}" for s in FEWEST)
+    if not set(card["unseen_classes"]) <= set(splits["test"]):
+        problems.append(f"{folder}: an unseen class is none of its classes")
+    sprites = check_apart(folder, splits, card["disjoint_concepts"], problems)
+    counts = ", ".join(f"{s} {card['splits'][s]['images']}" for s in there)
     print(f"{folder.name}: {card['classes']} classes, {counts} images, "
-          f"{len(owner)} sprites")
+          f"{sprites} sprites")
+    return {"card": card, "splits": splits}
 
 
 def main():
     root = Path(sys.argv[1] if len(sys.argv) > 1 else "models/tasks")
     problems = []
     tasks = sorted(p.parent for p in root.glob("*/card.json"))
-    for task in tasks:
-        check_task(task, problems)
+    found = {task.name: check_task(task, problems) for task in tasks}
     if not tasks:
         problems.append(f"{root}: no tasks")
+    if None not in found.values():
+        problems += check_benchmark.problems_of(root, found)
     default = (root / "DEFAULT").read_text().strip()
     if default not in {t.name for t in tasks}:
         problems.append(f"{root}/DEFAULT: no task {default!r}")

@@ -1,4 +1,4 @@
-"""The embedded encoder: open_clip's CLIP class, small, and its tokenizer."""
+"""The embedded encoders: open_clip's CLIP class, small, and its tokenizer."""
 
 import gzip
 import sys
@@ -11,14 +11,25 @@ import torch.nn.functional as F
 MERGES = 4096
 EMBED_DIM = 256
 IMAGE_SIDE = 64
-MODEL_CFG = {
-    "embed_dim": EMBED_DIM,
-    "quick_gelu": True,
-    "vision_cfg": {"layers": [2, 2, 2, 1], "width": 24,
-                   "image_size": IMAGE_SIDE, "head_width": 64},
-    "text_cfg": {"context_length": 77, "vocab_size": 512 + MERGES + 2,
-                 "width": 192, "heads": 3, "layers": 4},
+
+
+def _config(**vision):
+    """All share the features' size, the image's side and the text tower."""
+    return {
+        "embed_dim": EMBED_DIM,
+        "quick_gelu": True,
+        "vision_cfg": {**vision, "image_size": IMAGE_SIDE, "head_width": 64},
+        "text_cfg": {"context_length": 77, "vocab_size": 512 + MERGES + 2,
+                     "width": 192, "heads": 3, "layers": 4},
+    }
+
+
+ARCHITECTURES = {
+    "embedded": _config(layers=[2, 2, 2, 1], width=24),
+    "rn-small": _config(layers=[1, 1, 1, 1], width=20),
+    "vit": _config(layers=6, width=192, patch_size=16),
 }
+MODEL_CFG = ARCHITECTURES["embedded"]
 
 
 def import_open_clip():

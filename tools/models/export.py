@@ -1,6 +1,6 @@
 """Writes an encoder folder from a training run.
 
-usage: export.py WORK_DIR/run models/embedded
+usage: export.py WORK_DIR/run models/embedded [architecture]
 
 Writes open_clip_config.json, open_clip_model.safetensors (half precision but
 for logit_scale; open_clip's key names) and merges.txt, then loads the folder
@@ -22,8 +22,8 @@ import clip_model
 LIMIT_BYTES = 25_000_000
 
 
-def config():
-    return {"model_cfg": clip_model.MODEL_CFG,
+def config(model_cfg):
+    return {"model_cfg": model_cfg,
             "preprocess_cfg": {"mean": list(augment.MEAN),
                                "std": list(augment.STD),
                                "interpolation": "bicubic",
@@ -74,12 +74,14 @@ def closeness(a, b):
 
 def main():
     run, out = Path(sys.argv[1]), Path(sys.argv[2])
+    model_cfg = clip_model.ARCHITECTURES[
+        sys.argv[3] if len(sys.argv) > 3 else "embedded"]
     out.mkdir(parents=True, exist_ok=True)
     state = torch.load(run / "ema.pt")
-    exact = clip_model.build()
+    exact = clip_model.build(model_cfg)
     exact.load_state_dict(state)
     (out / "open_clip_config.json").write_text(
-        json.dumps(config(), indent=2) + "\n")
+        json.dumps(config(model_cfg), indent=2) + "\n")
     clip_model.write_merges(out / "merges.txt")
     save_file(stored(state), out / "open_clip_model.safetensors",
               metadata={"format": "pt"})

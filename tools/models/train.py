@@ -1,10 +1,15 @@
-"""Trains the embedded encoder from nothing on a CPU, by the clock.
+"""Trains an embedded encoder from nothing on a CPU, by the clock.
 
-usage: train.py WORK_DIR [--minutes 70] [--seed 1] [--batch 256]
+usage: train.py WORK_DIR [--architecture embedded] [--minutes 70] [--seed 1]
+                [--batch 256] [--run run] [--text-from ENCODER]
 
 Reads WORK_DIR/sprites; writes WORK_DIR/run/{ema.pt,state.pt,log.jsonl} every
 few minutes. The learning rate falls with the wall time, so the run ends
 on time on any machine; a run that was stopped goes on from state.pt.
+
+--text-from takes the text tower of a finished encoder and keeps it as it is
+(as LiT does, Zhai et al. 2022, with the towers' parts swapped): only the image
+tower learns, and the concept's identity is told by the names' features.
 """
 
 import argparse
@@ -18,6 +23,7 @@ import torch
 import torch.nn.functional as F
 
 import clip_model
+import export
 import pairs
 import sources
 
@@ -145,9 +151,40 @@ class Average:
                 self.values[key].copy_(value)
 
 
+def start(args, source, text_side):
+    """(model, [concepts, E] vectors of the concepts' identities)."""
+    model = clip_model.build(clip_model.ARCHITECTURES[args.architecture])
+    if args.text_from is None:
+        return model, torch.nn.Parameter(
+            0.05 * torch.randn(len(source.ids), clip_model.EMBED_DIM))
+    donor = export.load_encoder(args.text_from)[0]
+    own = {key: value for key, value in donor.state_dict().items()
+           if not key.startswith("visual.")}
+    left = model.load_state_dict(own, strict=False)
+    if left.unexpected_keys or any(not key.startswith("visual.")
+                                   for key in left.missing_keys):
+        raise SystemExit(f"train: {args.text_from}: another text tower")
+    for name, parameter in model.named_parameters():
+        if not name.startswith("visual.") and name != "logit_scale":
+            parameter.requires_grad_(False)
+    return model, names_features(model, source, text_side)
+
+
+@torch.no_grad()
+def names_features(model, source, text_side, draws=4):
+    """The mean text feature of each trained concept's label, behind
+    different fillers; fixed, so without gradient."""
+    texts = [f"a photo of a {source.sprites.concepts[c]['label']}."
+             for c in source.ids]
+    every = [F.normalize(text_side.encode(model, texts, n > 0), dim=-1)
+             for n in range(draws)]
+    return sum(every) / draws
+
+
 def optimizer_for(model, aux):
-    matrices = [p for p in model.parameters() if p.ndim >= 2] + [aux]
-    others = [p for p in model.parameters() if p.ndim < 2]
+    learnt = [p for p in [*model.parameters(), aux] if p.requires_grad]
+    matrices = [p for p in learnt if p.ndim >= 2]
+    others = [p for p in learnt if p.ndim < 2]
     return torch.optim.AdamW(
         [{"params": matrices, "weight_decay": 0.1},
          {"params": others, "weight_decay": 0.0}],
@@ -161,6 +198,9 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--run", default="run")
+    parser.add_argument("--architecture", default="embedded",
+                        choices=sorted(clip_model.ARCHITECTURES))
+    parser.add_argument("--text-from", type=Path)
     parser.add_argument("--save-every", type=float, default=240)
     args = parser.parse_args()
     run = args.work / args.run
@@ -173,9 +213,7 @@ def main():
                          args.seed)
     clip_model.write_merges(run / "merges.txt")
     text_side = TextSide(run / "merges.txt", args.seed)
-    model = clip_model.build()
-    aux = torch.nn.Parameter(0.05 * torch.randn(len(source.ids),
-                                         clip_model.EMBED_DIM))
+    model, aux = start(args, source, text_side)
     optimizer = optimizer_for(model, aux)
     average = Average(model)
     tests = retrieval_tests(source)
@@ -191,9 +229,9 @@ def main():
           f"{sum(map(len, source.by_concept.values()))} sprites, "
           f"from step {step}, {spent:.0f} s spent", flush=True)
 
-    start, saved, sums = time.time() - spent, time.time(), []
+    began, saved, sums = time.time() - spent, time.time(), []
     while True:
-        spent = time.time() - start
+        spent = time.time() - began
         progress = min(1.0, spent / (60 * args.minutes))
         rate = PEAK_RATE * min(1, (step + 1) / WARM_UP_STEPS) * (1 - progress)
         for group in optimizer.param_groups:
@@ -209,7 +247,8 @@ def main():
                                else max(0.1, (1 - progress) / 0.35))
         optimizer.zero_grad()
         (contrast + weight * named).backward()
-        torch.nn.utils.clip_grad_norm_([*model.parameters(), aux], 1.0)
+        torch.nn.utils.clip_grad_norm_(
+            [p for p in [*model.parameters(), aux] if p.requires_grad], 1.0)
         optimizer.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0, math.log(100))
@@ -220,7 +259,7 @@ def main():
         if done or time.time() - saved > args.save_every:
             saved = time.time()
             report(run, model, average, text_side, tests, sums, step, spent)
-            torch.save({"step": step, "spent": time.time() - start,
+            torch.save({"step": step, "spent": time.time() - began,
                         "model": model.state_dict(), "aux": aux.data,
                         "optimizer": optimizer.state_dict(),
                         "ema": average.values}, run / "state.pt")
