@@ -4,8 +4,8 @@ usage: report.py [ENCODER TASKS] [--out TASKS/REPORT.md] [--tasks a,b]
                  [--shots 1,4,16] [--seeds 1,2,3] [--keep FILE] [--choose]
 
 Without --tasks, the four that the demo is chosen from; the benchmark's others
-are measured with promptd itself. Per task: zero-shot with each of the templates, and over three seeds the linear
-probe and CoOp (M = 16). With --keep, figures are added to FILE as they come,
+are measured with promptd itself. Per task: zero-shot with each of the
+templates, and over three seeds the linear probe and CoOp (M = 16). With --keep, figures are added to FILE as they come,
 and tasks that are in it already are not measured again. Decisions are made on
 the validation images; the test images are read for the report. --choose reads
 no test image: it prints the gain at 16 shots on the validation images, which

@@ -3,22 +3,24 @@
 # packages, emoji sets, sprites, training, export, tasks, check, report.
 # Every step that is done already is skipped, so a stopped run goes on.
 #
-# usage: train_embedded_encoder.sh [encoder|tasks|report|all]
+# usage: train_embedded_encoder.sh [encoder|extra|tasks|report|all]
 #   encoder  train and write models/embedded (about 75 minutes)
+#   extra    train and write models/embedded-rn-small and models/embedded-vit,
+#            both at once, on the text tower of models/embedded; not in "all"
 #   tasks    draw models/tasks again (about a minute)
 #   report   measure the tasks and write models/tasks/REPORT.md
 #   all      (default) the three in a row
 #
 # WORK     where the art and the run are kept, outside the repository
 #          (default: $HOME/.cache/promptd/embedded-encoder; about 1.5 GB)
-# MINUTES  wall time of the training itself (default 70)
+# MINUTES  wall time of the training itself (default 70; extra: 48)
 # VENV     the virtual environment to use (default: $WORK/venv); the packages of
 #          requirements.txt are added to it, torch only when it has none
 # PYTHON   a Python 3.11+ to make the virtual environment with
 set -eu
 what=${1:-all}
-case $what in encoder|tasks|report|all) ;; *)
-  echo "unknown step '$what': encoder, tasks, report or all" >&2; exit 2;;
+case $what in encoder|extra|tasks|report|all) ;; *)
+  echo "unknown step '$what': encoder, extra, tasks, report or all" >&2; exit 2;;
 esac
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -49,6 +51,21 @@ if [ "$what" = encoder ] || [ "$what" = all ]; then
   fi
   "$python" "$here/export.py" "$work/run" "$root/models/embedded"
   "$python" "$root/tools/goldens/make_self_test.py" "$root/models/embedded"
+fi
+extra() {  # architecture
+  if [ ! -f "$work/run-$1/finished" ]; then
+    OMP_NUM_THREADS=1 "$python" "$here/train.py" "$work" --architecture "$1" \
+      --run "run-$1" --batch 128 --minutes "${MINUTES:-48}" --save-every 150 \
+      --text-from "$root/models/embedded"
+    touch "$work/run-$1/finished"
+  fi
+  "$python" "$here/export.py" "$work/run-$1" "$root/models/embedded-$1" "$1"
+  "$python" "$root/tools/goldens/make_self_test.py" "$root/models/embedded-$1"
+}
+if [ "$what" = extra ]; then
+  extra rn-small & first=$!
+  extra vit
+  wait "$first"
 fi
 if [ "$what" = tasks ] || [ "$what" = all ]; then
   "$python" "$here/build_tasks.py" "$work" "$root/models/tasks"
