@@ -26,7 +26,7 @@ struct BundledTask {
 absl::StatusOr<BundledTask> FindBundledTask(const std::string& models,
                                             const std::string& task);
 
-// Whether a bundled task has this name.
+// Whether a bundled task (a folder with training images) has this name.
 bool IsBundledTask(const std::string& name);
 // Whether `folder` lies among the bundled tasks.
 bool IsBundledFolder(const std::string& folder);

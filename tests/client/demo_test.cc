@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <sstream>
 
+#include "absl/strings/str_cat.h"
 #include "client/bundle.h"
 #include "client/demo_steps.h"
 #include "common/error.h"
@@ -17,13 +18,18 @@ namespace promptd::client {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
-// A models folder with one task, named in the environment.
+// A models folder with one task and one benchmark target, which has no training
+// images; named in the environment.
 class DemoTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::filesystem::create_directories(folder_.path() + "/tasks/pets/test");
+    for (const char* split : {"pets/train", "pets/test", "sketches/test"}) {
+      std::filesystem::create_directories(
+          absl::StrCat(folder_.path(), "/tasks/", split));
+    }
     ASSERT_TRUE(
         WriteFileAtomically(folder_.path() + "/tasks/DEFAULT", "pets\n").ok());
     ::setenv("PROMPTD_MODELS", folder_.path().c_str(), 1);
@@ -61,11 +67,13 @@ TEST_F(DemoTest, FindsTheDefaultTaskAndListsTheOthers) {
   const auto none = FindBundledTask(*models, "cars");
   EXPECT_EQ(ErrorReason(none.status()), "TASK_NOT_BUNDLED");
   EXPECT_THAT(std::string(none.status().message()), HasSubstr("pets"));
+  EXPECT_THAT(std::string(none.status().message()), Not(HasSubstr("sketches")));
 }
 
 TEST_F(DemoTest, KnowsWhatIsBundled) {
   EXPECT_TRUE(IsBundledTask("pets"));
   EXPECT_FALSE(IsBundledTask("DEFAULT"));
+  EXPECT_FALSE(IsBundledTask("sketches"));
   EXPECT_TRUE(IsBundledFolder(folder_.path() + "/tasks/pets"));
   EXPECT_FALSE(IsBundledFolder(folder_.path()));
   EXPECT_FALSE(IsBundledFolder("/nowhere"));
