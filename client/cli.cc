@@ -54,6 +54,7 @@ void AddVerbs(CLI::App& app, Action* chosen) {
   AddTaskVerbs(app, chosen);
   AddVersionVerbs(app, chosen);
   AddEvaluationVerbs(app, chosen);
+  AddExperimentVerbs(app, chosen);
   AddAliasVerbs(app, chosen);
   AddEncoderVerbs(app, chosen);
 }

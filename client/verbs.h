@@ -21,6 +21,7 @@ void AddTrainVerb(CLI::App& app, Action* chosen);
 void AddJobVerbs(CLI::App& app, Action* chosen);
 void AddEvalVerb(CLI::App& app, Action* chosen);
 void AddEvaluationVerbs(CLI::App& app, Action* chosen);
+void AddExperimentVerbs(CLI::App& app, Action* chosen);
 void AddClassifyVerb(CLI::App& app, Action* chosen);
 void AddEmbedVerbs(CLI::App& app, Action* chosen);
 void AddTaskVerbs(CLI::App& app, Action* chosen);

@@ -25,7 +25,8 @@ MAY_INCLUDE = {
     "wire": {"common", "proto", "worker"},
     "server": {"common", "proto", "jobs", "registry", "store", "worker",
                "datasets", "wire"},
-    "client": {"common", "proto", "datasets", "weights"},
+    "experiments": {"common", "proto"},
+    "client": {"common", "proto", "datasets", "experiments", "weights"},
 }
 # Further rooms that only .cc files may include.
 MAY_INCLUDE_IN_CC = {"worker": {"clip", "learners"}}
@@ -41,6 +42,7 @@ PRIVATE = {
         r"[<\"](google/protobuf/|grpc|promptd/v1/|inference/|google/rpc/)"),
         {"proto", "wire", "server", "client"}),
     "OpenCV": (re.compile(r"<opencv2/"), {"datasets"}),
+    "Cairo": (re.compile(r"<cairo"), {"experiments"}),
     "libjpeg": (re.compile(r"<jpeglib\.h>"), {"datasets"}),
 }
 # Rooms whose headers stay free of torch, so that others can include them.
