@@ -35,13 +35,13 @@ struct LegendEntry {
   bool bars;
 };
 
-// Each label once, in the order of first appearance.
+// Each label that has a point once, in the order of first appearance.
 std::vector<LegendEntry> LegendOf(const Figure& figure) {
   std::vector<LegendEntry> entries;
   std::set<std::string> seen;
   for (const ChartPanel& panel : figure.panels) {
     for (const ChartSeries& series : panel.series) {
-      if (seen.insert(series.label).second) {
+      if (!series.points.empty() && seen.insert(series.label).second) {
         entries.push_back({&series, panel.bars});
       }
     }

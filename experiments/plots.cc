@@ -1,6 +1,8 @@
 #include "experiments/plots.h"
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -63,9 +65,18 @@ class Plotter {
         plan_.experiment, ending,
         plan_.encoders.size() > 1 ? absl::StrCat("-", encoder) : "");
   }
+  // The methods that most experiments have look the same in all of them.
   int StyleOf(const std::string& method) const {
-    for (size_t i = 0; i < plan_.methods.size(); ++i) {
-      if (plan_.methods[i].key == method) return static_cast<int>(i);
+    static const std::map<std::string, int> kFixed = {
+        {"coop-m16-end", 0}, {"linear-probe", 1}, {"zero-shot", 3}};
+    static constexpr int kOthers[] = {2, 4, 5, 6, 9, 11};
+    size_t next = 0;
+    for (const PlanMethod& one : plan_.methods) {
+      const auto fixed = kFixed.find(one.key);
+      const int style = fixed != kFixed.end()
+                            ? fixed->second
+                            : kOthers[next++ % std::size(kOthers)];
+      if (one.key == method) return style;
     }
     return 0;
   }
@@ -145,7 +156,13 @@ class Plotter {
       std::vector<ChartPanel> panels;
       for (const std::vector<Column>* columns : {&tasks_, &domains_}) {
         for (const Column& column : *columns) {
-          panels.push_back(LengthPanel(column, encoder));
+          // Single tasks and targets stand in the tables.
+          const bool source =
+              column.datasets.front().first == column.datasets.front().second &&
+              columns == &domains_;
+          if (column.average || source || columns->size() <= 2) {
+            panels.push_back(LengthPanel(column, encoder));
+          }
         }
       }
       Add(FileFor("", encoder), OnEncoder("Context length", encoder), panels,

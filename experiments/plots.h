@@ -15,9 +15,9 @@ struct NamedFigure {
 };
 
 // Few-shot: accuracy over shots, the average and each dataset, zero-shot as a
-// star at 0, as in the paper's figure 3. Context length: accuracy over M. The
-// others: bars. Nothing that has no result is drawn; a figure without any
-// result is left out.
+// star at 0, as in the paper's figure 3. Context length: accuracy over M, of
+// averages and of the source. The others: bars. Nothing that has no result is
+// drawn; a figure without any result is left out.
 std::vector<NamedFigure> FiguresOf(const Study& study);
 
 }  // namespace promptd::experiments

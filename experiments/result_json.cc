@@ -13,9 +13,10 @@ absl::Status Bad(absl::string_view what) {
                    absl::StrCat("this is no result of an experiment: ", what));
 }
 
-json MessageJson(const google::protobuf::Message& message) {
+json MessageJson(const google::protobuf::Message& message, bool zeros) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
+  options.always_print_primitive_fields = zeros;
   std::string text;
   if (!google::protobuf::util::MessageToJsonString(message, &text, options)
            .ok()) {
@@ -37,7 +38,7 @@ json ScoreJson(const Score& score) {
               {"job_id", score.job_id},
               {"seconds", score.seconds}};
   if (score.reason.empty()) {
-    out["result"] = MessageJson(score.result);
+    out["result"] = MessageJson(score.result, /*zeros=*/true);
   } else {
     out["reason"] = score.reason;
     out["message"] = score.message;
@@ -93,9 +94,12 @@ Member MemberFrom(const json& value) {
 json ToJson(const MemberResult& result) {
   json scores = json::array();
   for (const Score& score : result.scores) scores.push_back(ScoreJson(score));
-  return {{"key", result.key},         {"fingerprint", result.fingerprint},
-          {"attempt", result.attempt}, {"task", result.task},
-          {"version", result.version}, {"spec", MessageJson(result.spec)},
+  return {{"key", result.key},
+          {"fingerprint", result.fingerprint},
+          {"attempt", result.attempt},
+          {"task", result.task},
+          {"version", result.version},
+          {"spec", MessageJson(result.spec, /*zeros=*/false)},
           {"scores", scores}};
 }
 
@@ -161,6 +165,9 @@ absl::StatusOr<Plan> PlanFromJson(const std::string& text) {
     }
     for (const json& member : value.at("members")) {
       plan.members.push_back(MemberFrom(member));
+    }
+    if (plan.shots.empty() || plan.methods.empty()) {
+      return Bad("it has no shots or no methods");
     }
     return plan;
   } catch (const std::exception& error) {

@@ -72,8 +72,10 @@ class Writer {
   std::string Text(const Column& column, const std::string& encoder,
                    const std::string& method, std::optional<int> shots,
                    Measure measure) const {
-    return CellText(Cell(study_, column, encoder, method, shots, measure),
-                    IsGain(measure));
+    auto cell = Cell(study_, column, encoder, method, shots, measure);
+    // The baseline has no seed.
+    if (cell && measure == Measure::kBaseline) cell->seeds = cell->planned = 1;
+    return CellText(cell, IsGain(measure));
   }
 
   void Head() {
@@ -225,13 +227,9 @@ class Writer {
     for (const Column& column : columns) {
       std::string text = CellText(std::nullopt, false);
       for (const PlanMethod& method : plan_.methods) {
-        auto cell = Cell(study_, column, encoder, method.key, std::nullopt,
-                         Measure::kBaseline);
-        if (!cell) continue;
-        cell->deviation = 0;
-        cell->planned = cell->seeds = 1;
-        text = CellText(cell, false);
-        break;
+        text =
+            Text(column, encoder, method.key, std::nullopt, Measure::kBaseline);
+        if (text != CellText(std::nullopt, false)) break;
       }
       row.push_back(text);
     }
@@ -240,40 +238,58 @@ class Writer {
 
   // Seen and unseen classes, where the benchmark tells them apart.
   void Classes(const std::string& encoder) {
-    Column all{"", {}, true};
+    std::vector<std::string> datasets;
+    bool told_apart = false;
     for (const PlanDataset& dataset : plan_.datasets) {
-      if (!dataset.target && !dataset.unseen_classes.empty()) {
-        all.datasets.emplace_back(dataset.name, dataset.name);
-      }
+      if (dataset.target) continue;
+      datasets.push_back(dataset.name);
+      told_apart = told_apart || !dataset.unseen_classes.empty();
     }
-    if (all.datasets.empty()) return;
+    if (!told_apart) return;
     Rows rows;
-    for (const auto& dataset : all.datasets) {
-      ClassRows(encoder, dataset.first, {dataset.first, {dataset}}, &rows);
+    for (const std::string& dataset : datasets) {
+      ClassRows(encoder, dataset, {dataset}, &rows);
     }
-    if (all.datasets.size() > 1) ClassRows(encoder, "Average", all, &rows);
+    if (datasets.size() > 1) ClassRows(encoder, "Average", datasets, &rows);
     Section(absl::StrCat(
         "Classes that the encoder's training had and had not, ",
         plan_.shots.back(), plan_.shots.back() == 1 ? " shot" : " shots"));
     Put({"Dataset", "Method", "Seen", "Gain", "Unseen", "Gain"}, rows);
   }
 
+  // An average is over the datasets that have such classes at all.
   void ClassRows(const std::string& encoder, const std::string& label,
-                 const Column& column, Rows* rows) const {
+                 const std::vector<std::string>& datasets, Rows* rows) const {
+    const std::string nothing = CellText(std::nullopt, false);
     for (const PlanMethod& method : plan_.methods) {
       std::vector<std::string> row = {label, method.label};
+      bool any = false;
       for (const Measure measure :
            {Measure::kSeenAccuracy, Measure::kSeenGain,
             Measure::kUnseenAccuracy, Measure::kUnseenGain}) {
+        Column column{label, {}, true};
+        for (const std::string& dataset : datasets) {
+          if (HasSuchClasses(encoder, dataset, measure)) {
+            column.datasets.emplace_back(dataset, dataset);
+          }
+        }
         row.push_back(
             Text(column, encoder, method.key, ShotsOf(method.key), measure));
+        any = any || row.back() != nothing;
       }
-      const std::string nothing = CellText(std::nullopt, false);
-      const bool any =
-          std::any_of(row.begin() + 2, row.end(),
-                      [&](const std::string& text) { return text != nothing; });
       if (any) rows->push_back(row);
     }
+  }
+
+  bool HasSuchClasses(const std::string& encoder, const std::string& dataset,
+                      Measure measure) const {
+    const Column column{dataset, {{dataset, dataset}}};
+    return std::any_of(plan_.methods.begin(), plan_.methods.end(),
+                       [&](const PlanMethod& method) {
+                         return Cell(study_, column, encoder, method.key,
+                                     std::nullopt, measure)
+                             .has_value();
+                       });
   }
 
   void AcrossEncoders() {
@@ -304,18 +320,24 @@ class Writer {
   }
 
   void Failures() {
-    const auto failed = study_.Failed();
-    if (!failed.empty()) {
-      Section("Failed");
-      for (const Member* member : failed) {
-        absl::StrAppend(
-            &out_, "- `", member->key, "`: ",
-            absl::StrReplaceAll(study_.results().at(member->key).Failure(),
-                                {{"\n", " "}}),
-            "\n");
+    std::vector<std::pair<std::string, std::vector<std::string>>> by_reason;
+    for (const Member* member : study_.Failed()) {
+      const std::string why = absl::StrReplaceAll(
+          study_.results().at(member->key).Failure(), {{"\n", " "}});
+      auto same =
+          std::find_if(by_reason.begin(), by_reason.end(),
+                       [&](const auto& entry) { return entry.first == why; });
+      if (same == by_reason.end()) {
+        same = by_reason.insert(same, {why, {}});
       }
-      absl::StrAppend(&out_, "\n");
+      same->second.push_back(absl::StrCat("`", member->key, "`"));
     }
+    if (!by_reason.empty()) Section("Failed");
+    for (const auto& [why, keys] : by_reason) {
+      absl::StrAppend(&out_, "- ", why, "\n  (", absl::StrJoin(keys, ", "),
+                      ")\n");
+    }
+    if (!by_reason.empty()) absl::StrAppend(&out_, "\n");
     const auto missing = study_.Missing();
     if (missing.empty()) return;
     Section("Not there yet");

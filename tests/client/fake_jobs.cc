@@ -96,6 +96,18 @@ class FakeDatasets final : public v1::DatasetService::Service {
     return Status::OK;
   }
 
+  Status GetDataset(ServerContext*, const v1::GetDatasetRequest* request,
+                    v1::Dataset* out) override {
+    const Lock lock(state_.mutex);
+    const auto found = state_.datasets.find(request->name());
+    if (found == state_.datasets.end()) {
+      return RichError(grpc::StatusCode::NOT_FOUND, "DATASET_NOT_FOUND",
+                       "no dataset of that name");
+    }
+    *out = found->second;
+    return Status::OK;
+  }
+
   Status ListDatasets(ServerContext*, const v1::ListDatasetsRequest*,
                       v1::ListDatasetsResponse* out) override {
     const Lock lock(state_.mutex);
