@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/bundle.h"
+#include "client/error_report.h"
 #include "client/experiment_inputs.h"
 #include "client/experiment_run.h"
 #include "client/table.h"
@@ -62,12 +63,21 @@ absl::Status List(Session& session) {
   return absl::OkStatus();
 }
 
+// A benchmark's errors with its file on top.
+absl::Status OfFile(const absl::Status& status, const std::string& file) {
+  if (ErrorReason(status) != "BAD_BENCHMARK") return status;
+  return WithWhat(status, absl::StrCat("cannot run on ", file));
+}
+
 absl::StatusOr<Benchmark> FindBenchmark(const ExperimentFlags& flags) {
-  if (!flags.benchmark.empty()) {
-    return experiments::ReadBenchmark(flags.benchmark);
+  std::string file = flags.benchmark;
+  if (file.empty()) {
+    ASSIGN_OR_RETURN(const std::string models, FindModels());
+    file = absl::StrCat(models, "/benchmark.json");
   }
-  ASSIGN_OR_RETURN(const std::string models, FindModels());
-  return experiments::ReadBenchmark(absl::StrCat(models, "/benchmark.json"));
+  absl::StatusOr<Benchmark> benchmark = experiments::ReadBenchmark(file);
+  if (!benchmark.ok()) return OfFile(benchmark.status(), file);
+  return benchmark;
 }
 
 absl::Status PrintPlan(Session& session, const Plan& plan) {
@@ -160,8 +170,9 @@ absl::Status Run(Session& session, const ExperimentFlags& flags) {
                    experiments::MakePlan(flags.name, benchmark, flags.plan));
   if (flags.dry_run) return PrintPlan(session, plan);
   RETURN_IF_ERROR(CheckFolder(flags));
-  ASSIGN_OR_RETURN(const Held held, HoldInputs(session, benchmark, plan));
-  experiments::Resolve(held, &plan);
+  const absl::StatusOr<Held> held = HoldInputs(session, benchmark, plan);
+  if (!held.ok()) return OfFile(held.status(), benchmark.file);
+  experiments::Resolve(*held, &plan);
   session.console.Note(absl::StrCat(flags.name, "  ", plan.members.size(),
                                     " members, ", plan.JobCount(),
                                     " jobs, results in ", FolderOf(flags)));
@@ -170,7 +181,7 @@ absl::Status Run(Session& session, const ExperimentFlags& flags) {
   if (flags.minutes) options.budget = absl::Minutes(*flags.minutes);
   options.retry_failed = flags.retry_failed;
   const absl::StatusOr<ExperimentRunOutcome> outcome =
-      RunExperiment(session, plan, held, folder, options);
+      RunExperiment(session, plan, *held, folder, options);
   if (!outcome.ok()) {
     session.console.Note(
         "what is done is kept: run the same command again to go on");
