@@ -12,6 +12,7 @@
 #include "client/experiment_run.h"
 #include "client/table.h"
 #include "client/text.h"
+#include "client/train.h"
 #include "client/verbs.h"
 #include "common/error.h"
 #include "common/status_macros.h"
@@ -36,6 +37,7 @@ struct ExperimentFlags {
   std::string out;        // empty: experiments/NAME
   experiments::PlanOptions plan;
   std::optional<double> minutes;
+  std::string views;
   bool retry_failed = false;
   bool dry_run = false;
 };
@@ -166,8 +168,10 @@ absl::Status Judge(const ExperimentRunOutcome& outcome,
 
 absl::Status Run(Session& session, const ExperimentFlags& flags) {
   ASSIGN_OR_RETURN(const Benchmark benchmark, FindBenchmark(flags));
+  experiments::PlanOptions choices = flags.plan;
+  choices.views = ViewsOf(flags.views);
   ASSIGN_OR_RETURN(Plan plan,
-                   experiments::MakePlan(flags.name, benchmark, flags.plan));
+                   experiments::MakePlan(flags.name, benchmark, choices));
   if (flags.dry_run) return PrintPlan(session, plan);
   RETURN_IF_ERROR(CheckFolder(flags));
   const absl::StatusOr<Held> held = HoldInputs(session, benchmark, plan);
@@ -228,6 +232,14 @@ void AddPlanOptions(CLI::App* run, ExperimentFlags* flags) {
                 "class name in the middle too, on the variant_tasks");
   run->add_option("--epochs", plan.epochs,
                   "Passes over the shots (default: the paper's, by shots)");
+  run->add_option("--views", flags->views,
+                  "Views of each training image, as in `promptctl train`: 1, "
+                  "K, or epochs for a fresh one each epoch, the paper's "
+                  "recipe (default 1)")
+      ->check([](const std::string& text) {
+        return ViewsOf(text) ? std::string()
+                             : "give 1, a number of views, or epochs";
+      });
 }
 
 void AddRun(CLI::App* noun, Action* chosen) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -75,6 +76,13 @@ std::string ProgressDetail(const v1::JobProgress& progress) {
 }
 
 }  // namespace
+
+std::optional<int> ViewsOf(const std::string& text) {
+  int count = 0;
+  if (text == "epochs") return 0;
+  if (absl::SimpleAtoi(text, &count) && count > 0) return count;
+  return std::nullopt;
+}
 
 absl::StatusOr<DatasetArgument> PushIfFolder(Session& session,
                                              const std::string& dataset) {

@@ -51,6 +51,9 @@ ApiEnum ToApi(const std::string& name) {
   return static_cast<ApiEnum>(choice ? static_cast<int>(*choice) + 1 : 0);
 }
 
+// "1", "8" or "epochs" as TrainingSpec.views; nothing for other texts.
+std::optional<int> ViewsOf(const std::string& text);
+
 struct DatasetArgument {
   std::string name;      // on the server
   bool bundled = false;  // one of promptd's own

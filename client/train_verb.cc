@@ -4,7 +4,6 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "client/context_import.h"
@@ -37,14 +36,6 @@ void SayHowWordsBecameTokens(Session& session, const TrainOptions& asked,
   session.console.Note(absl::StrCat("note     the ", words.size(),
                                     " words of --init are ", tokens,
                                     " tokens: M is ", tokens));
-}
-
-// "1", "8" or "epochs" as TrainingSpec.views; nothing for other texts.
-std::optional<int> ViewsOf(const std::string& text) {
-  int count = 0;
-  if (text == "epochs") return 0;
-  if (absl::SimpleAtoi(text, &count) && count > 0) return count;
-  return std::nullopt;
 }
 
 absl::Status Train(Session& session, const TrainFlags& flags) {

@@ -95,7 +95,7 @@ bool UsesShots(const Method& method) {
   return traits != nullptr && traits->shots;
 }
 
-bool UsesEpochs(const Method& method) {
+bool LearnsBySteps(const Method& method) {
   const MethodTraits* traits = promptd::FindMethod(method.spec.method());
   return traits != nullptr && traits->steps;
 }

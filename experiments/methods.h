@@ -33,8 +33,8 @@ Method CoopFromWords(const std::string& words);
 
 // Whether the method learns from images, by common/method_traits.h.
 bool UsesShots(const Method& method);
-// Whether `epochs` is a field of its specification.
-bool UsesEpochs(const Method& method);
+// Whether epochs and views are fields of its specification.
+bool LearnsBySteps(const Method& method);
 
 // The method's specification for one task.
 v1::TrainingSpec SpecFor(const Method& method, const BenchmarkDataset& task);

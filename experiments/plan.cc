@@ -8,67 +8,13 @@
 #include "absl/strings/str_join.h"
 #include "common/error.h"
 #include "common/nearest_name.h"
+#include "experiments/design.h"
 #include "experiments/methods.h"
 
 namespace promptd::experiments {
 namespace {
 
-constexpr int kShots = 16;
-const std::vector<int> kFewShots = {1, 2, 4, 8, 16};
 constexpr int kMaxShots = 100'000;
-
-// What an experiment compares, and on what.
-struct Design {
-  enum class On { kTasks, kVariantTasks, kSource, kVariantTasksAndSource };
-  On on = On::kTasks;
-  bool every_encoder = false;
-  bool by_shots = false;
-  std::vector<Method> methods;
-};
-
-Method AsVariant(Method method) {
-  method.variant = true;
-  return method;
-}
-
-Design DesignOf(const std::string& experiment, bool variants) {
-  Design design;
-  design.on = Design::On::kVariantTasks;
-  if (experiment == "few-shot") {
-    design.on = Design::On::kTasks;
-    design.by_shots = true;
-    design.methods = {ZeroShot(), LinearProbe(), Coop(16)};
-    if (variants) {
-      design.methods.push_back(AsVariant(Coop(16, "middle")));
-      design.methods.push_back(AsVariant(Coop(16, "end", true)));
-      design.methods.push_back(AsVariant(Coop(16, "middle", true)));
-    }
-  } else if (experiment == "domain-generalization") {
-    design.on = Design::On::kSource;
-    design.every_encoder = true;
-    design.methods = {ZeroShot(), LinearProbe(), ClassPrior(), Coop(16),
-                      Coop(4)};
-  } else if (experiment == "context-length") {
-    design.on = Design::On::kVariantTasksAndSource;
-    for (const char* position : {"end", "middle"}) {
-      for (const int tokens : {4, 8, 16}) {
-        design.methods.push_back(Coop(tokens, position));
-      }
-    }
-  } else if (experiment == "backbones") {
-    design.every_encoder = true;
-    design.methods = {ZeroShot(), SevenTemplates(), Coop(16)};
-  } else if (experiment == "ensembling") {
-    design.methods = {ZeroShot(), SevenTemplates(), EightyTemplates(),
-                      Coop(16)};
-  } else if (experiment == "tuning-methods") {
-    design.methods = {ZeroShot(), ClassPrior(),    LinearProbe(),
-                      TextBias(), TextTransform(), Coop(16)};
-  } else {  // initialization
-    design.methods = {Coop(4), CoopFromWords("a photo of a")};
-  }
-  return design;
-}
 
 class Planner {
  public:
@@ -181,7 +127,8 @@ class Planner {
   void ChooseShots() {
     plan_.shots = options_.shots;
     if (plan_.shots.empty()) {
-      plan_.shots = design_.by_shots ? kFewShots : std::vector<int>{kShots};
+      plan_.shots = design_.by_shots ? std::vector<int>{1, 2, 4, 8, 16}
+                                     : std::vector<int>{16};
     }
     std::sort(plan_.shots.begin(), plan_.shots.end());
     plan_.shots.erase(std::unique(plan_.shots.begin(), plan_.shots.end()),
@@ -285,8 +232,9 @@ class Planner {
       member.spec.set_shots(shots);
       member.spec.set_seed(seed);
     }
-    if (options_.epochs && UsesEpochs(method)) {
-      member.spec.set_epochs(*options_.epochs);
+    if (LearnsBySteps(method)) {
+      if (options_.epochs) member.spec.set_epochs(*options_.epochs);
+      if (options_.views) member.spec.set_views(*options_.views);
     }
     if (IsSource(task)) {
       for (const BenchmarkDataset& target : benchmark_.targets) {
@@ -306,24 +254,6 @@ class Planner {
 };
 
 }  // namespace
-
-const std::vector<ExperimentInfo>& Experiments() {
-  static const auto* const kExperiments = new std::vector<ExperimentInfo>{
-      {"few-shot",
-       "accuracy by shots: zero-shot, linear probe, CoOp (section 4.1)"},
-      {"domain-generalization",
-       "trained on the source, scored on other domains (section 4.2)"},
-      {"context-length",
-       "M = 4, 8, 16, class name at the end or in the middle (section 4.3)"},
-      {"backbones", "the same on every encoder (section 4.3)"},
-      {"ensembling",
-       "prompt engineering, prompt ensembling, CoOp (section 4.3)"},
-      {"tuning-methods",
-       "other ways to adapt with the same images (section 4.3)"},
-      {"initialization",
-       "a random start against \"a photo of a\" (section 4.3)"}};
-  return *kExperiments;
-}
 
 int64_t Plan::JobCount() const {
   int64_t jobs = 0;

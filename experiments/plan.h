@@ -28,7 +28,9 @@ struct PlanOptions {
   std::vector<int64_t> seeds = {1, 2, 3};
   std::vector<int> shots;  // empty: the experiment's own
   bool variants = false;   // of few-shot: class-specific, middle
+  // Of methods that learn by steps; unset: the server's defaults.
   std::optional<int> epochs;
+  std::optional<int> views;  // 0: a fresh one each epoch
 };
 
 // A dataset as tables and plots name and sort it.

@@ -83,7 +83,8 @@ class Plotter {
 
   // Panels side by side in as even a grid as there is.
   void Add(const std::string& name, const std::string& title,
-           std::vector<ChartPanel> panels, double panel_width) {
+           std::vector<ChartPanel> panels, double panel_width,
+           bool detail = false) {
     panels.erase(std::remove_if(
                      panels.begin(), panels.end(),
                      [](const ChartPanel& panel) { return !HasPoints(panel); }),
@@ -96,7 +97,7 @@ class Plotter {
     const int rows = (count + kMaxColumns - 1) / kMaxColumns;
     figure.columns = (count + rows - 1) / rows;
     figure.panels = std::move(panels);
-    figures_.push_back({name, std::move(figure)});
+    figures_.push_back({name, std::move(figure), detail});
   }
 
   void FewShot() {
@@ -106,17 +107,13 @@ class Plotter {
         panels.push_back(ShotPanel(column, encoder));
       }
       const std::string title = OnEncoder("Few-shot classification", encoder);
-      for (const ChartPanel& panel : panels) {
-        if (panels.size() < 2) break;
-        Add(FileFor(absl::StrCat("-", panel.title == "Average" ? "average"
-                                                               : panel.title),
-                    encoder),
-            title, {panel}, 460);
-      }
       Add(FileFor("", encoder), title, panels, 330);
-      // The overview first.
-      if (figures_.size() > 1) {
-        std::rotate(figures_.begin(), figures_.end() - 1, figures_.end());
+      if (panels.size() < 2) continue;
+      for (const ChartPanel& panel : panels) {
+        const std::string ending =
+            panel.title == "Average" ? "average" : panel.title;
+        Add(FileFor(absl::StrCat("-", ending), encoder), title, {panel}, 460,
+            /*detail=*/true);
       }
     }
   }

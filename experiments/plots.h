@@ -12,6 +12,7 @@ namespace promptd::experiments {
 struct NamedFigure {
   std::string name;  // of the file, without its ending
   Figure figure;
+  bool detail = false;  // a panel of another figure, alone
 };
 
 // Few-shot: accuracy over shots, the average and each dataset, zero-shot as a

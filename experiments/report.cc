@@ -131,12 +131,7 @@ absl::StatusOr<std::vector<std::string>> WriteReport(
     ASSIGN_OR_RETURN(const std::string png, FigurePng(figure.figure));
     RETURN_IF_ERROR(write(absl::StrCat(figure.name, ".svg"), svg));
     RETURN_IF_ERROR(write(absl::StrCat(figure.name, ".png"), png));
-    pictures.push_back(absl::StrCat(figure.name, ".svg"));
-  }
-  // Of few-shot the overview shows what the single ones show.
-  if (study.plan().experiment == "few-shot" &&
-      study.plan().encoders.size() == 1 && pictures.size() > 1) {
-    pictures.resize(1);
+    if (!figure.detail) pictures.push_back(absl::StrCat(figure.name, ".svg"));
   }
   RETURN_IF_ERROR(write("tables.md", TablesMarkdown(study, pictures)));
   RETURN_IF_ERROR(write("results.csv", ResultsCsv(study)));

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${1:?usage: tools/lint.sh BUILD_DIR [FILE.cc ...]}
 shift
-rooms='common|weights|datasets|store|jobs|registry|server|client'
+rooms='common|weights|datasets|store|jobs|registry|server|experiments|client'
 [ "${ALL:-0}" = 1 ] && rooms="$rooms|clip|learners|worker"
 
 git ls-files '*.cc' '*.h' | xargs clang-format-14 --dry-run --Werror

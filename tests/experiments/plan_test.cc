@@ -119,13 +119,18 @@ TEST(PlanTest, OptionsNarrowAndWiden) {
   options.seeds = {7};
   options.shots = {2, 1, 2};
   options.epochs = 3;
+  options.views = 0;
   options.encoders = {"large"};
   const Plan plan = PlanOf("few-shot", options);
   EXPECT_EQ(plan.members.size(), 1u + 2 * 2);
   EXPECT_THAT(plan.shots, ElementsAre(1, 2));
   EXPECT_EQ(Find(plan, "c+large+coop-m16-end+shots-1+seed-7").spec.epochs(), 3);
-  EXPECT_FALSE(
-      Find(plan, "c+large+linear-probe+shots-1+seed-7").spec.has_epochs());
+  EXPECT_EQ(Find(plan, "c+large+coop-m16-end+shots-1+seed-7").spec.views(), 0);
+  EXPECT_TRUE(
+      Find(plan, "c+large+coop-m16-end+shots-1+seed-7").spec.has_views());
+  const Member& probe = Find(plan, "c+large+linear-probe+shots-1+seed-7");
+  EXPECT_FALSE(probe.spec.has_epochs());
+  EXPECT_FALSE(probe.spec.has_views());
 
   PlanOptions all;
   all.all_tasks = true;
