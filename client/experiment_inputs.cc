@@ -74,6 +74,7 @@ class Inputs {
       folder = encoder.folder;
     }
     std::vector<std::string> names;
+    names.reserve(digests.size());
     for (const auto& [held, digest] : digests) names.push_back(held);
     return {field,
             absl::StrCat(

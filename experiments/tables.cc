@@ -369,6 +369,7 @@ std::string Line(const std::vector<std::string>& cells,
 std::string MarkdownTable(const std::vector<std::string>& headers,
                           const std::vector<std::vector<std::string>>& rows) {
   std::vector<size_t> widths;
+  widths.reserve(headers.size());
   for (const std::string& header : headers) {
     widths.push_back(std::max<size_t>(3, Width(header)));
   }
