@@ -98,8 +98,11 @@ class Runner {
       const auto known = results_.find(member.key);
       const bool again = known != results_.end() && options_.retry_failed &&
                          known->second.failed();
-      if (again) attempts_[member.key] = known->second.attempt + 1;
-      if (known == results_.end() || again) pending_.push_back(&member);
+      if (known != results_.end() && !again) continue;
+      pending_.push_back(&member);
+      if (!again) continue;
+      attempts_[member.key] = known->second.attempt + 1;
+      results_.erase(known);  // here only: the file stays until there is better
     }
     outcome_.found = static_cast<int64_t>(plan_.members.size()) -
                      static_cast<int64_t>(pending_.size());
@@ -309,10 +312,7 @@ class Runner {
 
   void ShowProgress() {
     const auto total = static_cast<double>(plan_.members.size());
-    double done = 0;
-    for (const Member& member : plan_.members) {
-      done += results_.count(member.key) > 0 && !AtWork(member) ? 1 : 0;
-    }
+    const auto done = static_cast<double>(results_.size());
     double parts = done;
     const Active* shown = nullptr;
     for (const Active& active : active_) {
@@ -334,12 +334,6 @@ class Runner {
       absl::StrAppend(&detail, "  ", ShortDuration(*left), " left");
     }
     progress_.Update(plan_.experiment, parts / total, detail);
-  }
-
-  bool AtWork(const Member& member) const {
-    return std::any_of(
-        active_.begin(), active_.end(),
-        [&](const Active& active) { return active.member == &member; });
   }
 
   static double FractionOf(const Active& active) {

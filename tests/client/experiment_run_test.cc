@@ -278,6 +278,10 @@ TEST_F(ExperimentRunTest, AFailureStopsNobodyElse) {
   jobs_.refused_method.clear();
   EXPECT_EQ(Run()->failed, 2);
   options_.retry_failed = true;
+  options_.budget = absl::ZeroDuration();
+  EXPECT_EQ(Run()->left, 2);
+  EXPECT_EQ(Result("s+e+one").attempt, 1) << "the old result stays";
+  options_.budget.reset();
   EXPECT_EQ(Run()->succeeded, 3);
   EXPECT_EQ(Result("s+e+one").attempt, 2);
 }
