@@ -95,7 +95,7 @@ std::string TrainingIdentity(const TrainerSpec& spec,
 }
 
 absl::StatusOr<std::string> WriteCheckpoint(const CheckpointContent& content) {
-  const TrainerProgress& progress = content.progress;
+  const LearnerProgress& progress = content.progress;
   std::map<std::string, FloatTensor> tensors = {
       {"parameter", content.parameter}, {"momentum", content.momentum}};
   std::map<std::string, std::string> metadata = {

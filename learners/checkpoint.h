@@ -6,7 +6,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/float_tensor.h"
-#include "learners/trainer.h"
+#include "learners/learner.h"
 
 namespace promptd::learners {
 
@@ -34,7 +34,7 @@ struct CheckpointContent {
   FloatTensor best_parameter;
   BestEpoch best;
   EpochState epoch;
-  TrainerProgress progress;
+  LearnerProgress progress;
 };
 
 // SHA-256 over everything that the course of a training depends on.

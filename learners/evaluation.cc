@@ -15,15 +15,17 @@ namespace {
 constexpr int kBins = 15;
 
 absl::Status CheckInput(const FloatTensor& images,
-                        const std::vector<int>& labels,
-                        const FloatTensor& text) {
-  const bool shapes = images.shape.size() == 2 && text.shape.size() == 2 &&
+                        const std::vector<int>& labels, const ClassHead& head) {
+  const std::vector<int64_t>& weights = head.weights.shape;
+  const bool shapes = images.shape.size() == 2 && weights.size() == 2 &&
                       images.shape[0] == static_cast<int64_t>(labels.size()) &&
-                      images.shape[1] == text.shape[1] && !labels.empty() &&
-                      text.shape[0] > 0;
+                      images.shape[1] == weights[1] && !labels.empty() &&
+                      weights[0] > 0 &&
+                      (head.bias.shape.empty() ||
+                       head.bias.shape == std::vector<int64_t>{weights[0]});
   const bool in_range =
       shapes && std::all_of(labels.begin(), labels.end(), [&](int label) {
-        return label >= 0 && label < text.shape[0];
+        return label >= 0 && label < weights[0];
       });
   if (in_range) return absl::OkStatus();
   return MakeError(absl::StatusCode::kInvalidArgument, "BAD_SCORING_INPUT",
@@ -36,17 +38,21 @@ struct Answer {
 };
 
 // The most probable class of one image.
-Answer AnswerOf(absl::Span<const float> image, const FloatTensor& text,
+Answer AnswerOf(absl::Span<const float> image, const ClassHead& head,
                 double scale) {
   const size_t width = image.size();
-  const double square =
-      std::inner_product(image.begin(), image.end(), image.begin(), 0.0);
-  const double factor = square > 0 ? scale / std::sqrt(square) : 0;
-  std::vector<double> logits(static_cast<size_t>(text.shape[0]));
+  double factor = 1;
+  if (head.cosine) {
+    const double square =
+        std::inner_product(image.begin(), image.end(), image.begin(), 0.0);
+    factor = square > 0 ? scale / std::sqrt(square) : 0;
+  }
+  std::vector<double> logits(static_cast<size_t>(head.weights.shape[0]));
   for (size_t c = 0; c < logits.size(); ++c) {
-    logits[c] =
-        factor * std::inner_product(image.begin(), image.end(),
-                                    text.values.begin() + c * width, 0.0);
+    logits[c] = factor * std::inner_product(
+                             image.begin(), image.end(),
+                             head.weights.values.begin() + c * width, 0.0);
+    if (!head.bias.shape.empty()) logits[c] += head.bias.values[c];
   }
   const auto best = std::max_element(logits.begin(), logits.end());
   double total = 0;
@@ -103,12 +109,10 @@ void SummarizeConfusion(Scores* scores) {
 
 absl::StatusOr<Scores> ScoreFeatures(const FloatTensor& image_features,
                                      const std::vector<int>& labels,
-                                     const FloatTensor& text_features,
-                                     double scale) {
-  const absl::Status checked =
-      CheckInput(image_features, labels, text_features);
+                                     const ClassHead& head, double scale) {
+  const absl::Status checked = CheckInput(image_features, labels, head);
   if (!checked.ok()) return checked;
-  const size_t classes = static_cast<size_t>(text_features.shape[0]);
+  const size_t classes = static_cast<size_t>(head.weights.shape[0]);
   const size_t width = static_cast<size_t>(image_features.shape[1]);
   Scores scores;
   scores.images = static_cast<int64_t>(labels.size());
@@ -119,7 +123,7 @@ absl::StatusOr<Scores> ScoreFeatures(const FloatTensor& image_features,
   for (size_t i = 0; i < labels.size(); ++i) {
     const Answer answer = AnswerOf(
         absl::MakeConstSpan(image_features.values).subspan(i * width, width),
-        text_features, scale);
+        head, scale);
     const size_t label = static_cast<size_t>(labels[i]);
     ++scores.class_images[label];
     ++scores

@@ -1,10 +1,11 @@
-// How well text features classify image features. No torch.
+// How well the classes of a version classify image features. No torch.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/class_head.h"
 #include "common/float_tensor.h"
 
 namespace promptd::learners {
@@ -23,13 +24,12 @@ struct Scores {
   std::vector<int64_t> confusion;      // [C, C], row: label, column: answer
 };
 
-// image_features [N, E] of any length, labels [N] in 0 .. C-1, text_features
-// [C, E] with unit rows; probabilities are softmax(scale * cosine). Ties go to
-// the lower class. INVALID_ARGUMENT (BAD_SCORING_INPUT) when shapes or labels
-// do not fit or there are no images. Pure.
+// image_features [N, E] of any length, labels [N] in 0 .. C-1, the logits of
+// `head` (common/class_head.h) with the encoder's `scale`. Ties go to the lower
+// class. INVALID_ARGUMENT (BAD_SCORING_INPUT) when shapes or labels do not fit
+// or there are no images. Pure.
 absl::StatusOr<Scores> ScoreFeatures(const FloatTensor& image_features,
                                      const std::vector<int>& labels,
-                                     const FloatTensor& text_features,
-                                     double scale);
+                                     const ClassHead& head, double scale);
 
 }  // namespace promptd::learners

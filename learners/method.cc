@@ -14,7 +14,7 @@ using Factory = absl::StatusOr<std::unique_ptr<Method>> (*)(
     const std::shared_ptr<const clip::Encoder>&, const MethodSpec&,
     const std::vector<std::string>&);
 
-// Every method there is. A new one is its file and its row here.
+// Every method that learns by steps.
 const std::map<std::string, Factory>& Methods() {
   static const auto* const methods = new std::map<std::string, Factory>{
       {"coop", &MakeCoOp},
@@ -30,17 +30,14 @@ absl::StatusOr<std::unique_ptr<Method>> MakeMethod(
     const std::vector<std::string>& class_names) {
   const auto found = Methods().find(name);
   if (found == Methods().end()) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "UNKNOWN_METHOD",
-                     absl::StrCat("there is no method \"", name, "\": use ",
-                                  absl::StrJoin(MethodNames(), " or ")));
+    std::vector<std::string> names;
+    for (const auto& [known, factory] : Methods()) names.push_back(known);
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, "UNKNOWN_METHOD",
+        absl::StrCat("no method \"", name, "\" learns by steps: use ",
+                     absl::StrJoin(names, " or ")));
   }
   return found->second(encoder, spec, class_names);
-}
-
-std::vector<std::string> MethodNames() {
-  std::vector<std::string> names;
-  for (const auto& [name, factory] : Methods()) names.push_back(name);
-  return names;
 }
 
 }  // namespace promptd::learners

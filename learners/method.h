@@ -55,7 +55,4 @@ absl::StatusOr<std::unique_ptr<Method>> MakeMethod(
     const std::shared_ptr<const clip::Encoder>& encoder, const MethodSpec& spec,
     const std::vector<std::string>& class_names);
 
-// In alphabetical order.
-std::vector<std::string> MethodNames();
-
 }  // namespace promptd::learners

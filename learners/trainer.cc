@@ -43,7 +43,7 @@ struct Trainer::State {
   BestEpoch best;
   EpochState epoch_state;
   std::vector<int64_t> order;  // of the running epoch
-  TrainerProgress progress;
+  LearnerProgress progress;
 
   // A step under way: forward units, then backward units.
   int64_t next_forward = 0;
@@ -190,7 +190,7 @@ bool Trainer::done() const {
   return state_->trained() && !state_->ValidationDue();
 }
 
-const TrainerProgress& Trainer::progress() const { return state_->progress; }
+const LearnerProgress& Trainer::progress() const { return state_->progress; }
 
 std::optional<SelectedEpoch> Trainer::selected() const {
   const BestEpoch& best = state_->best;
@@ -406,10 +406,10 @@ absl::StatusOr<FloatTensor> Trainer::Context() const {
   });
 }
 
-int64_t Trainer::text_units() const { return state_->method->units(); }
+int64_t Trainer::head_units() const { return state_->method->units(); }
 
-absl::Status Trainer::RunTextUnit() {
-  PROMPTD_CHECK(state_->next_text < text_units());
+absl::Status Trainer::RunHeadUnit() {
+  PROMPTD_CHECK(state_->next_text < head_units());
   return clip::Guarded("text features", [this] {
     state_->RunTextUnit();
     return absl::OkStatus();
@@ -423,6 +423,18 @@ absl::StatusOr<FloatTensor> Trainer::TextFeatures() {
     state.next_text = 0;
     return clip::ToFloatTensor(UnitRows(state.method->text_features()));
   });
+}
+
+absl::StatusOr<Learned> Trainer::Result() {
+  Learned learned;
+  ASSIGN_OR_RETURN(learned.head.weights, TextFeatures());
+  ASSIGN_OR_RETURN(FloatTensor parameter, Context());
+  learned.parameters.emplace("ctx", std::move(parameter));
+  if (const auto best = selected()) {
+    learned.chosen = Chosen{.epoch = best->epoch,
+                            .validation_accuracy = best->validation_accuracy};
+  }
+  return learned;
 }
 
 }  // namespace promptd::learners

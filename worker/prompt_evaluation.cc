@@ -94,7 +94,7 @@ absl::StatusOr<Evaluation> PromptEvaluation::Run(
   evaluation.images = static_cast<int64_t>(labels.size());
   ASSIGN_OR_RETURN(
       const learners::Scores learned,
-      learners::ScoreFeatures(image_features, labels, text_features, scale));
+      learners::ScoreFeatures(image_features, labels, {text_features}, scale));
   evaluation.accuracy = learned.accuracy;
   evaluation.macro_f1 = learned.macro_f1;
   evaluation.ece = learned.ece;
@@ -106,7 +106,7 @@ absl::StatusOr<Evaluation> PromptEvaluation::Run(
                      Encode(FillTemplate(text, class_names)));
     ASSIGN_OR_RETURN(
         learners::Scores scores,
-        learners::ScoreFeatures(image_features, labels, zero_shot, scale));
+        learners::ScoreFeatures(image_features, labels, {zero_shot}, scale));
     evaluation.templates.push_back({text, scores.accuracy});
     if (!best.has_value() || scores.accuracy > best->accuracy) {
       best = std::move(scores);

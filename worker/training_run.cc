@@ -206,7 +206,7 @@ absl::Status TrainingRun::Train() {
     RETURN_IF_ERROR(LoadView());
     RETURN_IF_ERROR(
         environment_.loop->RunTraining([&] { return trainer_->RunUnit(); }));
-    const learners::TrainerProgress& now = trainer_->progress();
+    const learners::LearnerProgress& now = trainer_->progress();
     environment_.on_steps(now.step - counted_steps_);
     counted_steps_ = now.step;
 
@@ -250,7 +250,7 @@ absl::Status TrainingRun::LoadView() {
 }
 
 Progress TrainingRun::TrainProgress() const {
-  const learners::TrainerProgress& now = trainer_->progress();
+  const learners::LearnerProgress& now = trainer_->progress();
   Progress progress;
   progress.epoch = now.epoch;
   progress.epochs = job_.spec.epochs;

@@ -27,7 +27,6 @@ absl::StatusOr<std::unique_ptr<Method>> Make(
 
 TEST(CoOpTest, IsATextSideMethod) {
   EXPECT_EQ((*Make(4, ""))->side(), Side::kText);
-  EXPECT_THAT(MethodNames(), ::testing::ElementsAre("coop"));
 }
 
 TEST(CoOpTest, RandomContextHasThePapersSpread) {

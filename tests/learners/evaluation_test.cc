@@ -1,5 +1,6 @@
 #include "learners/evaluation.h"
 
+#include <cmath>
 #include <cstdint>
 #include <fstream>
 #include <numeric>
@@ -32,7 +33,7 @@ TEST(EvaluationTest, AgreesWithScikitLearn) {
   const auto scores =
       ScoreFeatures(FromRows(golden.at("images")),
                     golden.at("labels").get<std::vector<int>>(),
-                    FromRows(golden.at("text")), golden.at("scale"));
+                    {FromRows(golden.at("text"))}, golden.at("scale"));
   ASSERT_TRUE(scores.ok()) << scores.status();
   EXPECT_NEAR(scores->accuracy, golden.at("accuracy").get<double>(), 1e-12);
   EXPECT_NEAR(scores->macro_f1, golden.at("macro_f1").get<double>(), 1e-12);
@@ -54,7 +55,7 @@ TEST(EvaluationTest, AgreesWithScikitLearn) {
 }
 
 TEST(EvaluationTest, LengthOfImageFeaturesDoesNotMatter) {
-  const FloatTensor text{{2, 2}, {1, 0, 0, 1}};
+  const ClassHead text{{{2, 2}, {1, 0, 0, 1}}};
   const auto scores =
       ScoreFeatures({{3, 2}, {2, 1, 20, 10, 1, 5}}, {0, 0, 1}, text, 3);
   ASSERT_TRUE(scores.ok());
@@ -64,15 +65,37 @@ TEST(EvaluationTest, LengthOfImageFeaturesDoesNotMatter) {
 }
 
 TEST(EvaluationTest, TiesGoToTheLowerClass) {
-  const FloatTensor text{{2, 2}, {1, 0, 1, 0}};
+  const ClassHead text{{{2, 2}, {1, 0, 1, 0}}};
   const auto scores = ScoreFeatures({{1, 2}, {1, 0}}, {0}, text, 1);
   ASSERT_TRUE(scores.ok());
   EXPECT_EQ(scores->accuracy, 1);
   EXPECT_DOUBLE_EQ(scores->ece, 0.5);  // sure to one half, right
 }
 
+// Logits 2 * 3 + 0 and 5 * 1 + 1.5: the bias decides, and so does the length.
+TEST(EvaluationTest, ScoresRawLogitsWithABias) {
+  ClassHead head{{{2, 2}, {2, 0, 0, 5}}, {{2}, {0, 1.5f}}, /*cosine=*/false};
+  const auto scores =
+      ScoreFeatures({{2, 2}, {3, 1, 6, 1}}, {1, 0}, head, /*scale=*/100);
+  ASSERT_TRUE(scores.ok());
+  EXPECT_EQ(scores->accuracy, 1);
+  const double sure = 1 / (1 + std::exp(-0.5)),
+               surer = 1 / (1 + std::exp(-5.5));
+  EXPECT_NEAR(scores->ece, (1 - sure + 1 - surer) / 2, 1e-12);
+  head.bias = {};
+  EXPECT_EQ(ScoreFeatures({{1, 2}, {3, 1}}, {0}, head, 100)->accuracy, 1);
+}
+
+// Cosines 0.8 and 0.6 times the scale: the bias is added to scaled cosines.
+TEST(EvaluationTest, AddsTheBiasToScaledCosines) {
+  const FloatTensor image{{1, 2}, {8, 6}};
+  ClassHead head{{{2, 2}, {1, 0, 0, 1}}, {{2}, {0, 1.5f}}};
+  EXPECT_EQ(ScoreFeatures(image, {1}, head, 7)->accuracy, 1);
+  EXPECT_EQ(ScoreFeatures(image, {1}, head, 8)->accuracy, 0);
+}
+
 TEST(EvaluationTest, RefusesWhatDoesNotFit) {
-  const FloatTensor text{{2, 2}, {1, 0, 0, 1}};
+  const ClassHead text{{{2, 2}, {1, 0, 0, 1}}};
   const FloatTensor image{{1, 2}, {1, 0}};
   EXPECT_EQ(ErrorReason(ScoreFeatures(image, {2}, text, 1).status()),
             "BAD_SCORING_INPUT");
@@ -82,6 +105,9 @@ TEST(EvaluationTest, RefusesWhatDoesNotFit) {
       ErrorReason(ScoreFeatures({{1, 3}, {1, 0, 0}}, {0}, text, 1).status()),
       "BAD_SCORING_INPUT");
   EXPECT_EQ(ErrorReason(ScoreFeatures({{0, 2}, {}}, {}, text, 1).status()),
+            "BAD_SCORING_INPUT");
+  const ClassHead short_bias{text.weights, {{1}, {0}}};
+  EXPECT_EQ(ErrorReason(ScoreFeatures(image, {0}, short_bias, 1).status()),
             "BAD_SCORING_INPUT");
 }
 
