@@ -13,8 +13,8 @@ namespace promptd {
 // and the probabilities softmax(z). Prompts are cosine heads without bias; a
 // linear probe is not cosine.
 struct ClassHead {
-  FloatTensor weights;  // [C, E]
-  FloatTensor bias;     // [C]; its shape is empty when there is none
+  FloatTensor weights;    // [C, E]
+  FloatTensor bias = {};  // [C]; its shape is empty when there is none
   bool cosine = true;
 };
 

@@ -4,61 +4,15 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "common/error.h"
+#include "common/method_traits.h"
 #include "common/random.h"
 #include "common/sha256.h"
+#include "common/status_macros.h"
+#include "learners/checkpoint_metadata.h"
 #include "weights/safetensors.h"
 
 namespace promptd::learners {
-namespace {
-
-constexpr char kFormat[] = "promptd-checkpoint-1";
-
-absl::Status Bad(absl::string_view why) {
-  return MakeError(absl::StatusCode::kDataLoss, "BAD_CHECKPOINT",
-                   absl::StrCat("the checkpoint cannot be read: ", why));
-}
-
-// Hexadecimal floats keep every bit.
-std::string Exact(double value) { return absl::StrFormat("%a", value); }
-
-class Metadata {
- public:
-  explicit Metadata(const std::map<std::string, std::string>& members)
-      : members_(members) {}
-
-  std::string Text(const char* key) {
-    const auto found = members_.find(key);
-    if (found != members_.end()) return found->second;
-    problem_ = absl::StrCat("no ", key);
-    return "";
-  }
-  int64_t Whole(const char* key) {
-    int64_t value = 0;
-    if (!absl::SimpleAtoi(Text(key), &value) || value < 0) {
-      problem_ = absl::StrCat("bad ", key);
-    }
-    return value;
-  }
-  double Real(const char* key) {
-    const std::string text = Text(key);
-    char* end = nullptr;
-    const double value = std::strtod(text.c_str(), &end);
-    if (text.empty() || *end != '\0') problem_ = absl::StrCat("bad ", key);
-    return value;
-  }
-  const std::string& problem() const { return problem_; }
-
- private:
-  const std::map<std::string, std::string>& members_;
-  std::string problem_;
-};
-
-}  // namespace
-
 std::string TrainingIdentity(const TrainerSpec& spec,
                              const std::string& encoder_digest,
                              const TrainingData& data) {
@@ -76,16 +30,26 @@ std::string TrainingIdentity(const TrainerSpec& spec,
     add(ChoiceName(spec.class_position));
     add(spec.class_specific ? "class-specific" : "unified");
   }
+  const MethodTraits* const traits = FindMethod(spec.method);
+  if (traits != nullptr && traits->text_templates) {
+    add(absl::StrCat("templates ", spec.text_templates.size()));
+    for (const std::string& text : spec.text_templates) add(text);
+  }
+  const bool chooses = traits != nullptr && traits->regularized &&
+                       spec.inverse_regularization == 0;
+  if (traits != nullptr && traits->regularized) {
+    add(absl::StrCat("C ", ExactText(spec.inverse_regularization)));
+  }
   if (!data.initial_context_digest.empty()) add(data.initial_context_digest);
   if (spec.views != 1) add(absl::StrCat("views ", spec.views));
-  if (spec.selection == Selection::kBestValidation) {
+  if (spec.selection == Selection::kBestValidation || chooses) {
     add(ChoiceName(spec.selection));
     add(data.validation_digest);
     for (const int label : data.validation_labels) add(absl::StrCat(label));
   }
   for (const double value : {spec.learning_rate, spec.momentum,
                              spec.weight_decay, spec.warmup_learning_rate}) {
-    add(Exact(value));
+    add(ExactText(value));
   }
   add(encoder_digest);
   add(data.features_digest);
@@ -99,17 +63,17 @@ absl::StatusOr<std::string> WriteCheckpoint(const CheckpointContent& content) {
   std::map<std::string, FloatTensor> tensors = {
       {"parameter", content.parameter}, {"momentum", content.momentum}};
   std::map<std::string, std::string> metadata = {
-      {"format", kFormat},
+      {"format", kStepsFormat},
       {"identity", content.identity},
       {"random", content.epoch.random},
-      {"epoch_loss_sum", Exact(content.epoch.loss_sum)},
+      {"epoch_loss_sum", ExactText(content.epoch.loss_sum)},
       {"epoch_correct", absl::StrCat(content.epoch.correct)},
       {"epoch", absl::StrCat(progress.epoch)},
       {"step", absl::StrCat(progress.step)},
       {"steps", absl::StrCat(progress.steps)},
-      {"loss", Exact(progress.loss)},
-      {"accuracy", Exact(progress.accuracy)},
-      {"learning_rate", Exact(progress.learning_rate)}};
+      {"loss", ExactText(progress.loss)},
+      {"accuracy", ExactText(progress.accuracy)},
+      {"learning_rate", ExactText(progress.learning_rate)}};
   if (content.best.epoch > 0) {
     tensors["best_parameter"] = content.best_parameter;
     metadata["best_epoch"] = absl::StrCat(content.best.epoch);
@@ -122,7 +86,9 @@ absl::StatusOr<std::string> WriteCheckpoint(const CheckpointContent& content) {
 absl::StatusOr<CheckpointContent> ReadCheckpoint(absl::string_view bytes) {
   const auto file =
       weights::Safetensors::FromBytes(std::string(bytes), "checkpoint");
-  if (!file.ok()) return Bad(file.status().message());
+  if (!file.ok()) return BadCheckpoint(file.status().message());
+  CheckpointMetadata metadata(file->metadata());
+  RETURN_IF_ERROR(metadata.CheckFormat(kStepsFormat));
   CheckpointContent content;
   const bool has_best = file->metadata().contains("best_epoch");
   std::vector<std::pair<const char*, FloatTensor*>> tensors = {
@@ -130,16 +96,15 @@ absl::StatusOr<CheckpointContent> ReadCheckpoint(absl::string_view bytes) {
   if (has_best) tensors.emplace_back("best_parameter", &content.best_parameter);
   for (const auto& [name, tensor] : tensors) {
     auto values = file->Floats(name);
-    if (!values.ok()) return Bad(values.status().message());
-    if (!weights::AllFinite(*values)) return Bad("values are not finite");
+    if (!values.ok()) return BadCheckpoint(values.status().message());
+    if (!weights::AllFinite(*values))
+      return BadCheckpoint("values are not finite");
     *tensor = *std::move(values);
   }
   if (content.parameter.shape != content.momentum.shape ||
       (has_best && content.parameter.shape != content.best_parameter.shape)) {
-    return Bad("its tensors differ in shape");
+    return BadCheckpoint("its tensors differ in shape");
   }
-  Metadata metadata(file->metadata());
-  if (metadata.Text("format") != kFormat) return Bad("unknown format");
   content.identity = metadata.Text("identity");
   content.epoch.random = metadata.Text("random");
   content.epoch.loss_sum = metadata.Real("epoch_loss_sum");
@@ -156,9 +121,11 @@ absl::StatusOr<CheckpointContent> ReadCheckpoint(absl::string_view bytes) {
     content.best.validated =
         static_cast<int>(metadata.Whole("validated_epochs"));
   }
-  if (!metadata.problem().empty()) return Bad(metadata.problem());
-  if (content.progress.step > content.progress.steps) return Bad("bad step");
-  if (!Random::FromState(content.epoch.random)) return Bad("bad random");
+  if (!metadata.problem().empty()) return BadCheckpoint(metadata.problem());
+  if (content.progress.step > content.progress.steps)
+    return BadCheckpoint("bad step");
+  if (!Random::FromState(content.epoch.random))
+    return BadCheckpoint("bad random");
   return content;
 }
 

@@ -38,6 +38,8 @@ class CoOp : public Method {
     return context.to(batch_.tower().token_embedding().device());
   }
 
+  absl::string_view parameter_name() const override { return "ctx"; }
+
   int64_t units() const override { return batch_.chunks(); }
   void Begin(const at::Tensor& parameter) override {
     batch_.Begin(parameter.reshape({-1, shape_.back()}), &state_);

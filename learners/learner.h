@@ -129,7 +129,8 @@ class Learner {
   // or other features. The learner is unchanged then.
   virtual absl::Status Restore(const std::string& checkpoint) = 0;
 
-  // Between steps: the units behind Result(). What is left of them runs there.
+  // Between steps: the units behind Result(), how many in all, and the next of
+  // them. What is left of them runs there.
   virtual int64_t head_units() const { return 0; }
   virtual absl::Status RunHeadUnit() { return absl::OkStatus(); }
   virtual absl::StatusOr<Learned> Result() = 0;

@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "common/error.h"
 #include "learners/coop.h"
+#include "learners/text_tuning.h"
 
 namespace promptd::learners {
 namespace {
@@ -18,6 +19,8 @@ using Factory = absl::StatusOr<std::unique_ptr<Method>> (*)(
 const std::map<std::string, Factory>& Methods() {
   static const auto* const methods = new std::map<std::string, Factory>{
       {"coop", &MakeCoOp},
+      {"text_bias", &MakeTextBias},
+      {"text_transform", &MakeTextTransform},
   };
   return *methods;
 }

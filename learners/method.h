@@ -1,4 +1,5 @@
-// A way to adapt a frozen CLIP to a list of classes.
+// A way to adapt a frozen CLIP to a list of classes by steps of gradient
+// descent; trainer.h takes the steps.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,7 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "clip/encoder.h"
 #include "common/random.h"
 #include "common/training_options.h"
@@ -22,13 +25,15 @@ struct MethodSpec {
   int context_tokens = 16;   // M
   std::string context_init;  // words; empty: random
   ClassPosition class_position = ClassPosition::kEnd;
-  bool class_specific = false;  // M vectors for every class
+  bool class_specific = false;  // a context or bias for every class
+  std::vector<std::string> text_templates = {};  // of text methods
 };
 
-// One list of classes on one encoder. A pass over the classes runs in bounded
-// units: Begin, ForwardUnit 0 .. units()-1, then text_features() is complete;
-// after the loss, BackwardUnit units()-1 .. 0, then gradient() is. Functions
-// without a Status throw c10::Error; only the device thread calls them.
+// One list of classes on one encoder. What no step changes is computed first,
+// by all set-up units. A pass over the classes runs in bounded units: Begin,
+// ForwardUnit 0 .. units()-1, then text_features() is complete; after the loss,
+// BackwardUnit units()-1 .. 0, then gradient() is. Functions without a Status
+// throw c10::Error; only the device thread calls them.
 class Method {
  public:
   virtual ~Method() = default;
@@ -36,6 +41,11 @@ class Method {
   virtual Side side() const = 0;
   // The learned parameter before the first step, float32.
   virtual absl::StatusOr<at::Tensor> InitialParameter(Random* random) const = 0;
+  // What a published version calls it.
+  virtual absl::string_view parameter_name() const = 0;
+
+  virtual int64_t setup_units() const { return 0; }
+  virtual absl::Status RunSetupUnit() { return absl::OkStatus(); }
 
   virtual int64_t units() const = 0;
   virtual void Begin(const at::Tensor& parameter) = 0;

@@ -17,7 +17,9 @@
 #include "common/random.h"
 #include "common/status_macros.h"
 #include "learners/checkpoint.h"
+#include "learners/checkpoint_metadata.h"
 #include "learners/cosine_loss.h"
+#include "learners/labelled_check.h"
 #include "learners/method.h"
 #include "learners/schedule.h"
 #include "learners/tensor_convert.h"
@@ -45,11 +47,15 @@ struct Trainer::State {
   std::vector<int64_t> order;  // of the running epoch
   LearnerProgress progress;
 
+  int64_t next_setup = 0;
+
   // A step under way: forward units, then backward units.
   int64_t next_forward = 0;
   int64_t next_backward = -1;
   CosineLoss loss;
-  int64_t next_text = 0;  // unit of the text features
+  // Of the head: set-up units that no step needed, units of the text features.
+  int64_t head_setup = 0;
+  int64_t next_text = 0;
 
   bool trained() const { return progress.step == progress.steps; }
   // Whether the parameter that an epoch ended with has not been scored yet.
@@ -63,7 +69,8 @@ struct Trainer::State {
 
   void TakeImages(const TrainingData& data);
   absl::Status RunUnit();
-  void RunTextUnit();
+  absl::Status RunSetupUnit();
+  absl::Status RunHeadUnit();
   void BeginEpoch();
   void Validate();
   void ComputeLoss();
@@ -93,21 +100,6 @@ absl::Status CheckSpec(const TrainerSpec& spec) {
                      : InvalidFields("BAD_TRAINER_SPEC", bad);
 }
 
-absl::Status CheckFeatures(const std::vector<int64_t>& shape,
-                           const std::vector<int>& labels, int classes,
-                           int embed_dim, const char* what) {
-  const int64_t rows = static_cast<int64_t>(labels.size());
-  if (rows > 0 && shape == std::vector<int64_t>{rows, embed_dim} &&
-      std::all_of(labels.begin(), labels.end(), [classes](int label) {
-        return label >= 0 && label < classes;
-      })) {
-    return absl::OkStatus();
-  }
-  return MakeError(absl::StatusCode::kInvalidArgument, "BAD_TRAINING_DATA",
-                   absl::StrCat(what, " needs features [N, ", embed_dim,
-                                "] and N labels below ", classes));
-}
-
 absl::Status CheckData(const TrainerSpec& spec, const TrainingData& data,
                        int embed_dim) {
   const int classes = static_cast<int>(data.class_names.size());
@@ -117,9 +109,9 @@ absl::Status CheckData(const TrainerSpec& spec, const TrainingData& data,
     shape = {static_cast<int64_t>(data.labels.size()), embed_dim};
   }
   RETURN_IF_ERROR(
-      CheckFeatures(shape, data.labels, classes, embed_dim, "training"));
+      CheckLabelled(shape, data.labels, classes, embed_dim, "training"));
   if (spec.selection != Selection::kBestValidation) return absl::OkStatus();
-  return CheckFeatures(data.validation_features.shape, data.validation_labels,
+  return CheckLabelled(data.validation_features.shape, data.validation_labels,
                        classes, embed_dim, "selection by validation");
 }
 
@@ -129,7 +121,7 @@ absl::Status StartFrom(const FloatTensor& context, at::Tensor* parameter) {
   if (context.shape != parameter->sizes().vec()) {
     return MakeError(
         absl::StatusCode::kInvalidArgument, "BAD_INITIAL_CONTEXT",
-        absl::StrCat("the context to start from is [",
+        absl::StrCat("the parameter to start from is [",
                      absl::StrJoin(context.shape, ", "),
                      "], this job learns one of [",
                      absl::StrJoin(parameter->sizes().vec(), ", "), "]"));
@@ -157,7 +149,8 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
         ASSIGN_OR_RETURN(state->method,
                          MakeMethod(spec.method, encoder,
                                     {spec.context_tokens, spec.context_init,
-                                     spec.class_position, spec.class_specific},
+                                     spec.class_position, spec.class_specific,
+                                     spec.text_templates},
                                     data.class_names));
         Random random(static_cast<uint64_t>(spec.seed));
         ASSIGN_OR_RETURN(state->parameter,
@@ -234,7 +227,14 @@ absl::Status Trainer::RunUnit() {
   return clip::Guarded("training step", [this] { return state_->RunUnit(); });
 }
 
+absl::Status Trainer::State::RunSetupUnit() {
+  RETURN_IF_ERROR(method->RunSetupUnit());
+  ++next_setup;
+  return absl::OkStatus();
+}
+
 absl::Status Trainer::State::RunUnit() {
+  if (next_setup < method->setup_units()) return RunSetupUnit();
   const int64_t units = method->units();
   // One chunk: the whole step is bounded. Many: one chunk at a time.
   const int64_t budget = units == 1 ? 2 : 1;
@@ -260,10 +260,17 @@ absl::Status Trainer::State::RunUnit() {
   return absl::OkStatus();
 }
 
-void Trainer::State::RunTextUnit() {
+absl::Status Trainer::State::RunHeadUnit() {
   PROMPTD_CHECK(next_forward == 0 && next_backward < 0);
+  if (next_setup < method->setup_units()) {
+    RETURN_IF_ERROR(RunSetupUnit());
+    ++head_setup;
+    return absl::OkStatus();
+  }
+  PROMPTD_CHECK(next_text < method->units());
   if (next_text == 0) method->Begin(selected_parameter());
   method->ForwardUnit(next_text++);
+  return absl::OkStatus();
 }
 
 void Trainer::State::BeginEpoch() {
@@ -325,7 +332,7 @@ absl::Status Trainer::State::ApplyGradient() {
           .to(at::kCPU);
   const double* number = numbers.const_data_ptr<double>();
   if (!std::isfinite(number[0])) return NotFinite("loss");
-  if (number[2] == 0) return NotFinite("context");
+  if (number[2] == 0) return NotFinite("parameter");
 
   // Not before: a step that fails leaves the last good state, to be saved.
   momentum = next_momentum;
@@ -376,10 +383,7 @@ absl::Status Trainer::Restore(const std::string& checkpoint) {
       state.steps_per_epoch == 0 ||  // nothing to go on with
       content.progress.epoch != content.progress.step / state.steps_per_epoch ||
       content.parameter.shape != state.parameter.sizes().vec()) {
-    return MakeError(absl::StatusCode::kFailedPrecondition,
-                     "CHECKPOINT_MISMATCH",
-                     "the checkpoint belongs to another job: its "
-                     "specification, encoder, classes or images differ");
+    return CheckpointOfAnotherJob();
   }
   return clip::Guarded("restore a checkpoint", [&] {
     state.parameter = ToTensor(content.parameter, state.parameter);
@@ -401,35 +405,41 @@ absl::Status Trainer::Restore(const std::string& checkpoint) {
 }
 
 absl::StatusOr<FloatTensor> Trainer::Context() const {
-  return clip::Guarded("read the context", [this] {
+  return clip::Guarded("read the parameter", [this] {
     return clip::ToFloatTensor(state_->selected_parameter());
   });
 }
 
-int64_t Trainer::head_units() const { return state_->method->units(); }
+int64_t Trainer::head_units() const {
+  const Method& method = *state_->method;
+  return method.setup_units() - state_->next_setup + state_->head_setup +
+         method.units();
+}
 
 absl::Status Trainer::RunHeadUnit() {
-  PROMPTD_CHECK(state_->next_text < head_units());
-  return clip::Guarded("text features", [this] {
-    state_->RunTextUnit();
-    return absl::OkStatus();
-  });
+  return clip::Guarded("text features",
+                       [this] { return state_->RunHeadUnit(); });
 }
 
 absl::StatusOr<FloatTensor> Trainer::TextFeatures() {
-  return clip::Guarded("text features", [this] {
-    State& state = *state_;
-    while (state.next_text < state.method->units()) state.RunTextUnit();
-    state.next_text = 0;
-    return clip::ToFloatTensor(UnitRows(state.method->text_features()));
-  });
+  return clip::Guarded(
+      "text features", [this]() -> absl::StatusOr<FloatTensor> {
+        State& state = *state_;
+        while (state.next_text < state.method->units()) {
+          RETURN_IF_ERROR(state.RunHeadUnit());
+        }
+        state.next_text = 0;
+        state.head_setup = 0;
+        return clip::ToFloatTensor(UnitRows(state.method->text_features()));
+      });
 }
 
 absl::StatusOr<Learned> Trainer::Result() {
   Learned learned;
   ASSIGN_OR_RETURN(learned.head.weights, TextFeatures());
   ASSIGN_OR_RETURN(FloatTensor parameter, Context());
-  learned.parameters.emplace("ctx", std::move(parameter));
+  learned.parameters.emplace(state_->method->parameter_name(),
+                             std::move(parameter));
   if (const auto best = selected()) {
     learned.chosen = Chosen{.epoch = best->epoch,
                             .validation_accuracy = best->validation_accuracy};
