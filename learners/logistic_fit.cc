@@ -14,10 +14,13 @@ namespace promptd::learners {
 namespace {
 
 // Multiplications of a unit. A processor serves requests between units.
-constexpr int64_t kUnitOnProcessor = int64_t{1} << 28;
+constexpr int64_t kUnitOnProcessor = int64_t{1} << 27;
 constexpr int64_t kUnitElsewhere = int64_t{1} << 34;
 // A logit's softmax, in multiplications.
 constexpr int64_t kSoftmaxCost = 64;
+// What an evaluation costs besides: a constant, and L-BFGS's vectors.
+constexpr int64_t kEvaluationCost = int64_t{1} << 23;
+constexpr int64_t kVectorCost = 64;
 
 at::Tensor Start(const LogisticProblem& problem) {
   const int64_t width =
@@ -38,12 +41,12 @@ LogisticFit::LogisticFit(LogisticProblem problem, int64_t unit_multiplications)
     : problem_(std::move(problem)),
       lbfgs_(Start(problem_),
              {.gradient_tolerance = GradientTolerance(problem_)}) {
-  const int64_t row_cost = problem_.classes * (2 * width() + kSoftmaxCost);
-  int64_t budget = unit_multiplications;
-  if (budget == 0) {
-    budget = problem_.labels.is_cpu() ? kUnitOnProcessor : kUnitElsewhere;
+  row_cost_ = problem_.classes * (2 * width() + kSoftmaxCost);
+  budget_ = unit_multiplications;
+  if (budget_ == 0) {
+    budget_ = problem_.labels.is_cpu() ? kUnitOnProcessor : kUnitElsewhere;
   }
-  rows_per_unit_ = std::max<int64_t>(1, budget / row_cost);
+  rows_per_chunk_ = std::max<int64_t>(1, budget_ / row_cost_);
 }
 
 int64_t LogisticFit::width() const {
@@ -78,15 +81,15 @@ at::Tensor LogisticFit::Logits(const at::Tensor& point, int64_t first,
 
 absl::Status LogisticFit::RunUnit() {
   PROMPTD_CHECK(!done());
-  for (int64_t left = rows_per_unit_; left > 0 && !done();) {
-    const int64_t rows = std::min(left, images() - next_row_);
-    // A part of an evaluation is always a whole chunk of it.
-    if (left < rows_per_unit_ && rows < images() - next_row_) break;
+  for (int64_t spent = 0; !done();) {
+    const int64_t rows = std::min(rows_per_chunk_, images() - next_row_);
+    if (spent > 0 && spent + rows * row_cost_ > budget_) break;
     AddChunk(rows);
-    left -= rows;
+    spent += rows * row_cost_;
     if (next_row_ < images()) continue;
     const absl::Status finished = FinishEvaluation();
     if (!finished.ok()) return finished;
+    spent += kEvaluationCost + kVectorCost * lbfgs_.point().numel();
   }
   return absl::OkStatus();
 }
@@ -159,8 +162,8 @@ double LogisticFit::mean_loss() const {
 
 double LogisticFit::accuracy() const {
   int64_t correct = 0;
-  for (int64_t first = 0; first < images(); first += rows_per_unit_) {
-    const int64_t rows = std::min(rows_per_unit_, images() - first);
+  for (int64_t first = 0; first < images(); first += rows_per_chunk_) {
+    const int64_t rows = std::min(rows_per_chunk_, images() - first);
     correct += Logits(lbfgs_.point(), first, rows)
                    .argmax(1)
                    .eq(problem_.labels.narrow(0, first, rows))

@@ -69,7 +69,9 @@ class LogisticFit {
 
   const LogisticProblem problem_;
   Lbfgs lbfgs_;
-  int64_t rows_per_unit_ = 1;
+  int64_t row_cost_ = 1;  // in multiplications
+  int64_t budget_ = 1;    // of a unit
+  int64_t rows_per_chunk_ = 1;
   // An evaluation under way.
   int64_t next_row_ = 0;
   at::Tensor loss_sum_;                    // []

@@ -106,7 +106,7 @@ TEST_F(LogisticFitTest, ChunksOfImagesGiveTheSameOptimumInBoundedUnits) {
   // A row costs 3 (2 * 6 + 64) = 228: seven rows of 48.
   LogisticFit parts(Problem("overlapping", 1), 7 * 228);
   const int many = Run(&parts);
-  EXPECT_EQ(few, 1);
+  EXPECT_LT(few, whole.lbfgs().iterations());
   EXPECT_GE(many, 7 * parts.lbfgs().iterations());
   EXPECT_LE(Largest(parts.weights().sub(whole.weights())), 1e-7);
   EXPECT_LE(Largest(parts.bias().sub(whole.bias())), 1e-7);
