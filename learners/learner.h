@@ -1,8 +1,8 @@
 // What a training job drives: a method at work on one list of classes, one
 // bounded unit at a time.
 //
-//   ASSIGN_OR_RETURN(auto learner, MakeLearner(encoder, spec,
-//   std::move(data))); while (!learner->done()) {
+//   ASSIGN_OR_RETURN(auto learner, MakeLearner(encoder, spec, data));
+//   while (!learner->done()) {
 //     if (const auto view = learner->NeedsView()) {
 //       RETURN_IF_ERROR(learner->SetFeatures(*view, FeaturesOf(*view)));
 //     }

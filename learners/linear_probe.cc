@@ -3,7 +3,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <cmath>
-#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -27,14 +26,16 @@
 namespace promptd::learners {
 namespace {
 
+// Of the fits that a C is chosen by: where scikit-learn's default stops, as in
+// the protocol. The chosen one is then fitted to its optimum.
+constexpr double kSearchTolerance = 1e-5;
+
 class LinearProbe final : public Learner {
  public:
   LinearProbe(const clip::Encoder& encoder, const TrainerSpec& spec,
               const TrainingData& data);
 
-  // With every fit scored, but the chosen one lost in an interruption, it runs
-  // again.
-  bool done() const override { return searched() && fits_.contains(chosen()); }
+  bool done() const override { return final_.has_value(); }
   const LearnerProgress& progress() const override { return progress_; }
   absl::Status SetFeatures(int /*view*/,
                            const FloatTensor& /*features*/) override {
@@ -73,9 +74,8 @@ class LinearProbe final : public Learner {
   at::Tensor validation_images_;  // [V, E] float64; undefined with a fixed C
   at::Tensor validation_labels_;
   RegularizationSearch search_;
-  std::map<double, Weights> fits_;  // that may be chosen, by log10 of C
-  double fit_log10_c_ = 0;
   std::optional<LogisticFit> fit_;  // under way
+  std::optional<Weights> final_;    // with the chosen C
   LearnerProgress progress_;
 };
 
@@ -87,7 +87,7 @@ LinearProbe::LinearProbe(const clip::Encoder& encoder, const TrainerSpec& spec,
   problem_.features = ToTensor(data.features, like).to(at::kDouble);
   problem_.labels = ToLabelTensor(data.labels, like);
   problem_.classes = static_cast<int64_t>(data.class_names.size());
-  progress_.steps = fixed() ? 1 : RegularizationSearch::kFits;
+  progress_.steps = fixed() ? 1 : RegularizationSearch::kFits + 1;
   if (fixed()) return;
   validation_images_ = ToTensor(data.validation_features, like).to(at::kDouble);
   validation_labels_ = ToLabelTensor(data.validation_labels, like);
@@ -101,33 +101,33 @@ absl::Status LinearProbe::Step() {
 }
 
 void LinearProbe::StartFit() {
-  fit_log10_c_ = searched() ? chosen() : search_.next();
   LogisticProblem problem = problem_;
-  problem.inverse_regularization =
-      fixed() ? fixed_c_ : std::pow(10.0, fit_log10_c_);
+  if (fixed()) {
+    problem.inverse_regularization = fixed_c_;
+  } else {
+    problem.inverse_regularization =
+        std::pow(10.0, searched() ? chosen() : search_.next());
+    if (!searched()) problem.gradient_tolerance = kSearchTolerance;
+  }
   fit_.emplace(std::move(problem));
 }
 
 void LinearProbe::FinishFit() {
-  const Weights weights{fit_->weights().clone(), fit_->bias().clone()};
-  fits_[fit_log10_c_] = weights;
-  if (progress_.step < progress_.steps) {
-    progress_.loss = fit_->mean_loss();
-    progress_.accuracy = fit_->accuracy();
-    ++progress_.step;
-  }
+  Weights weights{fit_->weights().clone(), fit_->bias().clone()};
+  progress_.loss = fit_->mean_loss();
+  progress_.accuracy = fit_->accuracy();
+  ++progress_.step;
   fit_.reset();
-  if (searched()) return;
+  if (searched()) {
+    final_ = std::move(weights);
+    return;
+  }
   search_.Tell(validation_images_.mm(weights.weights.t())
                    .add(weights.bias)
                    .argmax(1)
                    .eq(validation_labels_)
                    .sum()
                    .item<int64_t>());
-  std::erase_if(fits_, [this](const auto& fit) {
-    return !search_.Holds(fit.first) &&
-           !(search_.done() && fit.first == search_.chosen());
-  });
 }
 
 absl::Status LinearProbe::Restore(const std::string& checkpoint) {
@@ -139,7 +139,7 @@ absl::Status LinearProbe::Restore(const std::string& checkpoint) {
   }
   search_ = RegularizationSearch();
   for (const int64_t correct : content.scored) search_.Tell(correct);
-  fits_.clear();
+  final_.reset();
   fit_.reset();
   progress_.step = static_cast<int64_t>(content.scored.size());
   progress_.loss = content.loss;
@@ -150,7 +150,7 @@ absl::Status LinearProbe::Restore(const std::string& checkpoint) {
 absl::StatusOr<Learned> LinearProbe::Result() {
   PROMPTD_CHECK(done());
   return clip::Guarded("read the linear probe", [this] {
-    const Weights& weights = fits_.at(chosen());
+    const Weights& weights = *final_;
     Learned learned;
     learned.head.weights = clip::ToFloatTensor(weights.weights.to(at::kFloat));
     learned.head.bias = clip::ToFloatTensor(weights.bias.to(at::kFloat));

@@ -30,6 +30,7 @@ at::Tensor Start(const LogisticProblem& problem) {
 }
 
 double GradientTolerance(const LogisticProblem& problem) {
+  if (problem.gradient_tolerance > 0) return problem.gradient_tolerance;
   const double penalty = 1 / (problem.inverse_regularization *
                               static_cast<double>(problem.labels.size(0)));
   return std::min(1e-8, 1e-4 * penalty);

@@ -28,15 +28,18 @@ struct LogisticProblem {
   int64_t classes = 0;
   double inverse_regularization = 1;  // C
   double bias_penalty = 0;
+  // Of F / (C N): the fit ends where no component of its gradient is larger.
+  // 0: at the optimum.
+  double gradient_tolerance = 0;
 };
 
 // L-BFGS from zero on F / (C N), which is the mean cross-entropy and a penalty
-// of weight l = 1 / (C N). It ends where no component of the gradient is larger
-// than the smaller of 1e-8 and l / 10^4: what l alone holds is then known to
-// about 1e-4. Or where rounding hides what is left. Images go through in
-// chunks whose size depends on the problem and the kind of device alone: the
-// same bytes each time. Float64 throughout; on the device of the labels, and
-// its thread. Throws c10::Error.
+// of weight l = 1 / (C N). Unless the problem says otherwise, it ends where no
+// component of the gradient is larger than the smaller of 1e-8 and l / 10^4:
+// what l alone holds is then known to about 1e-4. Or where rounding hides what
+// is left. Images go through in chunks whose size depends on the problem and
+// the kind of device alone: the same bytes each time. Float64 throughout; on
+// the device of the labels, and its thread. Throws c10::Error.
 class LogisticFit {
  public:
   // `unit_multiplications` bounds a unit; 0: as much as suits the device.

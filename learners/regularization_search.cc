@@ -44,9 +44,4 @@ void RegularizationSearch::Bisect() {
   }
 }
 
-bool RegularizationSearch::Holds(double log10_c) const {
-  if (scored_.size() <= kGrid.size()) return false;  // ends are off the grid
-  return log10_c == left_.log10_c || log10_c == right_.log10_c;
-}
-
 }  // namespace promptd::learners

@@ -31,8 +31,6 @@ class RegularizationSearch {
   // log10 of the C that was kept, and its right answers. Once done.
   double chosen() const { return kept_.log10_c; }
   int64_t chosen_correct() const { return kept_.correct; }
-  // Whether the fit with this log10 C may still be chosen.
-  bool Holds(double log10_c) const;
 
  private:
   struct End {

@@ -79,9 +79,9 @@ TEST_F(FittedHeadTest, ChoosesTheCThatScikitLearnsRunOfTheProtocolDoes) {
   for (size_t i = 0; i < searches.size(); ++i) {
     UseSearch(static_cast<int>(i));
     const auto learner = Make();
-    EXPECT_EQ(learner->progress().steps, RegularizationSearch::kFits);
+    EXPECT_EQ(learner->progress().steps, RegularizationSearch::kFits + 1);
     Finish(learner.get());
-    EXPECT_EQ(learner->progress().step, RegularizationSearch::kFits);
+    EXPECT_EQ(learner->progress().step, RegularizationSearch::kFits + 1);
     const Learned learned = *learner->Result();
     ASSERT_TRUE(learned.chosen.has_value());
     const double expected = searches[i].at("c");
@@ -153,7 +153,7 @@ TEST_F(FittedHeadTest, InterruptionsLeaveTheBytesAlone) {
   // After the last fit only the chosen one runs again.
   const auto resumed = Make();
   ASSERT_TRUE(resumed->Restore(*whole->SaveCheckpoint()).ok());
-  EXPECT_EQ(resumed->progress().step, resumed->progress().steps);
+  EXPECT_EQ(resumed->progress().step + 1, resumed->progress().steps);
   Finish(resumed.get());
   EXPECT_EQ(resumed->Result()->head.weights.values,
             expected.head.weights.values);
