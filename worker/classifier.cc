@@ -13,6 +13,7 @@
 #include "datasets/preprocess.h"
 #include "worker/call_end.h"
 #include "worker/head.h"
+#include "worker/head_blob.h"
 #include "worker/prompt_features.h"
 
 namespace promptd::worker {
@@ -32,7 +33,7 @@ Classifier::Classifier(const ClassifierOptions& options,
       loop_(loop),
       observer_(observer),
       read_blob_(std::move(read_blob)),
-      text_cache_(options.max_feature_cache_bytes),
+      head_cache_(options.max_feature_cache_bytes),
       decode_queue_(static_cast<size_t>(options.max_queued_images)) {
   for (int i = 0; i < options_.decode_threads; ++i) {
     decoders_.emplace_back([this] { DecodeLoop(); });
@@ -91,7 +92,7 @@ void Classifier::DecodeLoop() {
 void Classifier::Decode(Image image) {
   ImageCall& call = *image.call;
   if (!StillWanted(&call)) return FinishImage(image, {});
-  if (const absl::Status status = ResolveLearnedText(&call); !status.ok()) {
+  if (const absl::Status status = ResolveLearnedHead(&call); !status.ok()) {
     call.Fail(status);
     return FinishImage(image, {});
   }
@@ -165,7 +166,7 @@ void Classifier::RunBatch(const std::string& encoder_digest) {
     observer_->OnStage(Stage::kQueue, waited);
     absl::Status text;
     if (StillWanted(image.call.get())) {
-      text = ResolveZeroShotText(image.call.get());
+      text = ResolveZeroShotHead(image.call.get());
     }
     if (!text.ok()) image.call->Fail(text);
     if (image.call->failed()) {
@@ -222,49 +223,53 @@ ImageOutcome Classifier::Conclude(ImageCall* call,
     outcome.embedding = NormalizedFeature(feature);
     return outcome;
   }
-  TextFeatures text;
+  SharedHead head;
   {
     absl::MutexLock lock(&call->mutex);
-    text = call->text;
+    head = call->head;
   }
-  outcome.scores = RankClasses(feature, *text, call->encoder->logit_scale(),
+  outcome.scores = RankClasses(feature, *head, call->encoder->logit_scale(),
                                call->request.top_k);
   return outcome;
 }
 
-absl::Status Classifier::ResolveLearnedText(ImageCall* call) {
+absl::Status Classifier::ResolveLearnedHead(ImageCall* call) {
   const std::string& digest = call->request.text.features_digest;
   if (digest.empty() || call->request.embed) return absl::OkStatus();
   {
     absl::MutexLock lock(&call->mutex);
-    if (call->text != nullptr) return absl::OkStatus();
+    if (call->head != nullptr) return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(
-      TextFeatures text,
-      text_cache_.FindOrLoad(digest, [&]() -> absl::StatusOr<FloatTensor> {
+      SharedHead head,
+      head_cache_.FindOrLoad(digest, [&]() -> absl::StatusOr<ClassHead> {
         ASSIGN_OR_RETURN(const std::string bytes, read_blob_(digest));
-        return ParseTextFeatures(bytes, call->encoder->config().embed_dim);
+        return ParseHead(bytes, call->encoder->config().embed_dim);
       }));
   absl::MutexLock lock(&call->mutex);
-  call->text = std::move(text);
+  call->head = std::move(head);
   return absl::OkStatus();
 }
 
-absl::Status Classifier::ResolveZeroShotText(ImageCall* call) {
+absl::Status Classifier::ResolveZeroShotHead(ImageCall* call) {
   if (call->request.embed) return absl::OkStatus();
   {
     absl::MutexLock lock(&call->mutex);
-    if (call->text != nullptr) return absl::OkStatus();
+    if (call->head != nullptr) return absl::OkStatus();
   }
   const std::vector<std::string>& texts = call->request.text.texts;
   const std::string key =
       Sha256Hex(absl::StrCat("zero-shot\n", call->encoder->digest(), "\n",
                              absl::StrJoin(texts, absl::string_view("\0", 1))));
-  ASSIGN_OR_RETURN(TextFeatures text, text_cache_.FindOrLoad(key, [&] {
-    return EncodeTexts(*call->encoder, texts);
-  }));
+  ASSIGN_OR_RETURN(
+      SharedHead head,
+      head_cache_.FindOrLoad(key, [&]() -> absl::StatusOr<ClassHead> {
+        ClassHead zero_shot;
+        ASSIGN_OR_RETURN(zero_shot.weights, EncodeTexts(*call->encoder, texts));
+        return zero_shot;
+      }));
   absl::MutexLock lock(&call->mutex);
-  call->text = std::move(text);
+  call->head = std::move(head);
   return absl::OkStatus();
 }
 

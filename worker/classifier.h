@@ -19,9 +19,9 @@
 #include "worker/device_loop.h"
 #include "worker/encoder_set.h"
 #include "worker/executor.h"
+#include "worker/head_cache.h"
 #include "worker/image_call.h"
 #include "worker/observer.h"
-#include "worker/text_feature_cache.h"
 
 namespace promptd::worker {
 
@@ -71,8 +71,8 @@ class Classifier {
                absl::Duration encode_time);
   // One image's answer from its feature [E]. The text is resolved.
   ImageOutcome Conclude(ImageCall* call, absl::Span<const float> feature);
-  absl::Status ResolveLearnedText(ImageCall* call);
-  absl::Status ResolveZeroShotText(ImageCall* call);
+  absl::Status ResolveLearnedHead(ImageCall* call);
+  absl::Status ResolveZeroShotHead(ImageCall* call);
   // Whether the call is still worth work; otherwise fails it.
   bool StillWanted(ImageCall* call);
   void FinishImage(const Image& image, ImageOutcome outcome);
@@ -85,7 +85,7 @@ class Classifier {
   DeviceLoop* const loop_;
   Observer* const observer_;
   const BlobReader read_blob_;
-  TextFeatureCache text_cache_;
+  HeadCache head_cache_;
   BoundedQueue<Image> decode_queue_;
   std::vector<std::thread> decoders_;
 

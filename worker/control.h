@@ -47,8 +47,10 @@ enum class Directive { kContinue, kPause, kCancel };
 
 // What a finished job hands over; blobs are already stored.
 struct FinishedPrompt {
-  std::string context_digest;   // safetensors "ctx" [M, W] or [C, M, W]
-  std::string features_digest;  // safetensors "text_features" [C, E]
+  // Safetensors of what was learned: "ctx" [M, W] or [C, M, W] of a context;
+  // other methods' tensors by name; empty when the head is all there is.
+  std::string context_digest;
+  std::string features_digest;  // the head, worker/head_blob.h
   std::vector<std::string> class_names;
   Evaluation evaluation;  // scored() is false when there was no dataset
 };

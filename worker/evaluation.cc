@@ -49,6 +49,11 @@ std::string EvaluationToJson(const Evaluation& evaluation) {
   };
   if (evaluation.selected_epoch > 0) {
     json["selected_epoch"] = evaluation.selected_epoch;
+  }
+  if (evaluation.inverse_regularization > 0) {
+    json["inverse_regularization"] = evaluation.inverse_regularization;
+  }
+  if (evaluation.selected_epoch > 0 || evaluation.inverse_regularization > 0) {
     json["validation_accuracy"] = evaluation.validation_accuracy;
   }
   return json.dump();
@@ -75,6 +80,7 @@ absl::StatusOr<Evaluation> EvaluationFromJson(absl::string_view json) {
       .GetIfThere("zero_shot_ece", &evaluation.zero_shot_ece)
       .GetIfThere("confusion", &confusion)
       .GetIfThere("selected_epoch", &evaluation.selected_epoch)
+      .GetIfThere("inverse_regularization", &evaluation.inverse_regularization)
       .GetIfThere("validation_accuracy", &evaluation.validation_accuracy);
   if (!fields.ok()) return BadStored(fields.problem());
   for (const auto& entry : classes) {

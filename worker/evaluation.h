@@ -41,6 +41,8 @@ struct Evaluation {
   // (from 1; 0: none was) and its accuracy on the validation images.
   int selected_epoch = 0;
   double validation_accuracy = 0;
+  // Of a linear probe whose C was chosen by them; 0: none was.
+  double inverse_regularization = 0;
   std::vector<ClassResult> classes;
   std::vector<TemplateResult> templates;
   // The confusion matrix without its zeros, by label, then by answer.

@@ -7,8 +7,8 @@
 #include "clip/encoder.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "worker/head_blob.h"
 #include "worker/prompt_evaluation.h"
-#include "worker/prompt_features.h"
 
 namespace promptd::worker {
 namespace {
@@ -26,13 +26,12 @@ EvaluationRun::EvaluationRun(const RunEnvironment& environment,
 
 absl::StatusOr<int64_t> EvaluationRun::Run() {
   RETURN_IF_ERROR(Prepare());
-  ASSIGN_OR_RETURN(const FloatTensor text_features, TextFeatures());
+  ASSIGN_OR_RETURN(const ClassHead head, Head());
   PromptEvaluation evaluation(environment_.loop, encoder_.get(),
                               environment_.check);
-  ASSIGN_OR_RETURN(
-      const Evaluation result,
-      evaluation.Run(spec_.split, class_names_, spec_.templates,
-                     images_.features, images_.labels, text_features));
+  ASSIGN_OR_RETURN(const Evaluation result,
+                   evaluation.Run(spec_.split, class_names_, spec_.templates,
+                                  images_.features, images_.labels, head));
   RETURN_IF_ERROR(environment_.check());
   RETURN_IF_ERROR(
       environment_.control->StoreEvaluation(job_.id, job_.fence, result));
@@ -57,15 +56,13 @@ absl::Status EvaluationRun::Prepare() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<FloatTensor> EvaluationRun::TextFeatures() const {
+absl::StatusOr<ClassHead> EvaluationRun::Head() const {
   const absl::StatusOr<std::string> bytes =
       environment_.control->GetBlob(spec_.features_digest);
-  if (!bytes.ok()) return Annotate(bytes.status(), "text features");
-  ASSIGN_OR_RETURN(const FloatTensor all,
-                   ParseTextFeatures(*bytes, encoder_->config().embed_dim));
-  const int64_t rows = all.shape[0], width = all.shape[1];
-  FloatTensor competing;
-  competing.shape = {static_cast<int64_t>(spec_.class_rows.size()), width};
+  if (!bytes.ok()) return Annotate(bytes.status(), "head");
+  ASSIGN_OR_RETURN(const ClassHead all,
+                   ParseHead(*bytes, encoder_->config().embed_dim));
+  const int64_t rows = all.weights.shape[0];
   if (spec_.class_rows.size() != class_names_.size() ||
       std::any_of(spec_.class_rows.begin(), spec_.class_rows.end(),
                   [rows](int64_t row) { return row < 0 || row >= rows; })) {
@@ -74,11 +71,7 @@ absl::StatusOr<FloatTensor> EvaluationRun::TextFeatures() const {
                                   "version ",
                                   spec_.task, ":", spec_.version, " has"));
   }
-  for (const int64_t row : spec_.class_rows) {
-    const auto values = all.values.begin() + row * width;
-    competing.values.insert(competing.values.end(), values, values + width);
-  }
-  return competing;
+  return SelectClasses(all, spec_.class_rows);
 }
 
 }  // namespace promptd::worker

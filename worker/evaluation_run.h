@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "common/float_tensor.h"
+#include "common/class_head.h"
 #include "datasets/class_subset.h"
 #include "datasets/manifest.h"
 #include "worker/control.h"
@@ -28,8 +28,8 @@ class EvaluationRun {
 
  private:
   absl::Status Prepare();
-  // The version's text features of the classes that compete, [C, E].
-  absl::StatusOr<FloatTensor> TextFeatures() const;
+  // The version's head, of the classes that compete.
+  absl::StatusOr<ClassHead> Head() const;
 
   const RunEnvironment environment_;
   const LeasedJob job_;

@@ -36,8 +36,8 @@ struct EncoderDescription {
 // The text side of a classify call: the derived features of one version,
 // pinned by the front end, or labels to encode.
 struct TextSide {
-  // Learned: the digest of a safetensors blob with "text_features" [C, E]
-  // float32, rows of unit length. Empty for zero-shot.
+  // Learned: the digest of the version's head (worker/head_blob.h). Empty for
+  // zero-shot.
   std::string features_digest;
   // Zero-shot: texts ready to tokenize, one per class.
   std::vector<std::string> texts;
@@ -65,7 +65,7 @@ inline size_t ImageCount(const ClassifyCall& call) {
 struct Scored {
   int class_index = 0;
   float probability = 0;
-  float similarity = 0;  // cosine
+  float similarity = 0;  // cosine to the class's row of weights
 };
 
 // A feature of an image or a text.

@@ -8,47 +8,65 @@
 
 namespace promptd::worker {
 
-std::vector<Scored> RankClasses(absl::Span<const float> image_feature,
-                                const FloatTensor& text_features,
-                                float logit_scale, int top_k) {
-  const size_t width = image_feature.size();
-  PROMPTD_CHECK(text_features.shape.size() == 2 &&
-                static_cast<size_t>(text_features.shape[1]) == width);
-  const size_t classes = static_cast<size_t>(text_features.shape[0]);
+namespace {
 
+double InverseLength(absl::Span<const float> vector) {
   double square = 0;
-  for (const float value : image_feature) square += double{value} * value;
-  const double inverse_norm = square > 0 ? 1.0 / std::sqrt(square) : 0;
+  for (const float value : vector) square += double{value} * value;
+  return square > 0 ? 1.0 / std::sqrt(square) : 0;
+}
 
-  std::vector<Scored> scores(classes);
-  double highest = -1e300;
-  for (size_t c = 0; c < classes; ++c) {
-    const float* row = text_features.values.data() + c * width;
-    const double dot = std::inner_product(image_feature.begin(),
-                                          image_feature.end(), row, 0.0);
-    scores[c].class_index = static_cast<int>(c);
-    scores[c].similarity = static_cast<float>(dot * inverse_norm);
-    highest = std::max(highest, double{scores[c].similarity});
-  }
-  double total = 0;
-  std::vector<double> weights(classes);
-  for (size_t c = 0; c < classes; ++c) {
-    weights[c] = std::exp(logit_scale * (scores[c].similarity - highest));
-    total += weights[c];
-  }
-  for (size_t c = 0; c < classes; ++c) {
-    scores[c].probability = static_cast<float>(weights[c] / total);
-  }
-  const size_t kept =
-      std::min(classes, static_cast<size_t>(std::max(top_k, 1)));
-  std::partial_sort(scores.begin(), scores.begin() + kept, scores.end(),
-                    [](const Scored& a, const Scored& b) {
-                      if (a.similarity != b.similarity) {
-                        return a.similarity > b.similarity;
-                      }
-                      return a.class_index < b.class_index;
+// Classes by falling logit, then by index; the first `kept` of them.
+std::vector<size_t> BestClasses(const std::vector<double>& logits,
+                                size_t kept) {
+  std::vector<size_t> order(logits.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::partial_sort(order.begin(), order.begin() + kept, order.end(),
+                    [&](size_t a, size_t b) {
+                      if (logits[a] != logits[b]) return logits[a] > logits[b];
+                      return a < b;
                     });
-  scores.resize(kept);
+  order.resize(kept);
+  return order;
+}
+
+}  // namespace
+
+std::vector<Scored> RankClasses(absl::Span<const float> image_feature,
+                                const ClassHead& head, float logit_scale,
+                                int top_k) {
+  const size_t width = image_feature.size();
+  PROMPTD_CHECK(head.weights.shape.size() == 2 &&
+                static_cast<size_t>(head.weights.shape[1]) == width);
+  const size_t classes = static_cast<size_t>(head.weights.shape[0]);
+  const double inverse_length = InverseLength(image_feature);
+
+  std::vector<float> similarities(classes);
+  std::vector<double> logits(classes);
+  for (size_t c = 0; c < classes; ++c) {
+    const absl::Span<const float> row(head.weights.values.data() + c * width,
+                                      width);
+    const double dot = std::inner_product(
+        image_feature.begin(), image_feature.end(), row.begin(), 0.0);
+    const double cosine = dot * inverse_length;
+    similarities[c] =
+        static_cast<float>(head.cosine ? cosine : cosine * InverseLength(row));
+    logits[c] = head.cosine ? double{logit_scale} * similarities[c] : dot;
+    if (!head.bias.values.empty()) logits[c] += head.bias.values[c];
+  }
+  const double highest = *std::max_element(logits.begin(), logits.end());
+  double total = 0;
+  for (const double logit : logits) total += std::exp(logit - highest);
+
+  std::vector<Scored> scores;
+  for (const size_t c : BestClasses(
+           logits,
+           std::min(classes, static_cast<size_t>(std::max(top_k, 1))))) {
+    scores.push_back({.class_index = static_cast<int>(c),
+                      .probability = static_cast<float>(
+                          std::exp(logits[c] - highest) / total),
+                      .similarity = similarities[c]});
+  }
   return scores;
 }
 

@@ -4,17 +4,17 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "common/float_tensor.h"
+#include "common/class_head.h"
 #include "worker/executor.h"
 
 namespace promptd::worker {
 
-// CLIP's head: cosine similarities to every class, softmax of
-// `logit_scale` * similarity over all classes, the `top_k` most probable
-// (ties by class index). `image_feature` [E] need not have unit length;
-// `text_features` [C, E] has unit rows. Pure.
+// The logits of common/class_head.h, their softmax over all classes, the
+// `top_k` most probable (ties by class index). `image_feature` [E] is as the
+// tower gives it. Similarities are cosines to the class's row of weights,
+// whatever the head. Pure.
 std::vector<Scored> RankClasses(absl::Span<const float> image_feature,
-                                const FloatTensor& text_features,
-                                float logit_scale, int top_k);
+                                const ClassHead& head, float logit_scale,
+                                int top_k);
 
 }  // namespace promptd::worker

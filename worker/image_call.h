@@ -11,7 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "worker/executor.h"
-#include "worker/text_feature_cache.h"
+#include "worker/head_cache.h"
 
 namespace promptd::clip {
 class Encoder;
@@ -30,7 +30,7 @@ struct ImageCall {
   // Why the whole call fails; the first reason stays.
   absl::Status status ABSL_GUARDED_BY(mutex);
   ClassifyOutcome outcome ABSL_GUARDED_BY(mutex);
-  TextFeatures text ABSL_GUARDED_BY(mutex);  // none in an embed call
+  SharedHead head ABSL_GUARDED_BY(mutex);  // none in an embed call
 
   // Thread-safe, as all functions here.
   void Fail(const absl::Status& why);

@@ -87,14 +87,14 @@ absl::StatusOr<Evaluation> PromptEvaluation::Run(
     const std::string& split, const std::vector<std::string>& class_names,
     const std::vector<std::string>& templates,
     const FloatTensor& image_features, const std::vector<int>& labels,
-    const FloatTensor& text_features) {
+    const ClassHead& head) {
   const float scale = encoder_->logit_scale();
   Evaluation evaluation;
   evaluation.split = split;
   evaluation.images = static_cast<int64_t>(labels.size());
   ASSIGN_OR_RETURN(
       const learners::Scores learned,
-      learners::ScoreFeatures(image_features, labels, {text_features}, scale));
+      learners::ScoreFeatures(image_features, labels, head, scale));
   evaluation.accuracy = learned.accuracy;
   evaluation.macro_f1 = learned.macro_f1;
   evaluation.ece = learned.ece;

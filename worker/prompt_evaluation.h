@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/class_head.h"
 #include "common/float_tensor.h"
 #include "worker/device_loop.h"
 #include "worker/evaluation.h"
@@ -32,7 +33,7 @@ class PromptEvaluation {
                                  const std::vector<std::string>& class_names,
                                  const std::vector<std::string>& templates);
 
-  // image_features [N, E] with labels [N]; text_features [C, E], unit rows.
+  // image_features [N, E], as the tower gives them, with labels [N].
   // Every template holds one "{}" for the class name; the most accurate one is
   // the baseline (the first of equals).
   absl::StatusOr<Evaluation> Run(const std::string& split,
@@ -40,7 +41,7 @@ class PromptEvaluation {
                                  const std::vector<std::string>& templates,
                                  const FloatTensor& image_features,
                                  const std::vector<int>& labels,
-                                 const FloatTensor& text_features);
+                                 const ClassHead& head);
 
  private:
   // Unit rows [texts, E], in bounded units.

@@ -18,8 +18,6 @@
 namespace promptd::worker {
 namespace {
 
-constexpr char kTextFeatures[] = "text_features";
-
 // Returns the length that the row had.
 float Normalize(absl::Span<float> row) {
   double square = 0;
@@ -102,21 +100,6 @@ Embedding NormalizedFeature(absl::Span<const float> feature) {
   embedding.values.assign(feature.begin(), feature.end());
   embedding.norm = Normalize(absl::MakeSpan(embedding.values));
   return embedding;
-}
-
-absl::StatusOr<std::string> SerializeTextFeatures(const FloatTensor& features) {
-  return SerializeTensor(kTextFeatures, features);
-}
-
-absl::StatusOr<FloatTensor> ParseTextFeatures(absl::string_view bytes,
-                                              int embed_dim) {
-  ASSIGN_OR_RETURN(FloatTensor features, ParseTensor(bytes, kTextFeatures));
-  if (features.shape.size() != 2 || features.shape[1] != embed_dim) {
-    return MakeError(absl::StatusCode::kDataLoss, "BLOB_CORRUPT",
-                     absl::StrCat("stored text features are not [classes, ",
-                                  embed_dim, "]"));
-  }
-  return features;
 }
 
 }  // namespace promptd::worker

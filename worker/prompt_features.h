@@ -43,10 +43,4 @@ void NormalizeRows(FloatTensor* rows);
 // A feature [E] as unit vector and length; zeros stay zeros.
 Embedding NormalizedFeature(absl::Span<const float> feature);
 
-// The stored form of a prompt version's derived text features.
-absl::StatusOr<std::string> SerializeTextFeatures(const FloatTensor& features);
-// DATA_LOSS (BLOB_CORRUPT) unless it is "text_features" [C, embed_dim].
-absl::StatusOr<FloatTensor> ParseTextFeatures(absl::string_view bytes,
-                                              int embed_dim);
-
 }  // namespace promptd::worker

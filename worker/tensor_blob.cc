@@ -28,18 +28,34 @@ absl::StatusOr<std::string> SerializeTensor(
   return weights::WriteSafetensors({{name, tensor}}, metadata);
 }
 
+absl::StatusOr<std::string> SerializeTensors(
+    const std::map<std::string, FloatTensor>& tensors) {
+  return weights::WriteSafetensors(tensors);
+}
+
+absl::StatusOr<std::map<std::string, FloatTensor>> ParseTensors(
+    absl::string_view bytes, const std::string& what) {
+  const absl::StatusOr<weights::Safetensors> file =
+      weights::Safetensors::FromBytes(std::string(bytes), what);
+  if (!file.ok()) return Corrupt(what, file.status().message());
+  std::map<std::string, FloatTensor> tensors;
+  for (const auto& [name, record] : file->tensors()) {
+    absl::StatusOr<FloatTensor> tensor = file->Floats(name);
+    if (!tensor.ok()) return Corrupt(name, tensor.status().message());
+    if (!weights::AllFinite(*tensor)) return Corrupt(name, "not finite");
+    tensors[name] = *std::move(tensor);
+  }
+  return tensors;
+}
+
 absl::StatusOr<FloatTensor> ParseTensor(absl::string_view bytes,
                                         const std::string& name) {
-  const absl::StatusOr<weights::Safetensors> file =
-      weights::Safetensors::FromBytes(std::string(bytes), name);
-  if (!file.ok()) return Corrupt(name, file.status().message());
-  if (file->tensors().size() != 1) {
-    return Corrupt(name, "expected exactly one tensor");
+  ASSIGN_OR_RETURN(auto tensors, ParseTensors(bytes, name));
+  const auto found = tensors.find(name);
+  if (found == tensors.end() || tensors.size() != 1) {
+    return Corrupt(name, "expected exactly one tensor of this name");
   }
-  absl::StatusOr<FloatTensor> tensor = file->Floats(name);
-  if (!tensor.ok()) return Corrupt(name, tensor.status().message());
-  if (!weights::AllFinite(*tensor)) return Corrupt(name, "not finite");
-  return tensor;
+  return std::move(found->second);
 }
 
 absl::StatusOr<std::vector<int64_t>> ContextShape(absl::string_view bytes) {

@@ -18,6 +18,15 @@ absl::StatusOr<std::string> SerializeTensor(
     const std::string& name, const FloatTensor& tensor,
     const std::map<std::string, std::string>& metadata = {});
 
+// As above with several tensors by name; none at all is no file.
+absl::StatusOr<std::string> SerializeTensors(
+    const std::map<std::string, FloatTensor>& tensors);
+
+// All tensors of a safetensors file, float and finite. DATA_LOSS
+// (BLOB_CORRUPT); `what` is for the message.
+absl::StatusOr<std::map<std::string, FloatTensor>> ParseTensors(
+    absl::string_view bytes, const std::string& what);
+
 // DATA_LOSS (BLOB_CORRUPT) unless the bytes are a safetensors file that holds
 // exactly one float tensor, `name`, of finite values.
 absl::StatusOr<FloatTensor> ParseTensor(absl::string_view bytes,

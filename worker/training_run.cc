@@ -7,11 +7,12 @@
 #include "absl/time/clock.h"
 #include "clip/encoder.h"
 #include "common/error.h"
+#include "common/method_traits.h"
 #include "common/status_macros.h"
 #include "datasets/few_shot.h"
-#include "learners/trainer.h"
+#include "learners/learner.h"
+#include "worker/head_blob.h"
 #include "worker/prompt_evaluation.h"
-#include "worker/prompt_features.h"
 #include "worker/tensor_blob.h"
 #include "worker/view_features.h"
 
@@ -48,7 +49,15 @@ learners::TrainerSpec ToTrainerSpec(const TrainingSpec& spec) {
   trainer.seed = spec.seed;
   trainer.views = spec.views;
   trainer.selection = spec.selection;
+  trainer.text_templates = spec.text_templates;
+  trainer.inverse_regularization = spec.inverse_regularization;
   return trainer;
+}
+
+void Tell(const learners::Chosen& chosen, Evaluation* evaluation) {
+  evaluation->selected_epoch = chosen.epoch;
+  evaluation->inverse_regularization = chosen.inverse_regularization;
+  evaluation->validation_accuracy = chosen.validation_accuracy;
 }
 
 // Interruptions after which the job goes on later, from a checkpoint.
@@ -70,12 +79,26 @@ TrainingRun::~TrainingRun() = default;
 
 absl::StatusOr<int64_t> TrainingRun::Run() {
   RETURN_IF_ERROR(Prepare());
-  RETURN_IF_ERROR(LoadTrainer());
+  RETURN_IF_ERROR(LoadLearner());
   const absl::Status trained = Train();
   if (IsInterruption(trained)) RETURN_IF_ERROR(Checkpoint());
   if (ErrorReason(trained) == "NON_FINITE_LOSS") return Diverged(trained);
   RETURN_IF_ERROR(trained);
   return Publish();
+}
+
+bool TrainingRun::LearnsFromImages() const {
+  const MethodTraits* const method = FindMethod(job_.spec.method);
+  if (method == nullptr || !method->shots) return false;
+  return !method->steps || job_.spec.epochs > 0;
+}
+
+bool TrainingRun::NeedsValidation() const {
+  const TrainingSpec& spec = job_.spec;
+  const MethodTraits* const method = FindMethod(spec.method);
+  return spec.selection == Selection::kBestValidation ||
+         (method != nullptr && method->regularized &&
+          spec.inverse_regularization == 0);
 }
 
 absl::Status TrainingRun::Prepare() {
@@ -90,7 +113,7 @@ absl::Status TrainingRun::Prepare() {
                    environment_.control->GetManifest(spec.dataset_digest));
   classes_ = datasets::RangeOf(spec.class_subset,
                                static_cast<int>(manifest_.class_names.size()));
-  if (spec.epochs > 0) RETURN_IF_ERROR(PrepareTraining());
+  if (LearnsFromImages()) RETURN_IF_ERROR(PrepareTraining());
   return PrepareScoring();
 }
 
@@ -112,16 +135,16 @@ absl::Status TrainingRun::PrepareTraining() {
     train_.labels = LabelsOf(manifest_, classes_, train);
     train_.digest = views_->digest();
   }
-  if (spec.selection != Selection::kBestValidation) return absl::OkStatus();
+  if (!NeedsValidation()) return absl::OkStatus();
   const std::vector<int> validation =
       ItemsTaking(manifest_, classes_, picks.val);
   if (validation.empty()) {
     return MakeError(
         absl::StatusCode::kInvalidArgument, "NO_VALIDATION_IMAGES",
         absl::StrCat("dataset ", spec.dataset,
-                     " has no validation images of these classes to select an "
-                     "epoch by: push it again with a val/ folder, or select "
-                     "the last step"));
+                     " has no validation images of these classes to choose by: "
+                     "push it again with a val/ folder, or choose yourself "
+                     "(the last step; the regularization)"));
   }
   ASSIGN_OR_RETURN(validation_, Features(validation, kTrainFeaturesDone,
                                          kValidationFeaturesDone));
@@ -173,7 +196,7 @@ absl::Status TrainingRun::LoadInitialContext(FloatTensor* context) const {
   return absl::OkStatus();
 }
 
-absl::Status TrainingRun::LoadTrainer() {
+absl::Status TrainingRun::LoadLearner() {
   learners::TrainingData data;
   data.class_names = ClassNames();
   RETURN_IF_ERROR(LoadInitialContext(&data.initial_context));
@@ -185,9 +208,9 @@ absl::Status TrainingRun::LoadTrainer() {
   data.validation_labels = validation_.labels;
   data.validation_digest = validation_.digest;
   RETURN_IF_ERROR(environment_.loop->RunTraining([&]() -> absl::Status {
-    ASSIGN_OR_RETURN(
-        trainer_, learners::Trainer::Create(encoder_, ToTrainerSpec(job_.spec),
-                                            std::move(data)));
+    ASSIGN_OR_RETURN(learner_,
+                     learners::MakeLearner(encoder_, ToTrainerSpec(job_.spec),
+                                           std::move(data)));
     return absl::OkStatus();
   }));
   if (job_.checkpoint_digest.empty()) return absl::OkStatus();
@@ -195,18 +218,18 @@ absl::Status TrainingRun::LoadTrainer() {
       environment_.control->GetBlob(job_.checkpoint_digest);
   if (!bytes.ok()) return Annotate(bytes.status(), "checkpoint");
   return environment_.loop->RunTraining(
-      [&] { return trainer_->Restore(*bytes); });
+      [&] { return learner_->Restore(*bytes); });
 }
 
 absl::Status TrainingRun::Train() {
   train_start_ = absl::Now();
-  first_step_ = counted_steps_ = trainer_->progress().step;
-  while (!trainer_->done()) {
+  first_step_ = counted_steps_ = learner_->progress().step;
+  while (!learner_->done()) {
     RETURN_IF_ERROR(environment_.check());
     RETURN_IF_ERROR(LoadView());
     RETURN_IF_ERROR(
-        environment_.loop->RunTraining([&] { return trainer_->RunUnit(); }));
-    const learners::LearnerProgress& now = trainer_->progress();
+        environment_.loop->RunTraining([&] { return learner_->RunUnit(); }));
+    const learners::LearnerProgress& now = learner_->progress();
     environment_.on_steps(now.step - counted_steps_);
     counted_steps_ = now.step;
 
@@ -227,7 +250,7 @@ absl::Status TrainingRun::Train() {
       share /= progress.epochs;
     }
     progress.fraction = TrainFraction(share);
-    RETURN_IF_ERROR(reporter_.Report(progress, /*force=*/trainer_->done()));
+    RETURN_IF_ERROR(reporter_.Report(progress, /*force=*/learner_->done()));
     if (absl::Now() - last_checkpoint_ >= environment_.checkpoint_interval) {
       RETURN_IF_ERROR(Checkpoint());
     }
@@ -236,7 +259,7 @@ absl::Status TrainingRun::Train() {
 }
 
 absl::Status TrainingRun::LoadView() {
-  const std::optional<int> view = trainer_->NeedsView();
+  const std::optional<int> view = learner_->NeedsView();
   if (!view.has_value()) return absl::OkStatus();
   const absl::Time start = absl::Now();
   const bool encodes = views_->Missing(*view);
@@ -246,11 +269,11 @@ absl::Status TrainingRun::LoadView() {
     ++encoded_views_;
   }
   return environment_.loop->RunTraining(
-      [&] { return trainer_->SetFeatures(*view, *features); });
+      [&] { return learner_->SetFeatures(*view, *features); });
 }
 
 Progress TrainingRun::TrainProgress() const {
-  const learners::LearnerProgress& now = trainer_->progress();
+  const learners::LearnerProgress& now = learner_->progress();
   Progress progress;
   progress.epoch = now.epoch;
   progress.epochs = job_.spec.epochs;
@@ -287,13 +310,13 @@ absl::Status TrainingRun::Diverged(const absl::Status& error) {
       error.code(), ErrorReason(error),
       absl::StrCat(error.message(),
                    "; the last good checkpoint is that of step ",
-                   trainer_->progress().step, ", blob ", checkpoint_digest_));
+                   learner_->progress().step, ", blob ", checkpoint_digest_));
 }
 
 absl::Status TrainingRun::Checkpoint() {
   std::string bytes;
   RETURN_IF_ERROR(environment_.loop->RunTraining([&]() -> absl::Status {
-    ASSIGN_OR_RETURN(bytes, trainer_->SaveCheckpoint());
+    ASSIGN_OR_RETURN(bytes, learner_->SaveCheckpoint());
     return absl::OkStatus();
   }));
   ASSIGN_OR_RETURN(checkpoint_digest_, environment_.control->PutBlob(bytes));
@@ -303,19 +326,22 @@ absl::Status TrainingRun::Checkpoint() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<int64_t> TrainingRun::Publish() {
-  FloatTensor context;
-  FloatTensor text_features;
-  for (int64_t unit = 0; unit < trainer_->text_units(); ++unit) {
+absl::StatusOr<learners::Learned> TrainingRun::Result() {
+  for (int64_t unit = 0; unit < learner_->head_units(); ++unit) {
     RETURN_IF_ERROR(environment_.check());
     RETURN_IF_ERROR(environment_.loop->RunTraining(
-        [&] { return trainer_->RunTextUnit(); }));
+        [&] { return learner_->RunHeadUnit(); }));
   }
+  learners::Learned learned;
   RETURN_IF_ERROR(environment_.loop->RunTraining([&]() -> absl::Status {
-    ASSIGN_OR_RETURN(context, trainer_->Context());
-    ASSIGN_OR_RETURN(text_features, trainer_->TextFeatures());
+    ASSIGN_OR_RETURN(learned, learner_->Result());
     return absl::OkStatus();
   }));
+  return learned;
+}
+
+absl::StatusOr<int64_t> TrainingRun::Publish() {
+  ASSIGN_OR_RETURN(const learners::Learned learned, Result());
   FinishedPrompt prompt;
   prompt.class_names = ClassNames();
   if (has_dataset()) {
@@ -325,21 +351,17 @@ absl::StatusOr<int64_t> TrainingRun::Publish() {
         prompt.evaluation,
         evaluation.Run(std::string(datasets::SplitName(scored_split_)),
                        prompt.class_names, job_.spec.templates,
-                       scored_.features, scored_.labels, text_features));
-    if (const auto selected = trainer_->selected()) {
-      prompt.evaluation.selected_epoch = selected->epoch;
-      prompt.evaluation.validation_accuracy = selected->validation_accuracy;
-    }
+                       scored_.features, scored_.labels, learned.head));
+    if (learned.chosen) Tell(*learned.chosen, &prompt.evaluation);
   }
-
-  ASSIGN_OR_RETURN(const std::string context_bytes,
-                   SerializeTensor("ctx", context));
-  ASSIGN_OR_RETURN(prompt.context_digest,
-                   environment_.control->PutBlob(context_bytes));
-  ASSIGN_OR_RETURN(const std::string feature_bytes,
-                   SerializeTextFeatures(text_features));
-  ASSIGN_OR_RETURN(prompt.features_digest,
-                   environment_.control->PutBlob(feature_bytes));
+  if (!learned.parameters.empty()) {
+    ASSIGN_OR_RETURN(const std::string bytes,
+                     SerializeTensors(learned.parameters));
+    ASSIGN_OR_RETURN(prompt.context_digest,
+                     environment_.control->PutBlob(bytes));
+  }
+  ASSIGN_OR_RETURN(const std::string head, SerializeHead(learned.head));
+  ASSIGN_OR_RETURN(prompt.features_digest, environment_.control->PutBlob(head));
   RETURN_IF_ERROR(environment_.check());
   return environment_.control->Publish(job_.id, job_.fence, prompt);
 }

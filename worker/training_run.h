@@ -14,8 +14,9 @@
 #include "worker/run_environment.h"
 
 namespace promptd::learners {
-class Trainer;
-}
+class Learner;
+struct Learned;
+}  // namespace promptd::learners
 
 namespace promptd::worker {
 
@@ -33,19 +34,25 @@ class TrainingRun {
   absl::StatusOr<int64_t> Run();
 
  private:
+  // Whether training images are looked at: not by zero-shot, nor where a
+  // context is applied as it is.
+  bool LearnsFromImages() const;
+  // Whether the choice of something hangs on the validation images.
+  bool NeedsValidation() const;
   // A context can be applied to a list of classes alone.
   bool has_dataset() const { return !job_.spec.dataset_digest.empty(); }
   absl::Status Prepare();
   absl::Status PrepareTraining();
   absl::Status PrepareScoring();
-  absl::Status LoadTrainer();
+  absl::Status LoadLearner();
   absl::Status Train();
-  // Gives the trainer the view of its epoch when it needs one.
+  // Gives the learner the view of its epoch when it needs one.
   absl::Status LoadView();
   absl::Status Checkpoint();
   // The error of a job whose loss or context stopped being finite: names the
   // checkpoint of the state before.
   absl::Status Diverged(const absl::Status& error);
+  absl::StatusOr<learners::Learned> Result();
   absl::StatusOr<int64_t> Publish();
 
   // Names of the classes that take part; their labels begin at 0.
@@ -66,11 +73,11 @@ class TrainingRun {
   datasets::Manifest manifest_;
   datasets::ClassRange classes_;  // that take part
   LabelledFeatures train_;        // the few-shot picks; views = 1: features
-  LabelledFeatures validation_;   // the picks for selection by validation
+  LabelledFeatures validation_;   // the picks that something is chosen by
   LabelledFeatures scored_;       // the split that is scored
   datasets::Split scored_split_ = datasets::Split::kTest;
   std::unique_ptr<ViewFeatures> views_;  // unless views = 1
-  std::unique_ptr<learners::Trainer> trainer_;
+  std::unique_ptr<learners::Learner> learner_;
   int64_t counted_steps_ = 0;
   // What the time that is left follows from.
   absl::Time train_start_;

@@ -35,6 +35,8 @@ std::string TrainingSpecToJson(const TrainingSpec& spec) {
       {"initial_version", spec.initial_version},
       {"initial_context_digest", spec.initial_context_digest},
       {"class_names", spec.class_names},
+      {"text_templates", spec.text_templates},
+      {"inverse_regularization", spec.inverse_regularization},
   };
   return json.dump();
 }
@@ -70,7 +72,9 @@ absl::StatusOr<TrainingSpec> TrainingSpecFromJson(absl::string_view json) {
       .GetIfThere("initial_task", &spec.initial_task)
       .GetIfThere("initial_version", &spec.initial_version)
       .GetIfThere("initial_context_digest", &spec.initial_context_digest)
-      .GetIfThere("class_names", &spec.class_names);
+      .GetIfThere("class_names", &spec.class_names)
+      .GetIfThere("text_templates", &spec.text_templates)
+      .GetIfThere("inverse_regularization", &spec.inverse_regularization);
   if (!fields.ok()) {
     return MakeError(absl::StatusCode::kInternal, "BAD_STORED_SPEC",
                      absl::StrCat("stored training spec: ", fields.problem()));

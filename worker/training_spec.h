@@ -44,6 +44,10 @@ struct TrainingSpec {
   std::string initial_context_digest;
   // Without a dataset: the classes that the initial context is applied to.
   std::vector<std::string> class_names;
+  // Of the methods that start from text features.
+  std::vector<std::string> text_templates;
+  // Of a linear probe; 0: chosen on validation images.
+  double inverse_regularization = 0;
 
   friend bool operator==(const TrainingSpec&, const TrainingSpec&) = default;
 };

@@ -4,6 +4,7 @@
 #include "common/error.h"
 #include "common/float_tensor.h"
 #include "tests/worker/worker_fixture.h"
+#include "worker/head_blob.h"
 #include "worker/prompt_features.h"
 
 namespace promptd::worker {
@@ -64,7 +65,7 @@ TEST_F(ClassifierTest, ALearnedPromptComesFromItsBlob) {
   text.values[width + 1] = 1;
   ClassifyCall call = ZeroShotCall(*worker, {Image("jpeg_420.jpeg")});
   call.text.texts.clear();
-  call.text.features_digest = *control_.PutBlob(*SerializeTextFeatures(text));
+  call.text.features_digest = *control_.PutBlob(*SerializeHead({text}));
   const auto outcome = Classify(worker.get(), call);
   ASSERT_TRUE(outcome.ok()) << outcome.status();
   EXPECT_EQ(outcome->images[0].scores.size(), 2u);

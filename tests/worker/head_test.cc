@@ -9,7 +9,7 @@ namespace promptd::worker {
 namespace {
 
 // Three classes in two dimensions.
-const FloatTensor kText = {{3, 2}, {1, 0, 0, 1, 0.6f, 0.8f}};
+const ClassHead kText = {{{3, 2}, {1, 0, 0, 1, 0.6f, 0.8f}}};
 
 TEST(HeadTest, IsASoftmaxOfScaledCosines) {
   // The image's length must not matter: (3, 4) has norm 5.
@@ -41,6 +41,30 @@ TEST(HeadTest, TiesGoToTheLowerIndexAndAZeroImageIsHarmless) {
   const std::vector<Scored> scores = RankClasses(zero, kText, 100.0f, 3);
   EXPECT_EQ(scores[0].class_index, 0);
   EXPECT_NEAR(scores[0].probability, 1.0 / 3, 1e-6);
+}
+
+TEST(HeadTest, ABiasMovesTheProbabilityAndNotTheSimilarity) {
+  ClassHead head = kText;
+  head.bias = {{3}, {5, 0, 0}};
+  const std::vector<float> image = {3, 4};
+  const std::vector<Scored> scores = RankClasses(image, head, 10.0f, 3);
+  const double z0 = std::exp(10 * 0.6 + 5), z1 = std::exp(10 * 0.8),
+               z2 = std::exp(10 * 1.0);
+  EXPECT_EQ(scores[0].class_index, 0);
+  EXPECT_NEAR(scores[0].probability, z0 / (z0 + z1 + z2), 1e-6);
+  EXPECT_NEAR(scores[0].similarity, 0.6, 1e-6);
+}
+
+TEST(HeadTest, AProbeReadsTheRawFeatureWithoutTheScale) {
+  const ClassHead head = {
+      {{2, 2}, {2, 0, 0, 1}}, {{2}, {0.5f, -1}}, /*cosine=*/false};
+  const std::vector<float> image = {3, 4};
+  const std::vector<Scored> scores = RankClasses(image, head, 100.0f, 2);
+  const double z0 = std::exp(6 + 0.5), z1 = std::exp(4 - 1.0);
+  EXPECT_EQ(scores[0].class_index, 0);
+  EXPECT_NEAR(scores[0].probability, z0 / (z0 + z1), 1e-6);
+  EXPECT_NEAR(scores[0].similarity, 0.6, 1e-6);
+  EXPECT_NEAR(scores[1].similarity, 0.8, 1e-6);
 }
 
 TEST(HeadTest, LargeScalesDoNotOverflow) {

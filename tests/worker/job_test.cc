@@ -4,6 +4,7 @@
 #include "absl/synchronization/notification.h"
 
 #include "common/error.h"
+#include "common/method_traits.h"
 #include "gmock/gmock.h"
 #include "tests/worker/worker_fixture.h"
 #include "worker/tensor_blob.h"
@@ -84,6 +85,33 @@ TEST_F(JobTest, EveryClassGetsAContextOfItsOwnWhenAskedTo) {
   ASSERT_TRUE(context.ok()) << context.status();
   EXPECT_EQ(context->shape,
             (std::vector<int64_t>{2, 3, worker->Encoders()[0].text_width}));
+}
+
+TEST_F(JobTest, EveryMethodPublishesAHeadThatClassifies) {
+  const auto worker = StartWorker();
+  ASSERT_NE(worker, nullptr);
+  for (const MethodTraits& method : kMethods) {
+    if (method.context) continue;
+    TrainingSpec spec = AddDataset(*worker);
+    spec.method = std::string(method.name);
+    spec.text_templates = {"a photo of a {}.", "my {}."};
+    spec.inverse_regularization = 1;
+    if (!method.steps) spec.epochs = 0;
+    const int64_t job = control_.Enqueue(spec);
+    ASSERT_EQ(control_.WaitForEnd(job), "published") << method.name;
+    const FinishedPrompt prompt = *control_.published(job);
+    EXPECT_EQ(prompt.context_digest.empty(), !method.steps) << method.name;
+    EXPECT_EQ(prompt.evaluation.images, 4) << method.name;
+    ClassifyCall call = ZeroShotCall(*worker, {Image("jpeg_420.jpeg")});
+    call.text = {prompt.features_digest, {}};
+    const auto outcome = Classify(worker.get(), call);
+    ASSERT_TRUE(outcome.ok()) << method.name << outcome.status();
+    ASSERT_EQ(outcome->images[0].scores.size(), 2u);
+    EXPECT_NEAR(outcome->images[0].scores[0].probability +
+                    outcome->images[0].scores[1].probability,
+                1, 1e-5)
+        << method.name;
+  }
 }
 
 TEST_F(JobTest, ASubsetOfTheClassesIsLabelledFromZero) {

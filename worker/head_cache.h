@@ -1,4 +1,4 @@
-// The text side of recent classifications, bounded in bytes.
+// The heads of recent classifications, bounded in bytes.
 #pragma once
 
 #include <cstdint>
@@ -11,45 +11,45 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "common/float_tensor.h"
+#include "common/class_head.h"
 
 namespace promptd::worker {
 
-// [C, E], rows of unit length; immutable and shared.
-using TextFeatures = std::shared_ptr<const FloatTensor>;
+// Immutable.
+using SharedHead = std::shared_ptr<const ClassHead>;
 
 // Least recently used goes first. Entries in use live on through their
 // shared_ptr. Thread-safe.
-class TextFeatureCache {
+class HeadCache {
  public:
-  explicit TextFeatureCache(int64_t max_bytes) : max_bytes_(max_bytes) {}
+  explicit HeadCache(int64_t max_bytes) : max_bytes_(max_bytes) {}
 
   // The entry, or nullptr.
-  TextFeatures Find(const std::string& key);
+  SharedHead Find(const std::string& key);
 
   // The entry; on a miss `load` runs once, outside the lock, while other
   // callers for the same key wait for its result. Errors are not kept.
-  absl::StatusOr<TextFeatures> FindOrLoad(
+  absl::StatusOr<SharedHead> FindOrLoad(
       const std::string& key,
-      const std::function<absl::StatusOr<FloatTensor>()>& load);
+      const std::function<absl::StatusOr<ClassHead>()>& load);
 
-  void Insert(const std::string& key, TextFeatures features);
+  void Insert(const std::string& key, SharedHead head);
 
   int64_t bytes() const;
 
  private:
   struct Entry {
     std::string key;
-    TextFeatures features;
+    SharedHead head;
   };
   struct Loading {
     bool done = false;
-    absl::StatusOr<TextFeatures> result = TextFeatures();
+    absl::StatusOr<SharedHead> result = SharedHead();
   };
 
-  TextFeatures FindLocked(const std::string& key)
+  SharedHead FindLocked(const std::string& key)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void InsertLocked(const std::string& key, TextFeatures features)
+  void InsertLocked(const std::string& key, SharedHead head)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const int64_t max_bytes_;

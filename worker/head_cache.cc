@@ -1,28 +1,29 @@
-#include "worker/text_feature_cache.h"
+#include "worker/head_cache.h"
 
 #include <utility>
 
 namespace promptd::worker {
 namespace {
 
-int64_t SizeOf(const TextFeatures& features) {
-  return static_cast<int64_t>(features->values.size() * sizeof(float));
+int64_t SizeOf(const SharedHead& head) {
+  return static_cast<int64_t>(
+      (head->weights.values.size() + head->bias.values.size()) * sizeof(float));
 }
 
 }  // namespace
 
-TextFeatures TextFeatureCache::Find(const std::string& key) {
+SharedHead HeadCache::Find(const std::string& key) {
   absl::MutexLock lock(&mutex_);
   return FindLocked(key);
 }
 
-absl::StatusOr<TextFeatures> TextFeatureCache::FindOrLoad(
+absl::StatusOr<SharedHead> HeadCache::FindOrLoad(
     const std::string& key,
-    const std::function<absl::StatusOr<FloatTensor>()>& load) {
+    const std::function<absl::StatusOr<ClassHead>()>& load) {
   std::shared_ptr<Loading> loading;
   {
     absl::MutexLock lock(&mutex_);
-    if (TextFeatures found = FindLocked(key)) return found;
+    if (SharedHead found = FindLocked(key)) return found;
     std::shared_ptr<Loading>& slot = loading_[key];
     if (slot != nullptr) {
       const std::shared_ptr<Loading> other = slot;
@@ -32,11 +33,11 @@ absl::StatusOr<TextFeatures> TextFeatureCache::FindOrLoad(
     slot = std::make_shared<Loading>();
     loading = slot;
   }
-  absl::StatusOr<FloatTensor> loaded = load();
+  absl::StatusOr<ClassHead> loaded = load();
   absl::MutexLock lock(&mutex_);
   if (loaded.ok()) {
     loading->result =
-        TextFeatures(std::make_shared<const FloatTensor>(*std::move(loaded)));
+        SharedHead(std::make_shared<const ClassHead>(*std::move(loaded)));
     InsertLocked(key, *loading->result);
   } else {
     loading->result = loaded.status();
@@ -46,31 +47,30 @@ absl::StatusOr<TextFeatures> TextFeatureCache::FindOrLoad(
   return loading->result;
 }
 
-void TextFeatureCache::Insert(const std::string& key, TextFeatures features) {
+void HeadCache::Insert(const std::string& key, SharedHead head) {
   absl::MutexLock lock(&mutex_);
-  InsertLocked(key, std::move(features));
+  InsertLocked(key, std::move(head));
 }
 
-int64_t TextFeatureCache::bytes() const {
+int64_t HeadCache::bytes() const {
   absl::MutexLock lock(&mutex_);
   return bytes_;
 }
 
-TextFeatures TextFeatureCache::FindLocked(const std::string& key) {
+SharedHead HeadCache::FindLocked(const std::string& key) {
   const auto found = index_.find(key);
   if (found == index_.end()) return nullptr;
   entries_.splice(entries_.begin(), entries_, found->second);
-  return found->second->features;
+  return found->second->head;
 }
 
-void TextFeatureCache::InsertLocked(const std::string& key,
-                                    TextFeatures features) {
+void HeadCache::InsertLocked(const std::string& key, SharedHead head) {
   if (index_.contains(key)) return;  // content-addressed: the same value
-  bytes_ += SizeOf(features);
-  entries_.push_front({key, std::move(features)});
+  bytes_ += SizeOf(head);
+  entries_.push_front({key, std::move(head)});
   index_[key] = entries_.begin();
   while (bytes_ > max_bytes_ && entries_.size() > 1) {
-    bytes_ -= SizeOf(entries_.back().features);
+    bytes_ -= SizeOf(entries_.back().head);
     index_.erase(entries_.back().key);
     entries_.pop_back();
   }
