@@ -65,8 +65,14 @@ constexpr const MethodTraits* FindMethod(absl::string_view name) {
   return nullptr;
 }
 
+constexpr bool LearnsContext(absl::string_view method) {
+  const MethodTraits* const found = FindMethod(method);
+  return found != nullptr && found->context;
+}
+
 inline std::vector<std::string> MethodNames() {
   std::vector<std::string> names;
+  names.reserve(kMethods.size());
   for (const MethodTraits& method : kMethods) names.emplace_back(method.name);
   return names;
 }

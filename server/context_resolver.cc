@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "common/method_traits.h"
 #include "common/status_macros.h"
 #include "registry/prompt_registry.h"
 #include "server/choices.h"
@@ -38,7 +39,6 @@ class ContextResolver {
         violations_(*violations) {}
 
   absl::Status Run() {
-    spec_.class_specific = asked_.class_specific();
     spec_.context_init = asked_.context_init();
     RETURN_IF_ERROR(InitialVersion());
     RETURN_IF_ERROR(UploadedContext());
@@ -156,6 +156,10 @@ class ContextResolver {
                      const std::string& name) const {
     if (!asked_.context_init().empty()) {
       return "and context_init are two starts for one context: give one";
+    }
+    if (!LearnsContext(start.method)) {
+      return absl::StrCat("is ", name, ", of method ", start.method,
+                          ", which has no context to start from");
     }
     if (version.encoder_digest != encoder_.digest) {
       return absl::StrCat("is ", name,

@@ -1,5 +1,6 @@
 #include "server/convert_job.h"
 
+#include "common/method_traits.h"
 #include "common/status_macros.h"
 #include "server/choices.h"
 #include "server/convert_time.h"
@@ -7,14 +8,9 @@
 
 namespace promptd::server {
 
-void ToProto(const worker::TrainingSpec& spec, v1::TrainingSpec* out) {
-  out->set_task(spec.task);
-  out->set_dataset(spec.dataset);
-  out->set_encoder(spec.encoder);
-  out->set_method(spec.method);
-  out->set_shots(spec.shots);
-  out->set_context_tokens(spec.context_tokens);
-  out->set_context_init(spec.context_init);
+namespace {
+
+void StepsToProto(const worker::TrainingSpec& spec, v1::TrainingSpec* out) {
   out->set_epochs(spec.epochs);
   out->set_batch_size(spec.batch_size);
   out->set_learning_rate(spec.learning_rate);
@@ -22,21 +18,49 @@ void ToProto(const worker::TrainingSpec& spec, v1::TrainingSpec* out) {
   out->set_weight_decay(spec.weight_decay);
   out->set_warmup_epochs(spec.warmup_epochs);
   out->set_warmup_learning_rate(spec.warmup_learning_rate);
-  out->set_seed(spec.seed);
-  for (const std::string& text : spec.templates) out->add_templates(text);
-  out->set_dataset_digest(spec.dataset_digest);
-  out->set_encoder_digest(spec.encoder_digest);
-  out->set_class_position(ToApi<v1::ClassPosition>(spec.class_position));
-  out->set_class_specific(spec.class_specific);
   out->set_views(spec.views);
   out->set_selection(ToApi<v1::Selection>(spec.selection));
-  out->set_class_subset(ToApi<v1::ClassSubset>(spec.class_subset));
+}
+
+void ContextToProto(const worker::TrainingSpec& spec, v1::TrainingSpec* out) {
+  out->set_context_tokens(spec.context_tokens);
+  out->set_context_init(spec.context_init);
+  out->set_class_position(ToApi<v1::ClassPosition>(spec.class_position));
   if (spec.initial_version > 0) {
     out->mutable_initial_version()->set_task(spec.initial_task);
     out->mutable_initial_version()->set_version(spec.initial_version);
   }
   out->set_initial_context_digest(spec.initial_context_digest);
   for (const std::string& name : spec.class_names) out->add_class_names(name);
+}
+
+}  // namespace
+
+// Only the fields that the method uses, so that it can be sent back.
+void ToProto(const worker::TrainingSpec& spec, v1::TrainingSpec* out) {
+  out->set_task(spec.task);
+  out->set_dataset(spec.dataset);
+  out->set_encoder(spec.encoder);
+  out->set_method(spec.method);
+  for (const std::string& text : spec.templates) out->add_templates(text);
+  out->set_dataset_digest(spec.dataset_digest);
+  out->set_encoder_digest(spec.encoder_digest);
+  out->set_class_subset(ToApi<v1::ClassSubset>(spec.class_subset));
+  out->set_class_specific(spec.class_specific);
+  const MethodTraits* const method = FindMethod(spec.method);
+  if (method == nullptr) return;
+  if (method->shots) {
+    out->set_shots(spec.shots);
+    out->set_seed(spec.seed);
+  }
+  if (method->steps) StepsToProto(spec, out);
+  if (method->context) ContextToProto(spec, out);
+  for (const std::string& text : spec.text_templates) {
+    out->add_text_templates(text);
+  }
+  if (spec.inverse_regularization > 0) {
+    out->set_inverse_regularization(spec.inverse_regularization);
+  }
 }
 
 void ToProto(const worker::EvaluationSpec& spec, v1::EvaluationSpec* out) {
@@ -63,6 +87,10 @@ void ToProto(const worker::Evaluation& evaluation, v1::Evaluation* out) {
   out->set_zero_shot_ece(evaluation.zero_shot_ece);
   if (evaluation.selected_epoch > 0) {
     out->set_selected_epoch(evaluation.selected_epoch);
+    out->set_validation_accuracy(evaluation.validation_accuracy);
+  }
+  if (evaluation.inverse_regularization > 0) {
+    out->set_inverse_regularization(evaluation.inverse_regularization);
     out->set_validation_accuracy(evaluation.validation_accuracy);
   }
   for (const auto& result : evaluation.classes) {

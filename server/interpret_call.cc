@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
+#include "common/method_traits.h"
 #include "common/nearest_name.h"
 #include "common/status_macros.h"
 #include "server/context_check.h"
@@ -28,10 +29,18 @@ class Interpretation {
                  const registry::PromptVersion& version)
       : limits_(limits), request_(request), version_(version) {}
 
-  // The worker's part; call once. INVALID_ARGUMENT.
+  // The worker's part; call once. INVALID_ARGUMENT; FAILED_PRECONDITION
+  // (NO_CONTEXT).
   absl::StatusOr<worker::InterpretCall> Prepare() {
     ASSIGN_OR_RETURN(const worker::TrainingSpec spec,
                      worker::TrainingSpecFromJson(version_.spec_json));
+    if (!LearnsContext(spec.method)) {
+      return MakeError(
+          absl::StatusCode::kFailedPrecondition, "NO_CONTEXT",
+          absl::StrCat("version ", Name(), " is of method ", spec.method,
+                       ", which learns no context: there are no vectors to "
+                       "read"));
+    }
     call_.encoder_digest = version_.encoder_digest;
     call_.context_digest = version_.context_digest;
     call_.context_tokens = spec.context_tokens;

@@ -24,8 +24,9 @@ struct Limits {
   int64_t max_context_bytes = 48 << 20;
   int max_unfinished_jobs = 1000;
 
-  int max_label_bytes = 256;  // a class name or label, and a template
-  int max_templates = 64;     // of one training job
+  int max_label_bytes = 256;     // a class name or label, and a template
+  int max_templates = 64;        // baselines of one job
+  int max_text_templates = 256;  // that a method starts from
   int max_shots = 1024;
   int max_epochs = 10'000;
   int max_views = 10'000;  // of each training image

@@ -3,11 +3,13 @@
 #include <optional>
 
 #include "common/error.h"
+#include "common/method_traits.h"
 #include "common/status_macros.h"
 #include "server/convert_registry.h"
 #include "server/interpret_call.h"
 #include "server/paging.h"
 #include "server/version_selector.h"
+#include "worker/training_spec.h"
 
 namespace promptd::server {
 
@@ -94,8 +96,16 @@ grpc::ServerUnaryReactor* PromptServiceImpl::ExportVersion(
             const registry::PromptVersion version,
             prompts().GetVersion(call.principal().tenant, request->task(),
                                  request->version()));
-        ASSIGN_OR_RETURN(*reply->mutable_context(),
-                         backend_.blobs->Get(version.context_digest));
+        if (!version.context_digest.empty()) {
+          ASSIGN_OR_RETURN(*reply->mutable_context(),
+                           backend_.blobs->Get(version.context_digest));
+        }
+        ASSIGN_OR_RETURN(const worker::TrainingSpec spec,
+                         worker::TrainingSpecFromJson(version.spec_json));
+        if (!LearnsContext(spec.method)) {
+          ASSIGN_OR_RETURN(*reply->mutable_head(),
+                           backend_.blobs->Get(version.features_digest));
+        }
         ASSIGN_OR_RETURN(*reply->mutable_manifest_json(),
                          prompts().ManifestJson(version));
         return absl::OkStatus();

@@ -1,5 +1,8 @@
 #include "server/server_service.h"
 
+#include <string>
+
+#include "common/method_traits.h"
 #include "common/status_macros.h"
 
 namespace promptd::server {
@@ -52,6 +55,11 @@ absl::Status ServerServiceImpl::Fill(v1::GetServerInfoResponse* reply) const {
   for (const jobs::JobState state : jobs::kAllJobStates) {
     (*reply->mutable_jobs())[std::string(jobs::JobStateName(state))] =
         counts[static_cast<size_t>(state)];
+  }
+  for (const MethodTraits& method : kMethods) {
+    v1::MethodInfo* info = reply->add_methods();
+    info->set_name(std::string(method.name));
+    info->set_summary(std::string(method.summary));
   }
   reply->set_default_encoder(backend_.default_encoder);
   reply->set_uptime_seconds(

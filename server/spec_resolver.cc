@@ -8,6 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/error.h"
+#include "common/method_traits.h"
+#include "common/nearest_name.h"
 #include "common/status_macros.h"
 #include "datasets/class_subset.h"
 #include "datasets/manifest.h"
@@ -15,6 +17,8 @@
 #include "server/choices.h"
 #include "server/context_check.h"
 #include "server/context_resolver.h"
+#include "server/grpc_status.h"
+#include "server/method_fields.h"
 #include "server/split_images.h"
 #include "server/templates.h"
 
@@ -23,6 +27,9 @@ namespace {
 
 constexpr double kPaperLearningRate = 0.002;
 constexpr double kPaperLogitScale = 100;
+constexpr char kDefaultMethod[] = "coop";
+constexpr double kMostInverseRegularization = 1e12;
+constexpr size_t kMethodNameBytes = 64;  // of an unknown one, for its nearest
 
 class Resolver {
  public:
@@ -32,6 +39,8 @@ class Resolver {
 
   absl::StatusOr<ResolvedSpec> Run() {
     Names();
+    Method();
+    CheckUnusedFields(*method_, asked_, &violations_);
     ClassSource();
     Numbers();
     spec_.templates =
@@ -43,7 +52,7 @@ class Resolver {
       return dataset;
     }
     if (dataset_) Shots();
-    if (encoder_) {
+    if (encoder_ && method_->context) {
       RETURN_IF_ERROR(ResolveContext(backend_, tenant_, asked_, *encoder_,
                                      class_names_, &spec_, &violations_));
     }
@@ -71,15 +80,39 @@ class Resolver {
                   : "must be 1 to 63 of a-z, 0-9, \".\", \"_\", \"-\" and "
                     "start with a letter or digit");
     }
-    spec_.method = asked_.method().empty() ? "coop" : asked_.method();
-    if (spec_.method != "coop") {
-      Violate("method", "is not known: this server learns with \"coop\"");
-    }
     spec_.dataset = asked_.dataset();
   }
 
+  void Method() {
+    spec_.method = asked_.method().empty() ? kDefaultMethod : asked_.method();
+    if (const MethodTraits* found = FindMethod(spec_.method)) {
+      method_ = found;
+    } else {
+      const std::string nearest = NearestName(
+          TruncateUtf8(spec_.method, kMethodNameBytes), MethodNames());
+      Violate("method",
+              absl::StrCat("is not known: ",
+                           nearest.empty() ? ""
+                                           : absl::StrCat("did you mean \"",
+                                                          nearest, "\"? "),
+                           "there are ", absl::StrJoin(MethodNames(), ", ")));
+    }
+    spec_.class_specific = method_->class_specific && asked_.class_specific();
+    if (method_->text_templates) {
+      spec_.text_templates = ResolveTextTemplates(
+          asked_.text_templates(), backend_.limits, &violations_);
+    }
+    if (method_->regularized && asked_.has_inverse_regularization()) {
+      spec_.inverse_regularization =
+          Real("inverse_regularization", true, asked_.inverse_regularization(),
+               0, kMostInverseRegularization, false);
+    }
+  }
+
   // Epochs of 0 apply the initial context as it is.
-  bool Applies() const { return asked_.has_epochs() && asked_.epochs() == 0; }
+  bool Applies() const {
+    return method_->context && asked_.has_epochs() && asked_.epochs() == 0;
+  }
 
   // What the classes come from: a dataset or, only to apply a context to them,
   // a list.
@@ -163,16 +196,33 @@ class Resolver {
     return value;
   }
 
+  // What a method has no use for is 0.
   void Numbers() {
-    const Limits& limits = backend_.limits;
+    spec_.shots = spec_.context_tokens = spec_.epochs = spec_.batch_size = 0;
+    spec_.learning_rate = spec_.momentum = spec_.weight_decay = 0;
+    spec_.warmup_epochs = 0;
+    spec_.warmup_learning_rate = 0;
+    spec_.seed = 0;
     if (Applies()) {
       NothingToLearn();
-    } else {
+    } else if (method_->shots) {
       spec_.shots = Whole("shots", asked_.has_shots(), asked_.shots(), 16, 1,
-                          limits.max_shots);
+                          backend_.limits.max_shots);
     }
+    if (method_->shots) {
+      spec_.seed = asked_.has_seed() ? asked_.seed() : 1;
+      if (spec_.seed < 0) {
+        Violate("seed", absl::StrCat("is ", spec_.seed, ", must be 0 or more"));
+      }
+    }
+    if (method_->steps) Steps();
+  }
+
+  void Steps() {
+    const Limits& limits = backend_.limits;
     spec_.epochs = Whole("epochs", asked_.has_epochs(), asked_.epochs(),
-                         DefaultEpochs(spec_.shots), 0, limits.max_epochs);
+                         DefaultEpochs(spec_.shots), method_->context ? 0 : 1,
+                         limits.max_epochs);
     spec_.batch_size = Whole("batch_size", asked_.has_batch_size(),
                              asked_.batch_size(), 32, 1, limits.max_batch_size);
     spec_.warmup_epochs = Whole("warmup_epochs", asked_.has_warmup_epochs(),
@@ -192,10 +242,6 @@ class Resolver {
                         limits.max_views);
     ResolveChoice(asked_.selection(), "selection", &spec_.selection,
                   &violations_);
-    spec_.seed = asked_.has_seed() ? asked_.seed() : 1;
-    if (spec_.seed < 0) {
-      Violate("seed", absl::StrCat("is ", spec_.seed, ", must be 0 or more"));
-    }
   }
 
   absl::Status Encoder() {
@@ -204,7 +250,8 @@ class Resolver {
     encoder_ = *std::move(encoder);
     spec_.encoder = encoder_->name;
     spec_.encoder_digest = encoder_->digest;
-    if (!asked_.has_learning_rate() && encoder_->logit_scale > 0) {
+    if (method_->steps && !asked_.has_learning_rate() &&
+        encoder_->logit_scale > 0) {
       spec_.learning_rate =
           kPaperLearningRate * kPaperLogitScale / encoder_->logit_scale;
     }
@@ -248,6 +295,13 @@ class Resolver {
               "these classes: push it again with a val/ folder, or use "
               "last_step");
     }
+    if (method_->regularized && spec_.inverse_regularization == 0 &&
+        validation == 0) {
+      Violate("inverse_regularization",
+              "is unset, and the dataset has no validation images of these "
+              "classes to choose it by: set it, or push the dataset again with "
+              "a val/ folder");
+    }
     if (scored == 0) {
       Violate("dataset",
               "has neither test nor validation images, so the result could "
@@ -277,6 +331,8 @@ class Resolver {
   const std::string& tenant_;
   const v1::TrainingSpec& asked_;
   worker::TrainingSpec spec_;
+  // The one asked for; the default one's traits when there is none such.
+  const MethodTraits* method_ = FindMethod(kDefaultMethod);
   std::optional<worker::EncoderDescription> encoder_;
   std::optional<registry::Dataset> dataset_;
   datasets::ClassRange classes_;

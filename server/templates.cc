@@ -35,16 +35,18 @@ std::string TemplateProblem(absl::string_view text, int max_bytes) {
   return "";
 }
 
-std::vector<std::string> ResolveTemplates(
+namespace {
+
+// Those of `field`, at most `most`, each checked.
+std::vector<std::string> Checked(
     const google::protobuf::RepeatedPtrField<std::string>& asked,
-    const Limits& limits, std::vector<FieldViolation>* violations) {
+    const std::string& field, int most, const Limits& limits,
+    std::vector<FieldViolation>* violations) {
   std::vector<std::string> templates(asked.begin(), asked.end());
-  if (templates.empty()) return BundledTemplates();
-  if (asked.size() > limits.max_templates) {
+  if (asked.size() > most) {
     violations->push_back(
-        {"spec.templates",
-         absl::StrCat("has ", asked.size(), " templates, at most ",
-                      limits.max_templates, " are taken")});
+        {field, absl::StrCat("has ", asked.size(), " templates, at most ", most,
+                             " are taken")});
     return templates;
   }
   std::set<std::string> seen;
@@ -54,10 +56,28 @@ std::vector<std::string> ResolveTemplates(
       problem = "is there twice";
     }
     if (!problem.empty()) {
-      violations->push_back({absl::StrCat("spec.templates[", i, "]"), problem});
+      violations->push_back({absl::StrCat(field, "[", i, "]"), problem});
     }
   }
   return templates;
+}
+
+}  // namespace
+
+std::vector<std::string> ResolveTemplates(
+    const google::protobuf::RepeatedPtrField<std::string>& asked,
+    const Limits& limits, std::vector<FieldViolation>* violations) {
+  if (asked.empty()) return BundledTemplates();
+  return Checked(asked, "spec.templates", limits.max_templates, limits,
+                 violations);
+}
+
+std::vector<std::string> ResolveTextTemplates(
+    const google::protobuf::RepeatedPtrField<std::string>& asked,
+    const Limits& limits, std::vector<FieldViolation>* violations) {
+  if (asked.empty()) return {kDefaultTemplate};
+  return Checked(asked, "spec.text_templates", limits.max_text_templates,
+                 limits, violations);
 }
 
 std::string FillTemplate(absl::string_view text, absl::string_view label) {

@@ -28,6 +28,12 @@ std::vector<std::string> ResolveTemplates(
     const google::protobuf::RepeatedPtrField<std::string>& asked,
     const Limits& limits, std::vector<FieldViolation>* violations);
 
+// The same of those that a method starts from, under "spec.text_templates";
+// without any kDefaultTemplate.
+std::vector<std::string> ResolveTextTemplates(
+    const google::protobuf::RepeatedPtrField<std::string>& asked,
+    const Limits& limits, std::vector<FieldViolation>* violations);
+
 // The template with the label in the place of "{}"; as CLIP's class names, a
 // label's underscores are spaces.
 std::string FillTemplate(absl::string_view text, absl::string_view label);

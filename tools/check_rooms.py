@@ -40,7 +40,7 @@ PRIVATE = {
     "SQL": (re.compile(r"<(sqlite3|libpq-fe)\.h>"), {"store"}),
     "protobuf or gRPC": (re.compile(
         r"[<\"](google/protobuf/|grpc|promptd/v1/|inference/|google/rpc/)"),
-        {"proto", "wire", "server", "client"}),
+        {"proto", "wire", "server", "experiments", "client"}),
     "OpenCV": (re.compile(r"<opencv2/"), {"datasets"}),
     "Cairo": (re.compile(r"<cairo"), {"experiments"}),
     "libjpeg": (re.compile(r"<jpeglib\.h>"), {"datasets"}),

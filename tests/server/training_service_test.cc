@@ -5,6 +5,8 @@
 #include <limits>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/method_traits.h"
 #include "server/spec_resolver.h"
 #include "server/templates.h"
 #include "tests/server/server_fixture.h"
@@ -175,6 +177,111 @@ TEST_F(TrainingServiceTest, AllViolationsComeAtOnce) {
   }
   EXPECT_TRUE(
       absl::StrContains(error.Field("spec.encoder"), "\"large\", \"small\""));
+}
+
+TEST_F(TrainingServiceTest, AMethodsSpecComesBackAndCanBeSentAgain) {
+  PushDataset("pets", {"cat", "dog"},
+              {{0, v1::SPLIT_TRAIN, 4},
+               {1, v1::SPLIT_TRAIN, 4},
+               {0, v1::SPLIT_VAL, 1},
+               {1, v1::SPLIT_VAL, 1},
+               {0, v1::SPLIT_TEST, 1},
+               {1, v1::SPLIT_TEST, 1}});
+  for (const MethodTraits& method : kMethods) {
+    v1::CreateTrainingJobRequest request;
+    request.mutable_spec()->set_task("pets");
+    request.mutable_spec()->set_dataset("pets");
+    request.mutable_spec()->set_method(std::string(method.name));
+    if (method.shots) request.mutable_spec()->set_shots(2);
+    const v1::TrainingSpec spec = CreateJob(request).spec();
+    EXPECT_EQ(spec.has_epochs(), method.steps) << method.name;
+    EXPECT_EQ(spec.has_context_tokens(), method.context) << method.name;
+    EXPECT_EQ(spec.has_seed(), method.shots) << method.name;
+    EXPECT_EQ(spec.text_templates_size(), method.text_templates ? 1 : 0)
+        << method.name;
+    *request.mutable_spec() = spec;
+    EXPECT_EQ(CreateJob(request).spec().SerializeAsString(),
+              spec.SerializeAsString())
+        << method.name;
+    EXPECT_EQ(Lease().spec.method, method.name);
+    EXPECT_EQ(Lease().spec.method, method.name);
+  }
+}
+
+TEST_F(TrainingServiceTest, FieldsOfOtherMethodsAreRefusedAllAtOnce) {
+  PushPets();
+  v1::CreateTrainingJobRequest request = PetsJob();
+  v1::TrainingSpec& spec = *request.mutable_spec();
+  spec.Clear();
+  spec.set_task("pets");
+  spec.set_dataset("pets");
+  spec.set_method("linear-probe");
+  EXPECT_TRUE(absl::StrContains(Refused(request).Field("spec.method"),
+                                "did you mean \"linear_probe\""));
+  spec.set_method("zero_shot");
+  spec.set_shots(2);
+  spec.set_seed(1);
+  spec.set_context_tokens(4);
+  spec.set_context_init("a photo");
+  spec.set_class_position(v1::CLASS_POSITION_FRONT);
+  spec.set_class_specific(true);
+  spec.set_epochs(0);
+  spec.set_batch_size(1);
+  spec.set_learning_rate(1);
+  spec.set_views(2);
+  spec.set_selection(v1::SELECTION_LAST_STEP);
+  spec.set_inverse_regularization(1);
+  spec.add_text_templates("no place");
+  spec.add_class_names("cow");
+  const ErrorDetails error = Refused(request);
+  EXPECT_EQ(error.reason, "INVALID_SPEC");
+  for (const char* field :
+       {"shots", "seed", "context_tokens", "context_init", "class_position",
+        "class_specific", "epochs", "batch_size", "learning_rate", "views",
+        "selection", "inverse_regularization", "text_templates[0]",
+        "class_names"}) {
+    EXPECT_NE(error.Field(absl::StrCat("spec.", field)), "") << field;
+  }
+  EXPECT_TRUE(absl::StrContains(error.Field("spec.epochs"), "zero_shot"));
+}
+
+TEST_F(TrainingServiceTest, AProbeNeedsSomethingToChooseItsCBy) {
+  PushPets();  // without validation images
+  v1::CreateTrainingJobRequest request;
+  request.mutable_spec()->set_task("pets");
+  request.mutable_spec()->set_dataset("pets");
+  request.mutable_spec()->set_method("linear_probe");
+  request.mutable_spec()->set_shots(2);
+  EXPECT_TRUE(absl::StrContains(
+      Refused(request).Field("spec.inverse_regularization"), "val/"));
+  request.mutable_spec()->set_inverse_regularization(-1);
+  EXPECT_NE(Refused(request).Field("spec.inverse_regularization"), "");
+  request.mutable_spec()->set_inverse_regularization(0.5);
+  EXPECT_EQ(CreateJob(request).spec().inverse_regularization(), 0.5);
+}
+
+TEST_F(TrainingServiceTest, AVersionWithoutAContextIsNoStartAndNotRead) {
+  PushPets();
+  v1::CreateTrainingJobRequest request;
+  request.mutable_spec()->set_task("pets");
+  request.mutable_spec()->set_dataset("pets");
+  request.mutable_spec()->set_method("zero_shot");
+  CreateJob(request);
+  EXPECT_EQ(Publish(Lease()), 1);
+  request = PetsJob();
+  request.mutable_spec()->mutable_initial_version()->set_task("pets");
+  request.mutable_spec()->mutable_initial_version()->set_version(1);
+  EXPECT_TRUE(absl::StrContains(Refused(request).Field("spec.initial_version"),
+                                "of method zero_shot"));
+  v1::InterpretVersionRequest read;
+  read.set_task("pets");
+  read.set_version(1);
+  v1::InterpretVersionResponse words;
+  Context context;
+  const ErrorDetails error =
+      Decode(prompts_->InterpretVersion(&context, read, &words));
+  EXPECT_EQ(error.code, grpc::FAILED_PRECONDITION);
+  EXPECT_EQ(error.reason, "NO_CONTEXT");
 }
 
 TEST_F(TrainingServiceTest, ShortClassesAreNamedWithTheirCountsAndTheWayOut) {
