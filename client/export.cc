@@ -1,6 +1,7 @@
 #include "client/export.h"
 
 #include <filesystem>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "client/proto_json.h"
@@ -17,6 +18,13 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kManifestFile[] = "manifest.json";
+constexpr char kParametersFile[] = "parameters.safetensors";
+constexpr char kHeadFile[] = "head.safetensors";
+
+struct File {
+  fs::path path;
+  std::string bytes;
+};
 
 absl::Status MakeFolder(const fs::path& folder) {
   std::error_code error;
@@ -65,21 +73,55 @@ absl::StatusOr<std::string> Converted(const std::string& stored,
                                             record.spec().epochs());
 }
 
+// What is written of a version, the manifest last.
+absl::StatusOr<std::vector<File>> Contents(
+    const ExportOptions& options, const v1::PromptVersion& record,
+    const v1::ExportVersionResponse& answer) {
+  const fs::path folder(options.folder);
+  std::vector<File> files;
+  if (answer.head().empty()) {
+    ASSIGN_OR_RETURN(const std::string bytes,
+                     Converted(answer.context(), options.format, record));
+    files.push_back({folder / ContextPath(options.format, record), bytes});
+  } else if (options.format != ExportFormat::kSafetensors) {
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition, "NO_CONTEXT",
+        absl::StrCat("version ", options.task, ":", options.version,
+                     " is of method ", record.spec().method(),
+                     ", which learns no context: leave --format out to get "
+                     "what it learned as safetensors"));
+  } else {
+    if (!answer.context().empty()) {
+      files.push_back({folder / kParametersFile, answer.context()});
+    }
+    files.push_back({folder / kHeadFile, answer.head()});
+  }
+  files.push_back({folder / kManifestFile, answer.manifest_json()});
+  return files;
+}
+
 void Report(Session& session, const v1::PromptVersion& record,
-            const fs::path& context, const fs::path& manifest) {
+            const std::vector<File>& files) {
   if (session.console.json()) {
-    session.console.Json({{"task", record.task()},
-                          {"version", record.version()},
-                          {"context", context.string()},
-                          {"manifest", manifest.string()},
-                          {"context_digest", record.context_digest()}});
+    nlohmann::json json = {{"task", record.task()},
+                           {"version", record.version()},
+                           {"context_digest", record.context_digest()}};
+    // By what they are: "context", "parameters", "head", "manifest".
+    for (const File& file : files) {
+      const std::string stem = file.path.stem().string();
+      json[stem == "parameters" || stem == "head" || stem == "manifest"
+               ? stem
+               : "context"] = file.path.string();
+    }
+    session.console.Json(json);
     return;
   }
-  session.console.out() << context.string() << "\n"
-                        << manifest.string() << "\n";
+  for (const File& file : files) {
+    session.console.out() << file.path.string() << "\n";
+  }
   session.console.Note(absl::StrCat("exported ", Printable(record.task()), ":",
                                     record.version(), "  ",
-                                    ShortDigest(record.context_digest())));
+                                    ShortDigest(record.digest())));
 }
 
 }  // namespace
@@ -91,31 +133,30 @@ absl::Status ExportVersion(Session& session, const ExportOptions& options) {
   ASSIGN_OR_RETURN(
       const v1::PromptVersion record,
       session.api.Call(session.api.prompts(), &PromptStub::GetVersion, get));
-  const fs::path folder(options.folder);
-  const fs::path context = folder / ContextPath(options.format, record);
-  const fs::path manifest = folder / kManifestFile;
-  RETURN_IF_ERROR(MakeFolder(context.parent_path()));
-  RETURN_IF_ERROR(CheckFree(context, options.force));
-  RETURN_IF_ERROR(CheckFree(manifest, options.force));
   v1::ExportVersionRequest request;
   request.set_task(options.task);
   request.set_version(options.version);
-  ASSIGN_OR_RETURN(const v1::ExportVersionResponse files,
+  ASSIGN_OR_RETURN(const v1::ExportVersionResponse answer,
                    session.api.Call(session.api.prompts(),
                                     &PromptStub::ExportVersion, request));
-  if (Sha256Hex(files.context()) != record.context_digest()) {
+  if (!answer.context().empty() &&
+      Sha256Hex(answer.context()) != record.context_digest()) {
     return MakeError(
         absl::StatusCode::kDataLoss, "EXPORT_CORRUPT",
         absl::StrCat("the context of ", options.task, ":", options.version,
                      " does not match its digest: export it "
                      "again"));
   }
-  ASSIGN_OR_RETURN(const std::string bytes,
-                   Converted(files.context(), options.format, record));
-  RETURN_IF_ERROR(WriteFileAtomically(context.string(), bytes));
-  RETURN_IF_ERROR(
-      WriteFileAtomically(manifest.string(), files.manifest_json()));
-  Report(session, record, context, manifest);
+  ASSIGN_OR_RETURN(const std::vector<File> files,
+                   Contents(options, record, answer));
+  for (const File& file : files) {
+    RETURN_IF_ERROR(MakeFolder(file.path.parent_path()));
+    RETURN_IF_ERROR(CheckFree(file.path, options.force));
+  }
+  for (const File& file : files) {
+    RETURN_IF_ERROR(WriteFileAtomically(file.path.string(), file.bytes));
+  }
+  Report(session, record, files);
   return absl::OkStatus();
 }
 

@@ -24,7 +24,10 @@ struct ExportOptions {
 };
 
 // Writes the context and manifest.json into the folder, each complete or
-// absent, creating the folder where needed. ALREADY_EXISTS (FILE_EXISTS)
+// absent, creating the folder where needed; of a version that has no context
+// head.safetensors and, where something else was learned,
+// parameters.safetensors. FAILED_PRECONDITION (NO_CONTEXT) when such a version
+// is asked for in another format. ALREADY_EXISTS (FILE_EXISTS)
 // when one of them is there and `force` is not set: then nothing is written.
 // DATA_LOSS (EXPORT_CORRUPT) when the context is not what the version's record
 // says.

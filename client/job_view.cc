@@ -6,6 +6,7 @@
 #include "absl/strings/strip.h"
 #include "client/table.h"
 #include "client/text.h"
+#include "common/method_traits.h"
 
 namespace promptd::client {
 namespace {
@@ -97,6 +98,27 @@ std::string EpochsText(const v1::TrainingSpec& spec) {
                       ", warm-up ", spec.warmup_epochs());
 }
 
+std::string TemplatesText(const v1::TrainingSpec& spec) {
+  const std::string first = absl::StrCat("\"", spec.text_templates(0), "\"");
+  const int more = spec.text_templates_size() - 1;
+  return more == 0 ? first : absl::StrCat(first, " and ", more, " more");
+}
+
+void AddSteps(const v1::TrainingSpec& spec,
+              std::vector<std::pair<std::string, std::string>>* pairs) {
+  pairs->emplace_back("epochs", EpochsText(spec));
+  pairs->emplace_back("views", ViewsText(spec));
+  pairs->emplace_back("selection",
+                      spec.selection() == v1::SELECTION_BEST_VALIDATION
+                          ? "best epoch on validation images"
+                          : "last step");
+  pairs->emplace_back(
+      "optimizer",
+      absl::StrFormat("sgd, lr %.6g, momentum %.3g, weight decay %.3g",
+                      spec.learning_rate(), spec.momentum(),
+                      spec.weight_decay()));
+}
+
 }  // namespace
 
 absl::Time ToTime(const google::protobuf::Timestamp& timestamp) {
@@ -140,6 +162,11 @@ std::string ResultText(const v1::Evaluation& evaluation) {
     absl::StrAppend(&out, ", epoch ", evaluation.selected_epoch(), " (val ",
                     Percent(evaluation.validation_accuracy()), ")");
   }
+  if (evaluation.has_inverse_regularization()) {
+    absl::StrAppendFormat(&out, ", C %.3g (val %s)",
+                          evaluation.inverse_regularization(),
+                          Percent(evaluation.validation_accuracy()));
+  }
   return out;
 }
 
@@ -155,22 +182,30 @@ std::string JobTable(const std::vector<v1::TrainingJob>& jobs, absl::Time now) {
 
 std::vector<std::pair<std::string, std::string>> SpecPairs(
     const v1::TrainingSpec& spec) {
-  return {{"dataset", TrainingDatasetText(spec)},
-          {"encoder", absl::StrCat(spec.encoder(), "  ",
-                                   ShortDigest(spec.encoder_digest()))},
-          {"method", spec.method()},
-          {"shots", absl::StrCat(spec.shots())},
-          {"context", ContextText(spec)},
-          {"epochs", EpochsText(spec)},
-          {"views", ViewsText(spec)},
-          {"selection", spec.selection() == v1::SELECTION_BEST_VALIDATION
-                            ? "best epoch on validation images"
-                            : "last step"},
-          {"optimizer",
-           absl::StrFormat("sgd, lr %.6g, momentum %.3g, weight decay %.3g",
-                           spec.learning_rate(), spec.momentum(),
-                           spec.weight_decay())},
-          {"seed", absl::StrCat(spec.seed())}};
+  std::vector<std::pair<std::string, std::string>> pairs = {
+      {"dataset", TrainingDatasetText(spec)},
+      {"encoder",
+       absl::StrCat(spec.encoder(), "  ", ShortDigest(spec.encoder_digest()))},
+      {"method", spec.method()}};
+  if (spec.has_shots()) {
+    pairs.emplace_back("shots", absl::StrCat(spec.shots()));
+  }
+  if (spec.text_templates_size() > 0) {
+    pairs.emplace_back("texts", TemplatesText(spec));
+  }
+  const MethodTraits* const method = FindMethod(spec.method());
+  // Of a later promptd: it has what its answer has.
+  if (method == nullptr || method->context) {
+    pairs.emplace_back("context", ContextText(spec));
+  }
+  if (method == nullptr || method->steps) AddSteps(spec, &pairs);
+  if (method != nullptr && method->regularized) {
+    pairs.emplace_back("C", spec.has_inverse_regularization()
+                                ? absl::StrCat(spec.inverse_regularization())
+                                : "chosen on validation images");
+  }
+  if (spec.has_seed()) pairs.emplace_back("seed", absl::StrCat(spec.seed()));
+  return pairs;
 }
 
 std::string JobText(const v1::TrainingJob& job, absl::Time now) {

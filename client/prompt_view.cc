@@ -42,12 +42,12 @@ std::string TaskText(const v1::Task& task, absl::Time now) {
 
 std::string VersionTable(const std::vector<v1::PromptVersion>& versions,
                          absl::Time now) {
-  Table table(
-      {"VERSION", "DIGEST", "ALIASES", "SHOTS", "RESULT", "JOB", "CREATED"});
+  Table table({"VERSION", "DIGEST", "ALIASES", "METHOD", "SHOTS", "RESULT",
+               "JOB", "CREATED"});
   for (const v1::PromptVersion& version : versions) {
     table.Add({absl::StrCat(version.task(), ":", version.version()),
                ShortDigest(version.digest()),
-               absl::StrJoin(version.aliases(), ","),
+               absl::StrJoin(version.aliases(), ","), version.spec().method(),
                absl::StrCat(version.spec().shots()),
                ResultText(version.evaluation()), absl::StrCat(version.job_id()),
                Ago(ToTime(version.create_time()), now)});
@@ -59,7 +59,8 @@ std::string VersionText(const v1::PromptVersion& version, absl::Time now) {
   std::vector<std::pair<std::string, std::string>> pairs = {
       {"version", absl::StrCat(version.task(), ":", version.version())},
       {"digest", version.digest()},
-      {"context", version.context_digest()},
+      {"context",
+       version.context_digest().empty() ? "none" : version.context_digest()},
       {"aliases", absl::StrJoin(version.aliases(), ", ")},
       {"job", absl::StrCat(version.job_id())},
       {"created", Ago(ToTime(version.create_time()), now)}};

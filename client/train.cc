@@ -51,7 +51,9 @@ grpc::Status ReadEvents(Session& session, int64_t id,
 
 std::string ProgressDetail(const v1::JobProgress& progress) {
   std::string out;
-  if (progress.phase() == "train") {
+  if (progress.phase() == "train" && progress.epochs() == 0) {
+    out = absl::StrFormat("step %d/%d", progress.step(), progress.steps());
+  } else if (progress.phase() == "train") {
     out = absl::StrFormat("epoch %d/%d  loss %.3f  acc %s", progress.epoch(),
                           progress.epochs(), progress.loss(),
                           Percent(progress.accuracy()));
@@ -121,6 +123,12 @@ v1::TrainingSpec SpecOf(const TrainOptions& options) {
   if (options.learning_rate) spec.set_learning_rate(*options.learning_rate);
   if (options.seed) spec.set_seed(*options.seed);
   for (const std::string& text : options.templates) spec.add_templates(text);
+  for (const std::string& text : options.text_templates) {
+    spec.add_text_templates(text);
+  }
+  if (options.inverse_regularization) {
+    spec.set_inverse_regularization(*options.inverse_regularization);
+  }
   return spec;
 }
 

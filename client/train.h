@@ -37,7 +37,9 @@ struct TrainOptions {
   std::optional<double> learning_rate;
   std::optional<int64_t> seed;
   std::vector<std::string> templates;
-  std::string request_id;  // empty: a fresh one
+  std::vector<std::string> text_templates;       // that the method starts from
+  std::optional<double> inverse_regularization;  // C of a linear probe
+  std::string request_id;                        // empty: a fresh one
 };
 
 // The specification that `options` ask for; `dataset` is already a name. The

@@ -9,9 +9,11 @@
 #include "client/context_import.h"
 #include "client/job_view.h"
 #include "client/proto_json.h"
+#include "client/template_set.h"
 #include "client/text.h"
 #include "client/train.h"
 #include "client/verbs.h"
+#include "common/method_traits.h"
 #include "common/status_macros.h"
 
 namespace promptd::client {
@@ -23,6 +25,7 @@ struct TrainFlags {
   std::string select;
   std::string from;
   std::string from_file;
+  std::string template_set;
   bool wait = false;
 };
 
@@ -47,6 +50,10 @@ absl::Status Train(Session& session, const TrainFlags& flags) {
   }
   if (!flags.from.empty()) {
     ASSIGN_OR_RETURN(options.initial_version, ParseTaskSelector(flags.from));
+  }
+  if (!flags.template_set.empty()) {
+    ASSIGN_OR_RETURN(options.text_templates,
+                     ReadTemplateSet(flags.template_set));
   }
   if (!flags.from_file.empty()) {
     ASSIGN_OR_RETURN(options.context_digest,
@@ -116,13 +123,41 @@ void AddHyperParameters(CLI::App* train, TrainOptions* job) {
                     "Seed of sampling and initialisation (default 1)");
   train->add_option("--encoder", job->encoder,
                     "Encoder (the server's default)");
-  train->add_option("--method", job->method, "Method (default coop)");
   train
       ->add_option("--template", job->templates,
                    "Zero-shot baseline with one {}; may be repeated (seven "
                    "common ones by default)")
       ->take_all()
       ->allow_extra_args(false);
+}
+
+// One line a method, behind the option's own.
+std::string MethodHelp() {
+  std::string help = "How to adapt the encoder (default coop)";
+  for (const MethodTraits& method : kMethods) {
+    absl::StrAppend(&help, "\n", method.name, ": ", method.summary);
+  }
+  return help;
+}
+
+void AddMethod(CLI::App* train, TrainFlags* flags) {
+  TrainOptions* const job = &flags->job;
+  train->add_option("--method", job->method, MethodHelp());
+  CLI::Option* const text =
+      train
+          ->add_option("--text-template", job->text_templates,
+                       "Text with one {} that zero_shot, class_prior, "
+                       "text_bias and text_transform start from; several are "
+                       "averaged (default \"a photo of a {}.\")")
+          ->take_all()
+          ->allow_extra_args(false);
+  train
+      ->add_option("--template-set", flags->template_set,
+                   "Several of them: coop7, clip80, or a file with a template "
+                   "a line")
+      ->excludes(text);
+  train->add_option("--inverse-regularization,-C", job->inverse_regularization,
+                    "C of linear_probe (chosen on validation images)");
 }
 
 }  // namespace
@@ -138,6 +173,7 @@ void AddTrainVerb(CLI::App& app, Action* chosen) {
   train->add_option("--task,-t", flags->job.task,
                     "Task that gets the new version (the dataset's name)");
   AddHyperParameters(train, &flags->job);
+  AddMethod(train, flags.get());
   AddRecipe(train, flags.get());
   train->add_option("--from", flags->from,
                     "Start from the context of TASK, TASK@ALIAS or "
@@ -156,6 +192,8 @@ void AddTrainVerb(CLI::App& app, Action* chosen) {
       "  promptctl train pets --views epochs --select best-val --wait\n"
       "  promptctl train pets --csc --class-position middle -M 4 --wait\n"
       "  promptctl train pets --task pets --init \"a photo of a\" --seed 2\n"
+      "  promptctl train pets --method linear_probe --shots 4 --wait\n"
+      "  promptctl train pets --method zero_shot --template-set clip80 --wait\n"
       "  promptctl train pets --template \"a photo of a {}.\" -o json");
   train->callback([chosen, flags] {
     *chosen = [flags](Session& session) { return Train(session, *flags); };
