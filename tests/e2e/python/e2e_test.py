@@ -13,15 +13,16 @@ from encoder_cases import EncoderCase
 from evaluation_cases import EvaluationCase
 from example_cases import ExampleCase
 from exchange_cases import ExchangeCase
-from inference_cases import TritonClientCase
 from experiment_cases import ExperimentCase
+from inference_cases import TritonClientCase
 from interpret_cases import InterpretCase
 from main_job_cases import MainJobCase
+from method_cases import MethodCase
 
 __all__ = ["BadInputCase", "CrashCase", "DatasetImportCase", "DemoCase",
            "EmbedCase", "EncoderCareCase", "EncoderCase", "EvaluationCase",
-           "ExampleCase", "ExchangeCase", "InterpretCase", "MainJobCase", "TritonClientCase"]
-           "ExchangeCase", "ExperimentCase", "InterpretCase", "MainJobCase"]
+           "ExampleCase", "ExchangeCase", "ExperimentCase", "InterpretCase",
+           "MainJobCase", "MethodCase", "TritonClientCase"]
 
 if __name__ == "__main__":
     unittest.main(module=sys.modules["__main__"], verbosity=2)
