@@ -1,5 +1,6 @@
 #include "experiments/benchmark.h"
 
+#include <cstdlib>
 #include <filesystem>
 
 #include "common/error.h"
@@ -57,6 +58,24 @@ TEST_F(BenchmarkTest, ReadsTasksDomainsAndEncoders) {
   EXPECT_EQ(benchmark->encoders[1].name, "vit-b-32");
   EXPECT_EQ(benchmark->Find("outside"), &benchmark->targets[0]);
   EXPECT_EQ(benchmark->Find("nothing"), nullptr);
+}
+
+// promptd's own, and the paper's datasets for those who have them.
+TEST_F(BenchmarkTest, TheBundledOnesAreRead) {
+  const std::string models =
+      std::string(std::getenv("PROMPTD_SOURCE_DIR")) + "/models/";
+  const auto embedded = ReadBenchmark(models + "benchmark.json");
+  ASSERT_TRUE(embedded.ok()) << embedded.status();
+  EXPECT_EQ(embedded->tasks.size(), 11u);
+  EXPECT_EQ(embedded->targets.size(), 5u);
+  EXPECT_EQ(embedded->encoders.size(), 3u);
+  const auto paper = ReadBenchmark(models + "paper.json");
+  ASSERT_TRUE(paper.ok()) << paper.status();
+  EXPECT_EQ(paper->tasks.size(), 11u);
+  EXPECT_EQ(paper->targets.size(), 4u);
+  for (const BenchmarkDataset& task : paper->tasks) {
+    EXPECT_TRUE(task.folder.empty()) << task.name;
+  }
 }
 
 TEST_F(BenchmarkTest, NamesFileAndEveryWrongField) {
