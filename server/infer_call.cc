@@ -71,6 +71,7 @@ void AddLabels(const Inference& inference,
                inference::ModelInferResponse* reply) {
   const auto rows = static_cast<int64_t>(images.size());
   std::vector<std::string> best;
+  best.reserve(images.size());
   for (const worker::ImageOutcome& image : images) {
     best.push_back(inference.class_names[image.scores.at(0).class_index]);
   }
