@@ -26,9 +26,6 @@ class Encoder;
 
 namespace promptd::learners {
 
-// Until every caller says LearnerProgress.
-using TrainerProgress = LearnerProgress;
-
 // The epoch that a selection by validation would take.
 struct SelectedEpoch {
   int epoch = 0;                   // 1 is the first
@@ -72,8 +69,6 @@ class Trainer final : public Learner {
 
   // Parts of Result(), for who looks on.
   absl::StatusOr<FloatTensor> Context() const;
-  int64_t text_units() const { return head_units(); }
-  absl::Status RunTextUnit() { return RunHeadUnit(); }
   absl::StatusOr<FloatTensor> TextFeatures();
   // The best epoch so far; nothing before the first and with kLastStep.
   std::optional<SelectedEpoch> selected() const;

@@ -53,7 +53,7 @@ class TrainerTest : public ::testing::Test {
       if (unit % interval != 0) continue;
       const auto checkpoint = trainer->SaveCheckpoint();
       EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
-      const TrainerProgress before = trainer->progress();
+      const LearnerProgress before = trainer->progress();
       trainer = Make();
       EXPECT_TRUE(trainer->Restore(*checkpoint).ok());
       EXPECT_EQ(trainer->progress().step, before.step);
@@ -66,7 +66,7 @@ class TrainerTest : public ::testing::Test {
 
   TrainerSpec spec_;
   TrainingData data_;
-  TrainerProgress last_progress_;
+  LearnerProgress last_progress_;
 };
 
 TEST_F(TrainerTest, TheSameSeedGivesTheSameBytesAndAnotherSeedOthers) {

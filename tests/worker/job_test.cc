@@ -150,14 +150,16 @@ TEST_F(JobTest, StartsFromAnotherVersionsContext) {
 TEST_F(JobTest, AStoppedWorkerLeavesACheckpointThatEndsInTheSameBytes) {
   std::string whole;
   TrainingSpec spec;
+  LocalWorkerOptions options;
   {
-    const auto worker = StartWorker();
+    // Whatever the machine does meanwhile, it leaves no checkpoint to count.
+    options.checkpoint_interval = absl::InfiniteDuration();
+    const auto worker = StartWorker(options);
     ASSERT_NE(worker, nullptr);
     spec = AddDataset(*worker);
     whole = ContextOf(control_.Enqueue(spec));
   }
   // A checkpoint after every unit; the third one stops the worker.
-  LocalWorkerOptions options;
   options.checkpoint_interval = absl::ZeroDuration();
   auto stopped = StartWorker(options);
   ASSERT_NE(stopped, nullptr);
