@@ -18,8 +18,8 @@ TASKS = ROOT / "models/tasks"
 
 
 def task_names():
-    """The bundled tasks."""
-    return sorted(p.parent.name for p in TASKS.glob("*/card.json"))
+    """The bundled tasks that figures in docs/benchmarks.md are of."""
+    return ["food", "novel", "things", "travel"]
 
 
 class Server:
