@@ -80,6 +80,10 @@ absl::StatusOr<std::string> VersionManifest(const NewVersion& version) {
   value["job_id"] = version.job_id;
   value["class_names"] = version.class_names;
   value["context_digest"] = version.context_digest;
+  // Where nothing else says what was learned.
+  if (version.context_digest.empty()) {
+    value["head_digest"] = version.features_digest;
+  }
   value["dataset"] = version.dataset;
   value["dataset_digest"] = version.dataset_digest;
   value["encoder_digest"] = version.encoder_digest;

@@ -7,7 +7,7 @@
 namespace promptd::worker {
 
 std::string TrainingSpecToJson(const TrainingSpec& spec) {
-  const nlohmann::ordered_json json = {
+  nlohmann::ordered_json json = {
       {"task", spec.task},
       {"dataset", spec.dataset},
       {"dataset_digest", spec.dataset_digest},
@@ -35,9 +35,14 @@ std::string TrainingSpecToJson(const TrainingSpec& spec) {
       {"initial_version", spec.initial_version},
       {"initial_context_digest", spec.initial_context_digest},
       {"class_names", spec.class_names},
-      {"text_templates", spec.text_templates},
-      {"inverse_regularization", spec.inverse_regularization},
   };
+  // Of other methods than CoOp, whose bytes they leave alone.
+  if (!spec.text_templates.empty()) {
+    json["text_templates"] = spec.text_templates;
+  }
+  if (spec.inverse_regularization > 0) {
+    json["inverse_regularization"] = spec.inverse_regularization;
+  }
   return json.dump();
 }
 

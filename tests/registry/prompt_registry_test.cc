@@ -3,6 +3,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "registry/json_text.h"
 #include "tests/registry/registry_fixture.h"
 
 namespace promptd::registry {
@@ -93,6 +94,20 @@ TEST_F(PromptRegistryTest, AVersionIsReadAsItWasPublished) {
     EXPECT_THAT(version->class_names, ElementsAre("cat", "dog"));
     EXPECT_THAT(version->aliases, ElementsAre("latest", "production"));
   }
+}
+
+TEST_F(PromptRegistryTest, AManifestNamesTheHeadOfWhatHasNoContext) {
+  NewVersion probe;
+  probe.spec_json = R"({"method":"linear_probe"})";
+  probe.features_digest = "h1";
+  const std::string manifest = *VersionManifest(probe);
+  EXPECT_THAT(manifest, HasSubstr(R"("head_digest":"h1")"));
+  // Two probes of one specification with other weights are not one version.
+  probe.features_digest = "h2";
+  EXPECT_NE(*VersionManifest(probe), manifest);
+  probe.context_digest = "c1";
+  EXPECT_THAT(*VersionManifest(probe),
+              ::testing::Not(HasSubstr("head_digest")));
 }
 
 TEST_F(PromptRegistryTest, TheManifestIsCanonicalAndVerified) {

@@ -20,6 +20,12 @@ TEST(TrainingSpecJsonTest, RoundTripsExactly) {
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_EQ(*back, spec);
   EXPECT_EQ(TrainingSpecToJson(*back), json);
+  // What other methods add is absent without them.
+  EXPECT_EQ(json.find("text_templates"), std::string::npos);
+  EXPECT_EQ(json.find("inverse_regularization"), std::string::npos);
+  spec.text_templates = {"my {}."};
+  spec.inverse_regularization = 1e-3;
+  EXPECT_EQ(*TrainingSpecFromJson(TrainingSpecToJson(spec)), spec);
 }
 
 TEST(TrainingSpecJsonTest, RefusesWhatItDidNotWrite) {
