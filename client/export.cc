@@ -139,8 +139,9 @@ absl::Status ExportVersion(Session& session, const ExportOptions& options) {
   ASSIGN_OR_RETURN(const v1::ExportVersionResponse answer,
                    session.api.Call(session.api.prompts(),
                                     &PromptStub::ExportVersion, request));
-  if (!answer.context().empty() &&
-      Sha256Hex(answer.context()) != record.context_digest()) {
+  const std::string digest =
+      answer.context().empty() ? "" : Sha256Hex(answer.context());
+  if (digest != record.context_digest()) {
     return MakeError(
         absl::StatusCode::kDataLoss, "EXPORT_CORRUPT",
         absl::StrCat("the context of ", options.task, ":", options.version,

@@ -275,6 +275,10 @@ TEST_F(ApiTest, ACorruptExportIsNotWritten) {
   state().context = "other bytes";
   EXPECT_EQ(Cli({"version", "export", "pets:1", "--out", Path("out")}), 1);
   EXPECT_THAT(err_, HasSubstr("EXPORT_CORRUPT"));
+  // Nor one that came back without the context of its record.
+  state().context = "";
+  EXPECT_EQ(Cli({"version", "export", "pets:1", "--out", Path("out")}), 1);
+  EXPECT_THAT(err_, HasSubstr("EXPORT_CORRUPT"));
   EXPECT_FALSE(std::filesystem::exists(Path("out/context.safetensors")));
 }
 
