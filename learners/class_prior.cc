@@ -34,11 +34,6 @@ class ClassPrior final : public Learner {
 
   bool done() const override { return progress_.step == progress_.steps; }
   const LearnerProgress& progress() const override { return progress_; }
-  absl::Status SetFeatures(int /*view*/,
-                           const FloatTensor& /*features*/) override {
-    PROMPTD_CHECK(NeedsView().has_value());
-    return absl::OkStatus();
-  }
   absl::Status RunUnit() override {
     PROMPTD_CHECK(!done());
     return clip::Guarded("learn class biases", [this] { return Step(); });

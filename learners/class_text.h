@@ -9,4 +9,7 @@ namespace promptd::learners {
 // templates). The tokenizer does the rest.
 std::string ClassText(const std::string& name);
 
+// A template's text for a class: its ClassText in the place of "{}".
+std::string FillTemplate(const std::string& text, const std::string& name);
+
 }  // namespace promptd::learners

@@ -24,6 +24,12 @@ absl::Status UnknownMethod(const std::string& name) {
 
 }  // namespace
 
+absl::Status Learner::SetFeatures(int /*view*/,
+                                  const FloatTensor& /*features*/) {
+  PROMPTD_CHECK(NeedsView().has_value());
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<Learner>> MakeLearner(
     std::shared_ptr<const clip::Encoder> encoder, const TrainerSpec& spec,
     TrainingData data) {

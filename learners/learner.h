@@ -114,7 +114,8 @@ class Learner {
   virtual std::optional<int> NeedsView() const { return std::nullopt; }
   // The features [N, E] of the view that NeedsView named, in the order of the
   // labels. INVALID_ARGUMENT (BAD_TRAINING_DATA).
-  virtual absl::Status SetFeatures(int view, const FloatTensor& features) = 0;
+  // For who never needs one it is a mistake to call it.
+  virtual absl::Status SetFeatures(int view, const FloatTensor& features);
 
   // One bounded piece of work. Call it when no view is needed. OUT_OF_RANGE
   // (NON_FINITE_LOSS) names the step; the learner stays as it was before that

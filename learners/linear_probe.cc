@@ -37,11 +37,6 @@ class LinearProbe final : public Learner {
 
   bool done() const override { return final_.has_value(); }
   const LearnerProgress& progress() const override { return progress_; }
-  absl::Status SetFeatures(int /*view*/,
-                           const FloatTensor& /*features*/) override {
-    PROMPTD_CHECK(NeedsView().has_value());
-    return absl::OkStatus();
-  }
   absl::Status RunUnit() override {
     PROMPTD_CHECK(!done());
     return clip::Guarded("fit a linear probe", [this] { return Step(); });

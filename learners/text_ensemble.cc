@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "clip/prompt_batch.h"
 #include "clip/text_tower.h"
 #include "common/check.h"
@@ -95,10 +94,10 @@ absl::StatusOr<at::Tensor> TextEnsemble::Encode(int64_t first_class,
                                                 int64_t templates) const {
   std::vector<clip::TokenRow> rows;
   for (int64_t c = first_class; c < first_class + classes; ++c) {
-    const std::string name = ClassText(class_names_[static_cast<size_t>(c)]);
+    const std::string& name = class_names_[static_cast<size_t>(c)];
     for (int64_t t = first_template; t < first_template + templates; ++t) {
-      const std::string text = absl::StrReplaceAll(
-          templates_[static_cast<size_t>(t)], {{"{}", name}});
+      const std::string text =
+          FillTemplate(templates_[static_cast<size_t>(t)], name);
       auto row = encoder_->tokenizer().EncodeWithMarkers(
           text, encoder_->config().text.context_length);
       if (!row.ok()) {

@@ -21,11 +21,6 @@ class ZeroShot final : public Learner {
 
   bool done() const override { return true; }
   const LearnerProgress& progress() const override { return progress_; }
-  absl::Status SetFeatures(int /*view*/,
-                           const FloatTensor& /*features*/) override {
-    PROMPTD_CHECK(NeedsView().has_value());
-    return absl::OkStatus();
-  }
   absl::Status RunUnit() override {
     PROMPTD_CHECK(!done());
     return absl::OkStatus();

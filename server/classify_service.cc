@@ -8,7 +8,6 @@
 #include "server/convert_classify.h"
 #include "server/item_checks.h"
 #include "server/spec_resolver.h"
-#include "server/templates.h"
 #include "server/version_selector.h"
 
 namespace promptd::server {
@@ -100,24 +99,18 @@ absl::StatusOr<ClassifyServiceImpl::Plan> ClassifyServiceImpl::PlanZeroShot(
     v1::ClassifyResponse* reply) const {
   std::vector<FieldViolation> violations =
       CheckImages(backend_.limits, request);
-  CheckLabels(backend_.limits,
-              {request.labels().begin(), request.labels().end()}, &violations);
-  const std::string text =
-      request.template_().empty() ? kDefaultTemplate : request.template_();
-  const std::string problem =
-      TemplateProblem(text, backend_.limits.max_label_bytes);
-  if (!problem.empty()) violations.push_back({"template", problem});
+  const std::vector<std::string> labels(request.labels().begin(),
+                                        request.labels().end());
+  std::vector<std::string> texts =
+      ZeroShotTexts(backend_.limits, labels, request.template_(), &violations);
   if (!violations.empty()) {
     return InvalidFields("INVALID_CLASSIFY_REQUEST", violations);
   }
   ASSIGN_OR_RETURN(const worker::EncoderDescription encoder,
                    FindEncoder(backend_, request.encoder()));
-  Plan plan{CommonCall(request, request.labels_size()),
-            {request.labels().begin(), request.labels().end()}};
+  Plan plan{CommonCall(request, labels.size()), labels};
   plan.call.encoder_digest = encoder.digest;
-  for (const std::string& label : plan.class_names) {
-    plan.call.text.texts.push_back(FillTemplate(text, label));
-  }
+  plan.call.text.texts = std::move(texts);
   reply->set_encoder_digest(encoder.digest);
   return plan;
 }

@@ -13,7 +13,6 @@
 #include "server/infer_request.h"
 #include "server/infer_tensors.h"
 #include "server/item_checks.h"
-#include "server/templates.h"
 
 namespace promptd::server {
 namespace {
@@ -137,19 +136,12 @@ absl::StatusOr<worker::ClassifyCall> ImagesCall(const Backend& backend,
     std::vector<FieldViolation> violations;
     CheckItemCount("inputs (IMAGE)", static_cast<int>(call.images.size()),
                    backend.limits.max_images_per_call, &violations);
-    CheckLabels(backend.limits, work.labels, &violations);
-    const std::string text =
-        work.label_template.empty() ? kDefaultTemplate : work.label_template;
-    const std::string problem =
-        TemplateProblem(text, backend.limits.max_label_bytes);
-    if (!problem.empty()) violations.push_back({"template", problem});
+    call.text.texts = ZeroShotTexts(backend.limits, work.labels,
+                                    work.label_template, &violations);
     if (!violations.empty()) {
       return InvalidFields("INVALID_INFER_REQUEST", violations);
     }
     inference->class_names = work.labels;
-    for (const std::string& label : work.labels) {
-      call.text.texts.push_back(FillTemplate(text, label));
-    }
   } else {
     call.embed = true;
   }

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "datasets/name_rules.h"
+#include "server/templates.h"
 
 namespace promptd::server {
 
@@ -48,6 +49,23 @@ void CheckLabels(const Limits& limits, const std::vector<std::string>& labels,
           {field, absl::StrCat("\"", label, "\" is there twice")});
     }
   }
+}
+
+std::vector<std::string> ZeroShotTexts(
+    const Limits& limits, const std::vector<std::string>& labels,
+    const std::string& template_text, std::vector<FieldViolation>* violations) {
+  CheckLabels(limits, labels, violations);
+  const std::string text =
+      template_text.empty() ? kDefaultTemplate : template_text;
+  const std::string problem = TemplateProblem(text, limits.max_label_bytes);
+  if (!problem.empty()) violations->push_back({"template", problem});
+  if (!violations->empty()) return {};
+  std::vector<std::string> texts;
+  texts.reserve(labels.size());
+  for (const std::string& label : labels) {
+    texts.push_back(FillTemplate(text, label));
+  }
+  return texts;
 }
 
 }  // namespace promptd::server

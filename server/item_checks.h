@@ -21,6 +21,14 @@ void CheckItemCount(const std::string& field, int count, int most,
 void CheckLabels(const Limits& limits, const std::vector<std::string>& labels,
                  std::vector<FieldViolation>* violations);
 
+// The labels in the places of a zero-shot template (empty: kDefaultTemplate),
+// ready to tokenize. Adds the violations of CheckLabels and of the field
+// "template"; no texts when there is any violation.
+std::vector<std::string> ZeroShotTexts(const Limits& limits,
+                                       const std::vector<std::string>& labels,
+                                       const std::string& template_text,
+                                       std::vector<FieldViolation>* violations);
+
 // Why one item has no answer, as far as a client may read it. `Message` has
 // error_reason and error_message.
 template <typename Message>

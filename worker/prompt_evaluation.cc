@@ -5,7 +5,6 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "clip/encoder.h"
 #include "common/error.h"
 #include "common/status_macros.h"
@@ -19,13 +18,12 @@ namespace {
 // Texts of a class each take some ten rows of the tower.
 constexpr size_t kTextsPerUnit = 64;
 
-std::vector<std::string> FillTemplate(
+std::vector<std::string> FillForAll(
     const std::string& text, const std::vector<std::string>& class_names) {
   std::vector<std::string> filled;
   filled.reserve(class_names.size());
   for (const std::string& name : class_names) {
-    filled.push_back(
-        absl::StrReplaceAll(text, {{"{}", learners::ClassText(name)}}));
+    filled.push_back(learners::FillTemplate(text, name));
   }
   return filled;
 }
@@ -48,7 +46,7 @@ absl::Status PromptEvaluation::CheckTexts(
     const clip::Encoder& encoder, const std::vector<std::string>& class_names,
     const std::vector<std::string>& templates) {
   for (const std::string& text : templates) {
-    for (const std::string& filled : FillTemplate(text, class_names)) {
+    for (const std::string& filled : FillForAll(text, class_names)) {
       const absl::Status fits =
           encoder.tokenizer()
               .EncodeWithMarkers(filled, encoder.config().text.context_length)
@@ -103,7 +101,7 @@ absl::StatusOr<Evaluation> PromptEvaluation::Run(
   std::optional<learners::Scores> best;
   for (const std::string& text : templates) {
     ASSIGN_OR_RETURN(const FloatTensor zero_shot,
-                     Encode(FillTemplate(text, class_names)));
+                     Encode(FillForAll(text, class_names)));
     ASSIGN_OR_RETURN(
         learners::Scores scores,
         learners::ScoreFeatures(image_features, labels, {zero_shot}, scale));
