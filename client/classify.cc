@@ -1,6 +1,7 @@
 #include "client/classify.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "client/image_batches.h"
 #include "common/error.h"
 #include "common/status_macros.h"
@@ -12,6 +13,7 @@ template <typename Request>
 void AddImages(const ClassifyOptions& options, const ImageBatch& batch,
                Request* request) {
   request->set_top_k(options.top_k);
+  request->set_no_cache(options.no_cache);
   for (const std::string& image : batch.images) request->add_images(image);
 }
 
@@ -38,19 +40,8 @@ absl::Status Classify(Session& session, const ClassifyOptions& options,
                       const ImageBatch& batch, ClassifyOutcome* outcome) {
   ASSIGN_OR_RETURN(const v1::ClassifyResponse response,
                    Send(session, options, batch));
-  if (response.results_size() != static_cast<int>(batch.files.size())) {
-    return MakeError(
-        absl::StatusCode::kInternal, "BAD_REPLY",
-        absl::StrCat("the server answered ", response.results_size(), " of ",
-                     batch.files.size(), " images"));
-  }
-  for (size_t i = 0; i < batch.files.size(); ++i) {
-    const v1::ImageResult& result = response.results(static_cast<int>(i));
-    FileResult& file = outcome->files[batch.files[i]];
-    file.scores.assign(result.scores().begin(), result.scores().end());
-    file.error_reason = result.error_reason();
-    file.error_message = result.error_message();
-  }
+  RETURN_IF_ERROR(TakeResults(response.results(), batch, outcome));
+  KeepSlowest(response.timings(), outcome);
   outcome->version = response.version();
   outcome->version_digest = response.version_digest();
   outcome->encoder_digest = response.encoder_digest();
@@ -58,27 +49,77 @@ absl::Status Classify(Session& session, const ClassifyOptions& options,
   return absl::OkStatus();
 }
 
+absl::Duration ToDuration(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) +
+         absl::Nanoseconds(duration.nanos());
+}
+
 }  // namespace
+
+ClassifyOutcome NoAnswers(const std::vector<std::string>& files) {
+  ClassifyOutcome outcome;
+  for (const std::string& file : files) outcome.files.push_back({.file = file});
+  return outcome;
+}
+
+void SetError(const absl::Status& status, FileResult* file) {
+  file->error_reason = ErrorReason(status);
+  file->error_message = std::string(status.message());
+}
+
+absl::Status BadReply(int answered, size_t asked, absl::string_view what) {
+  return MakeError(
+      absl::StatusCode::kInternal, "BAD_REPLY",
+      absl::StrCat("the server answered ", answered, " of ", asked, " ", what));
+}
+
+absl::Status TakeResults(
+    const google::protobuf::RepeatedPtrField<v1::ImageResult>& results,
+    const ImageBatch& batch, ClassifyOutcome* outcome) {
+  if (results.size() != static_cast<int>(batch.files.size())) {
+    return BadReply(results.size(), batch.files.size(), "images");
+  }
+  for (size_t i = 0; i < batch.files.size(); ++i) {
+    const v1::ImageResult& result = results.Get(static_cast<int>(i));
+    FileResult& file = outcome->files[batch.files[i]];
+    file.scores.assign(result.scores().begin(), result.scores().end());
+    file.error_reason = result.error_reason();
+    file.error_message = result.error_message();
+    file.cache = result.cache();
+    file.batch_size = result.batch_size();
+  }
+  return absl::OkStatus();
+}
+
+void KeepSlowest(const v1::StageTimings& timings, ClassifyOutcome* outcome) {
+  if (ToDuration(timings.total()) >= ToDuration(outcome->timings.total())) {
+    outcome->timings = timings;
+  }
+}
+
+void CountFailed(ClassifyOutcome* outcome) {
+  if (!outcome->error_reason.empty()) {
+    outcome->failed = static_cast<int>(outcome->files.size());
+    return;
+  }
+  for (const FileResult& file : outcome->files) {
+    if (!file.error_reason.empty()) ++outcome->failed;
+  }
+}
 
 absl::StatusOr<ClassifyOutcome> ClassifyFiles(Session& session,
                                               const ClassifyOptions& options) {
   ASSIGN_OR_RETURN(const v1::Limits limits, GetLimits(session));
-  ClassifyOutcome outcome;
-  for (const std::string& file : options.images) {
-    outcome.files.push_back({file, {}, "", ""});
-  }
+  ClassifyOutcome outcome = NoAnswers(options.images);
   RETURN_IF_ERROR(SendImages(
       session, "classify", limits, options.images,
       [&](size_t file, const absl::Status& status) {
-        outcome.files[file].error_reason = ErrorReason(status);
-        outcome.files[file].error_message = std::string(status.message());
+        SetError(status, &outcome.files[file]);
       },
       [&](const ImageBatch& batch) {
         return Classify(session, options, batch, &outcome);
       }));
-  for (const FileResult& file : outcome.files) {
-    if (!file.error_reason.empty()) ++outcome.failed;
-  }
+  CountFailed(&outcome);
   return outcome;
 }
 

@@ -25,12 +25,16 @@ void Sha256::Update(absl::string_view bytes) {
                 1);
 }
 
+std::array<uint8_t, 32> Sha256::Digest() {
+  std::array<uint8_t, 32> digest;
+  PROMPTD_CHECK(EVP_DigestFinal_ex(context_->evp, digest.data(), nullptr) == 1);
+  return digest;
+}
+
 std::string Sha256::HexDigest() {
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  PROMPTD_CHECK(EVP_DigestFinal_ex(context_->evp, digest, &size) == 1);
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(digest), size));
+  const std::array<uint8_t, 32> digest = Digest();
+  return absl::BytesToHexString(absl::string_view(
+      reinterpret_cast<const char*>(digest.data()), digest.size()));
 }
 
 std::string Sha256Hex(absl::string_view bytes) {

@@ -1,6 +1,8 @@
 // SHA-256, the digest of everything promptd names by content.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -17,8 +19,9 @@ class Sha256 {
   Sha256& operator=(const Sha256&) = delete;
 
   void Update(absl::string_view bytes);
-  // 64 lower-case hexadecimal digits. Call once; the object is spent after.
-  std::string HexDigest();
+  // Call one of these, once; the object is spent after.
+  std::array<uint8_t, 32> Digest();
+  std::string HexDigest();  // 64 lower-case hexadecimal digits
 
  private:
   struct Context;

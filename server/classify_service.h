@@ -1,14 +1,9 @@
 // promptd.v1.ClassifyService: learned prompts and ad-hoc labels.
 #pragma once
 
-#include <memory>
-#include <string>
-#include <vector>
-
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "promptd/v1/classify.grpc.pb.h"
 #include "server/backend.h"
+#include "server/open_streams.h"
 #include "server/rpc.h"
 
 namespace promptd::server {
@@ -18,6 +13,9 @@ class ClassifyServiceImpl : public v1::ClassifyService::CallbackService {
  public:
   explicit ClassifyServiceImpl(const Backend* backend);
 
+  // Ends the open streams and lets no more in.
+  void Drain() { streams_.Drain(); }
+
   grpc::ServerUnaryReactor* Classify(grpc::CallbackServerContext* context,
                                      const v1::ClassifyRequest* request,
                                      v1::ClassifyResponse* reply) override;
@@ -25,23 +23,24 @@ class ClassifyServiceImpl : public v1::ClassifyService::CallbackService {
       grpc::CallbackServerContext* context,
       const v1::ZeroShotClassifyRequest* request,
       v1::ClassifyResponse* reply) override;
+  grpc::ServerUnaryReactor* MultiClassify(
+      grpc::CallbackServerContext* context,
+      const v1::MultiClassifyRequest* request,
+      v1::MultiClassifyResponse* reply) override;
+  grpc::ServerBidiReactor<v1::ClassifyStreamRequest,
+                          v1::ClassifyStreamResponse>*
+  ClassifyStream(grpc::CallbackServerContext* context) override;
 
  private:
-  // A call that is ready for the executor, and what its reply needs.
-  struct Plan {
-    worker::ClassifyCall call;
-    std::vector<std::string> class_names;
-  };
-  absl::StatusOr<Plan> PlanLearned(const Call& call,
-                                   const v1::ClassifyRequest& request,
-                                   v1::ClassifyResponse* reply) const;
-  absl::StatusOr<Plan> PlanZeroShot(const v1::ZeroShotClassifyRequest& request,
-                                    v1::ClassifyResponse* reply) const;
-  void Execute(const std::shared_ptr<Call>& call, absl::StatusOr<Plan> plan,
-               v1::ClassifyResponse* reply, const Rpc::Done& done) const;
+  // `Run` is one of the functions of classify_calls.h and multi_classify.h.
+  template <typename Request, typename Reply, typename Run>
+  grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context,
+                                  const char* method, const Request* request,
+                                  Reply* reply, Run run);
 
   const Backend& backend_;
   Rpc rpc_;
+  OpenStreams streams_;
 };
 
 }  // namespace promptd::server

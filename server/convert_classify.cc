@@ -8,14 +8,10 @@
 namespace promptd::server {
 namespace {
 
-absl::Status FillResult(const worker::ImageOutcome& image,
+absl::Status FillScores(const std::vector<worker::Scored>& scores,
                         const std::vector<std::string>& class_names,
                         v1::ImageResult* out) {
-  if (!image.status.ok()) {
-    SetItemError(image.status, out);
-    return absl::OkStatus();
-  }
-  for (const worker::Scored& scored : image.scores) {
+  for (const worker::Scored& scored : scores) {
     if (scored.class_index < 0 ||
         static_cast<size_t>(scored.class_index) >= class_names.size()) {
       return MakeError(absl::StatusCode::kInternal, "BAD_CLASS_INDEX",
@@ -30,20 +26,54 @@ absl::Status FillResult(const worker::ImageOutcome& image,
   return absl::OkStatus();
 }
 
+void Raise(absl::Duration elapsed, google::protobuf::Duration* out) {
+  const absl::Duration before =
+      absl::Seconds(out->seconds()) + absl::Nanoseconds(out->nanos());
+  ToProto(std::max(before, elapsed), out);
+}
+
 }  // namespace
 
-absl::Status ToProto(const worker::ClassifyOutcome& outcome,
-                     const std::vector<std::string>& class_names,
-                     v1::ClassifyResponse* out) {
-  for (const worker::ImageOutcome& image : outcome.images) {
-    RETURN_IF_ERROR(FillResult(image, class_names, out->add_results()));
+absl::Status FillResults(
+    const std::vector<worker::ImageOutcome>& images, size_t head,
+    const std::vector<std::string>& class_names,
+    google::protobuf::RepeatedPtrField<v1::ImageResult>* out) {
+  for (const worker::ImageOutcome& image : images) {
+    v1::ImageResult* result = out->Add();
+    result->set_cache(CacheStateOf(image.cache));
+    result->set_batch_size(image.batch_size);
+    if (!image.status.ok()) {
+      SetItemError(image.status, result);
+      continue;
+    }
+    RETURN_IF_ERROR(FillScores(image.scores.at(head), class_names, result));
   }
-  v1::StageTimings* timings = out->mutable_timings();
-  ToProto(outcome.timings.decode, timings->mutable_decode());
-  ToProto(outcome.timings.queue, timings->mutable_queue());
-  ToProto(outcome.timings.encode, timings->mutable_encode());
-  ToProto(outcome.timings.head, timings->mutable_head());
   return absl::OkStatus();
+}
+
+void MergeTimings(const worker::ClassifyOutcome& outcome,
+                  v1::StageTimings* out) {
+  const worker::StageTimings& timings = outcome.timings;
+  Raise(timings.hash, out->mutable_hash());
+  Raise(timings.decode, out->mutable_decode());
+  Raise(timings.queue, out->mutable_queue());
+  Raise(timings.encode, out->mutable_encode());
+  Raise(timings.head, out->mutable_head());
+  Raise(outcome.total, out->mutable_total());
+}
+
+v1::CacheState CacheStateOf(worker::CacheUse use) {
+  switch (use) {
+    case worker::CacheUse::kBypass:
+      return v1::CACHE_STATE_BYPASS;
+    case worker::CacheUse::kHit:
+      return v1::CACHE_STATE_HIT;
+    case worker::CacheUse::kJoin:
+      return v1::CACHE_STATE_JOIN;
+    case worker::CacheUse::kMiss:
+      return v1::CACHE_STATE_MISS;
+  }
+  return v1::CACHE_STATE_UNSPECIFIED;
 }
 
 }  // namespace promptd::server

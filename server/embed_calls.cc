@@ -6,6 +6,7 @@
 
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "server/convert_classify.h"
 #include "server/item_checks.h"
 #include "server/spec_resolver.h"
 
@@ -43,10 +44,6 @@ void Fill(const Outcomes& outcomes, v1::EmbedResponse* reply) {
 
 }  // namespace
 
-DeadlineRule EmbedDeadline(const Limits& limits) {
-  return {limits.classify_deadline, limits.max_classify_deadline};
-}
-
 void EmbedImages(const Backend& backend, const std::shared_ptr<Call>& call,
                  const v1::EmbedImagesRequest& request,
                  v1::EmbedResponse* reply, const Rpc::Done& done) {
@@ -57,8 +54,10 @@ void EmbedImages(const Backend& backend, const std::shared_ptr<Call>& call,
       Prepare(backend, *call, request.encoder(), violations, reply);
   if (!digest.ok()) return done(digest.status());
   worker::ClassifyCall work;
+  work.tenant = call->principal().tenant;
   work.encoder_digest = *digest;
   work.embed = true;
+  work.no_cache = request.no_cache();
   work.images.assign(request.images().begin(), request.images().end());
   work.deadline = call->deadline();
   work.cancelled = call->CancelledFunction();
@@ -69,6 +68,13 @@ void EmbedImages(const Backend& backend, const std::shared_ptr<Call>& call,
         done(Guarded(*call, [&]() -> absl::Status {
           RETURN_IF_ERROR(outcome.status());
           Fill(outcome->images, reply);
+          for (size_t i = 0; i < outcome->images.size(); ++i) {
+            const worker::ImageOutcome& image = outcome->images[i];
+            v1::Embedding* out = reply->mutable_embeddings(static_cast<int>(i));
+            out->set_cache(CacheStateOf(image.cache));
+            out->set_batch_size(image.batch_size);
+          }
+          MergeTimings(*outcome, reply->mutable_timings());
           return absl::OkStatus();
         }));
       });

@@ -10,9 +10,6 @@
 
 namespace promptd::server {
 
-// As for classify calls.
-DeadlineRule EmbedDeadline(const Limits& limits);
-
 // Call `done` exactly once; `backend`, `request` and `reply` outlive that.
 // INVALID_ARGUMENT (INVALID_EMBED_REQUEST); NOT_FOUND (ENCODER_NOT_FOUND);
 // the executor's errors.

@@ -4,6 +4,7 @@
 
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "server/classify_calls.h"
 #include "server/convert_registry.h"
 #include "server/embed_calls.h"
 #include "server/spec_resolver.h"
@@ -69,7 +70,7 @@ grpc::ServerUnaryReactor* EncoderServiceImpl::EmbedImages(
     grpc::CallbackServerContext* context, const v1::EmbedImagesRequest* request,
     v1::EmbedResponse* reply) {
   return rpc_.UnaryAsync(
-      context, "EmbedImages", EmbedDeadline(backend_.limits),
+      context, "EmbedImages", ClassifyDeadline(backend_.limits),
       [this, request, reply](const std::shared_ptr<Call>& call,
                              const Rpc::Done& done) {
         server::EmbedImages(backend_, call, *request, reply, done);
@@ -80,7 +81,7 @@ grpc::ServerUnaryReactor* EncoderServiceImpl::EmbedTexts(
     grpc::CallbackServerContext* context, const v1::EmbedTextsRequest* request,
     v1::EmbedResponse* reply) {
   return rpc_.UnaryAsync(
-      context, "EmbedTexts", EmbedDeadline(backend_.limits),
+      context, "EmbedTexts", ClassifyDeadline(backend_.limits),
       [this, request, reply](const std::shared_ptr<Call>& call,
                              const Rpc::Done& done) {
         server::EmbedTexts(backend_, call, *request, reply, done);

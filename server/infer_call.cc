@@ -29,7 +29,7 @@ std::vector<std::string> TopClasses(const worker::ImageOutcome& image,
                                     const std::vector<std::string>& names,
                                     int64_t most, bool probability) {
   std::vector<std::string> out;
-  for (const worker::Scored& scored : image.scores) {
+  for (const worker::Scored& scored : image.scores.front()) {
     if (static_cast<int64_t>(out.size()) == most) break;
     out.push_back(
         absl::StrCat(probability ? scored.probability : scored.similarity, ":",
@@ -57,7 +57,7 @@ void AddScores(const Inference& inference, const WantedOutput& wanted,
   }
   std::vector<float> values(static_cast<size_t>(rows * classes));
   for (int64_t row = 0; row < rows; ++row) {
-    for (const worker::Scored& scored : images[row].scores) {
+    for (const worker::Scored& scored : images[row].scores.front()) {
       values[row * classes + scored.class_index] =
           probability ? scored.probability : scored.similarity;
     }
@@ -72,7 +72,8 @@ void AddLabels(const Inference& inference,
   std::vector<std::string> best;
   best.reserve(images.size());
   for (const worker::ImageOutcome& image : images) {
-    best.push_back(inference.class_names[image.scores.at(0).class_index]);
+    best.push_back(
+        inference.class_names[image.scores.front().at(0).class_index]);
   }
   std::vector<int64_t> shape = {rows};
   if (inference.model.max_batch > 0) shape.push_back(1);
@@ -121,22 +122,25 @@ absl::Status FillImages(const Inference& inference,
   return absl::OkStatus();
 }
 
+// Borrows the images of `inference`.
 absl::StatusOr<worker::ClassifyCall> ImagesCall(const Backend& backend,
                                                 Inference* inference) {
   InferWork& work = inference->work;
   const InferModel& model = inference->model;
   worker::ClassifyCall call;
   call.encoder_digest = model.encoder.digest;
-  call.images = std::move(work.images);
+  call.images.assign(work.images.begin(), work.images.end());
   call.pixels = std::move(work.pixels);
+  call.no_cache = work.no_cache;
+  worker::HeadQuery head;
   if (model.kind == ModelKind::kTask) {
     inference->class_names = model.class_names;
-    call.text.features_digest = model.features_digest;
+    head.text.features_digest = model.features_digest;
   } else if (model.kind == ModelKind::kZeroShot) {
     std::vector<FieldViolation> violations;
     CheckItemCount("inputs (IMAGE)", static_cast<int>(call.images.size()),
                    backend.limits.max_images_per_call, &violations);
-    call.text.texts = ZeroShotTexts(backend.limits, work.labels,
+    head.text.texts = ZeroShotTexts(backend.limits, work.labels,
                                     work.label_template, &violations);
     if (!violations.empty()) {
       return InvalidFields("INVALID_INFER_REQUEST", violations);
@@ -144,8 +148,10 @@ absl::StatusOr<worker::ClassifyCall> ImagesCall(const Backend& backend,
     inference->class_names = work.labels;
   } else {
     call.embed = true;
+    return call;
   }
-  call.top_k = static_cast<int>(inference->class_names.size());
+  head.top_k = static_cast<int>(inference->class_names.size());
+  call.heads.push_back(std::move(head));
   return call;
 }
 
@@ -191,6 +197,7 @@ class Run : public std::enable_shared_from_this<Run> {
     absl::StatusOr<worker::ClassifyCall> work =
         ImagesCall(backend_, &inference_);
     if (!work.ok()) return End(work.status(), {});
+    work->tenant = call_->principal().tenant;
     work->deadline = Deadline();
     work->cancelled = call_->CancelledFunction();
     backend_.executor->Classify(

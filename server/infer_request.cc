@@ -59,6 +59,8 @@ class Reader {
         } else if (*micros > 0) {
           work_.timeout = absl::Microseconds(*micros);
         }
+      } else if (name == "no_cache") {
+        work_.no_cache = value.bool_param();
       } else if ((name == "sequence_start" || name == "sequence_end") &&
                  value.bool_param()) {
         Violate(field, "no model here keeps state between requests");

@@ -28,6 +28,7 @@ struct InferWork {
   std::string label_template;       // empty: the default one
   std::vector<WantedOutput> outputs;
   absl::Duration timeout = absl::InfiniteDuration();
+  bool no_cache = false;  // encode, whatever was encoded before
 };
 
 // INVALID_ARGUMENT (INVALID_INFER_REQUEST) with all that is wrong: tensors that

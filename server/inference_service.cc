@@ -20,7 +20,8 @@ constexpr int kPageSize = 1000;
 InferenceServiceImpl::InferenceServiceImpl(const Backend* backend)
     : backend_(*backend),
       rpc_("inference.GRPCInferenceService", backend->metrics, backend->pool),
-      streams_(static_cast<size_t>(backend->limits.max_infer_streams)) {}
+      streams_("inference",
+               static_cast<size_t>(backend->limits.max_infer_streams)) {}
 
 grpc::ServerUnaryReactor* InferenceServiceImpl::ServerLive(
     grpc::CallbackServerContext* context,
@@ -111,8 +112,11 @@ InferenceServiceImpl::ModelStreamInfer(grpc::CallbackServerContext* context) {
   const auto& metadata = context->client_metadata();
   const auto asked = metadata.find("triton_grpc_error");
   const bool end_on_error = asked != metadata.end() && asked->second == "true";
-  return InferStream::Start(rpc_.Begin(context, "ModelStreamInfer"), &rpc_,
-                            &backend_, &statistics_, &streams_, end_on_error);
+  auto* stream =
+      new InferStream(rpc_.Begin(context, "ModelStreamInfer"), &rpc_, &backend_,
+                      &statistics_, &streams_, end_on_error);
+  stream->Start();
+  return stream;
 }
 
 grpc::ServerUnaryReactor* InferenceServiceImpl::ModelConfig(

@@ -68,7 +68,7 @@ class InferenceServiceImpl
   const Backend& backend_;
   Rpc rpc_;
   InferStatisticsTable statistics_;
-  InferStreams streams_;
+  OpenStreams streams_;
 };
 
 }  // namespace promptd::server

@@ -15,7 +15,9 @@ struct Limits {
   int max_images_per_call = 64;
   int max_texts_per_call = 512;     // of EmbedTexts; each at most 4096 bytes
   int max_vectors_per_call = 4096;  // of InterpretVersion
-  int max_nearest_words = 100;      // of each; all fit into one message
+  int max_tasks_per_call = 64;      // of MultiClassify
+  int64_t max_scores_per_call = 1 << 18;  // of all its tasks and images
+  int max_nearest_words = 100;            // of each; all fit into one message
   int64_t max_message_bytes = 16 << 20;
   int max_classes = 4096;
   int64_t max_dataset_images = 1'000'000;
@@ -36,6 +38,8 @@ struct Limits {
   int max_context_uploads = 4;        // UploadContext streams at once
   int max_watchers = 512;             // WatchTrainingJob streams at once
   int max_infer_streams = 256;        // ModelStreamInfer streams at once
+  int max_classify_streams = 256;     // ClassifyStream streams at once
+  int max_stream_items = 32;          // of each, from request to answer
   int max_rejected = 1000;            // listed by one UploadImages
   // Manifests being received, all streams together.
   int64_t max_manifest_bytes = int64_t{512} << 20;

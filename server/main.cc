@@ -92,6 +92,7 @@ absl::Status Run(const ProgramOptions& options, const sigset_t& stop) {
   worker_options.encoder_dirs = options.encoder_dirs;
   worker_options.precision = options.precision;
   worker_options.device = device.name;
+  worker_options.max_embedding_cache_bytes = options.embedding_cache_bytes;
   if (options.precision == promptd::Precision::kBFloat16 &&
       !device.fast_bfloat16) {
     LogEvent(spdlog::level::warn, "slow_precision",

@@ -29,6 +29,7 @@ struct RawOptions {
   std::string grace = "10s";
   std::string lease = "15s";
   int threads = 0;
+  int64_t embedding_cache_bytes = ProgramOptions().embedding_cache_bytes;
   std::string precision = PrecisionName(Precision::kFloat32);
   std::string device = "auto";
   bool insecure_allow_remote = false;
@@ -42,9 +43,11 @@ std::string Footer() {
       " pixels a side and ", limits.max_image_pixels / 1'000'000,
       " megapixels an image; ", limits.max_images_per_call, " images a call, ",
       limits.max_texts_per_call, " texts, ", limits.max_vectors_per_call,
-      " context vectors; ", limits.max_message_bytes >> 20, " MiB a message; ",
-      limits.max_classes, " classes and ", limits.max_dataset_images,
-      " images a dataset; ", limits.max_context_tokens, " context tokens; ",
+      " context vectors, ", limits.max_tasks_per_call, " tasks; ",
+      limits.max_stream_items, " unanswered items a classify stream; ",
+      limits.max_message_bytes >> 20, " MiB a message; ", limits.max_classes,
+      " classes and ", limits.max_dataset_images, " images a dataset; ",
+      limits.max_context_tokens, " context tokens; ",
       limits.max_unfinished_jobs,
       " unfinished jobs.\n"
       "Stop with SIGTERM or Ctrl-C: a running job is given back with a "
@@ -97,6 +100,13 @@ void DeclareTuning(RawOptions* raw, CLI::App* app) {
                   "Threads of one computation; 0: one per core")
       ->envname("PROMPTD_THREADS")
       ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app->add_option("--embedding-cache-bytes", raw->embedding_cache_bytes,
+                  "Memory for features of images that were classified or "
+                  "embedded; such an image is not decoded or encoded again. "
+                  "0: none")
+      ->envname("PROMPTD_EMBEDDING_CACHE_BYTES")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 50))
       ->capture_default_str();
   app->add_option("--device", raw->device,
                   "Where the encoders compute: cpu, cuda, cuda:N (the N-th "
@@ -226,6 +236,7 @@ absl::Status Understand(const RawOptions& raw, ProgramOptions* options) {
   ASSIGN_OR_RETURN(options->lease,
                    ParsePositive("--lease", raw.lease, absl::Seconds(3)));
   options->threads = raw.threads;
+  options->embedding_cache_bytes = raw.embedding_cache_bytes;
   options->device = raw.device;
   for (const Precision precision :
        {Precision::kFloat32, Precision::kBFloat16}) {

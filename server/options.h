@@ -1,6 +1,7 @@
 // The command line and environment of promptd.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,7 +22,8 @@ struct ProgramOptions {
   std::string ready_file;
   absl::Duration grace;
   absl::Duration lease;
-  int threads = 0;  // 0: one per core
+  int threads = 0;                                     // 0: one per core
+  int64_t embedding_cache_bytes = int64_t{256} << 20;  // 0: no cache
   Precision precision = Precision::kFloat32;
   std::string device;  // as the user wrote it
   std::string log_level;

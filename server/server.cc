@@ -137,6 +137,7 @@ class ServerImpl : public Server {
     listener_->SetServing(false);
     watches_.Drain();
     services_->inference.Drain();
+    services_->classify.Drain();
     listener_->Shutdown(deadline);
     upkeep_.reset();
   }

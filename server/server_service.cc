@@ -15,6 +15,8 @@ void FillLimits(const Limits& limits, int text_tokens, v1::Limits* out) {
   out->set_max_images_per_call(limits.max_images_per_call);
   out->set_max_texts_per_call(limits.max_texts_per_call);
   out->set_max_vectors_per_call(limits.max_vectors_per_call);
+  out->set_max_tasks_per_call(limits.max_tasks_per_call);
+  out->set_max_stream_items(limits.max_stream_items);
   out->set_max_message_bytes(limits.max_message_bytes);
   out->set_max_classes(limits.max_classes);
   out->set_max_dataset_images(limits.max_dataset_images);

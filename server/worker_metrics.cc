@@ -26,6 +26,23 @@ WorkerMetrics::WorkerMetrics(prometheus::Registry& registry)
                       .Add({},
                            prometheus::Histogram::BucketBoundaries{
                                1, 2, 4, 8, 16, 32, 64, 128, 256, 512})),
+      batch_tasks_(BuildHistogram()
+                       .Name("promptd_batch_tasks")
+                       .Help("Different prompts that one encode batch serves.")
+                       .Register(registry)
+                       .Add({},
+                            prometheus::Histogram::BucketBoundaries{
+                                0, 1, 2, 4, 8, 16, 32, 64, 128, 256})),
+      images_encoded_(BuildCounter()
+                          .Name("promptd_images_encoded_total")
+                          .Help("Images that the image tower ran on, for "
+                                "classification and embedding.")
+                          .Register(registry)
+                          .Add({})),
+      prompts_resident_(GaugeFamily(registry, "promptd_prompts_resident",
+                                    "Heads of versions and of zero-shot "
+                                    "labels in memory.")
+                            .Add({})),
       training_steps_(BuildCounter()
                           .Name("promptd_training_steps_total")
                           .Help("Optimizer steps of training jobs.")
@@ -56,6 +73,31 @@ WorkerMetrics::WorkerMetrics(prometheus::Registry& registry)
     stage_seconds_[i] = &stages.Add(
         {{"stage", std::string(worker::StageName(stage))}}, LatencyBuckets());
   }
+  AddCaches(registry);
+}
+
+void WorkerMetrics::AddCaches(prometheus::Registry& registry) {
+  auto& uses = BuildCounter()
+                   .Name("promptd_cache_requests_total")
+                   .Help("Looks into a cache, by what they found.")
+                   .Register(registry);
+  auto& bytes =
+      GaugeFamily(registry, "promptd_cache_bytes", "Bytes that a cache holds.");
+  auto& evictions = BuildCounter()
+                        .Name("promptd_cache_evictions_total")
+                        .Help("Entries that a cache gave up for others.")
+                        .Register(registry);
+  for (size_t i = 0; i < caches_.size(); ++i) {
+    const std::string name(worker::CacheName(static_cast<worker::Cache>(i)));
+    for (size_t use = 0; use < caches_[i].uses.size(); ++use) {
+      const auto result =
+          worker::CacheUseName(static_cast<worker::CacheUse>(use));
+      caches_[i].uses[use] =
+          &uses.Add({{"cache", name}, {"result", std::string(result)}});
+    }
+    caches_[i].bytes = &bytes.Add({{"cache", name}});
+    caches_[i].evictions = &evictions.Add({{"cache", name}});
+  }
 }
 
 void WorkerMetrics::OnStage(worker::Stage stage, absl::Duration elapsed) {
@@ -63,7 +105,27 @@ void WorkerMetrics::OnStage(worker::Stage stage, absl::Duration elapsed) {
       ->Observe(absl::ToDoubleSeconds(elapsed));
 }
 
-void WorkerMetrics::OnBatch(int images) { batch_size_.Observe(images); }
+void WorkerMetrics::OnBatch(int images, int heads) {
+  batch_size_.Observe(images);
+  batch_tasks_.Observe(heads);
+  images_encoded_.Increment(images);
+}
+
+void WorkerMetrics::OnCacheUse(worker::Cache cache, worker::CacheUse use) {
+  caches_.at(static_cast<size_t>(cache))
+      .uses.at(static_cast<size_t>(use))
+      ->Increment();
+}
+
+void WorkerMetrics::OnCacheSize(worker::Cache cache, int64_t bytes,
+                                int64_t entries, int64_t evicted) {
+  CacheSeries& series = caches_.at(static_cast<size_t>(cache));
+  series.bytes->Set(static_cast<double>(bytes));
+  series.evictions->Increment(static_cast<double>(evicted));
+  if (cache == worker::Cache::kTextFeatures) {
+    prompts_resident_.Set(static_cast<double>(entries));
+  }
+}
 
 void WorkerMetrics::OnImage(bool ok) {
   (ok ? images_ok_ : images_error_)->Increment();

@@ -27,7 +27,10 @@ class WorkerMetrics : public worker::Observer {
   explicit WorkerMetrics(prometheus::Registry& registry);
 
   void OnStage(worker::Stage stage, absl::Duration elapsed) override;
-  void OnBatch(int images) override;
+  void OnBatch(int images, int heads) override;
+  void OnCacheUse(worker::Cache cache, worker::CacheUse use) override;
+  void OnCacheSize(worker::Cache cache, int64_t bytes, int64_t entries,
+                   int64_t evicted) override;
   void OnImage(bool ok) override;
   void OnTrainingSteps(int64_t steps) override;
   void OnJobStarted(int slot, int64_t job, const std::string& task) override;
@@ -41,10 +44,21 @@ class WorkerMetrics : public worker::Observer {
     prometheus::Gauge* accuracy;
     prometheus::Gauge* epoch;
   };
+  void AddCaches(prometheus::Registry& registry);
   void RemoveSlot(int slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  std::array<prometheus::Histogram*, 4> stage_seconds_{};
+  struct CacheSeries {
+    std::array<prometheus::Counter*, 4> uses{};  // by CacheUse
+    prometheus::Gauge* bytes = nullptr;
+    prometheus::Counter* evictions = nullptr;
+  };
+
+  std::array<prometheus::Histogram*, worker::kStages> stage_seconds_{};
   prometheus::Histogram& batch_size_;
+  prometheus::Histogram& batch_tasks_;
+  prometheus::Counter& images_encoded_;
+  prometheus::Gauge& prompts_resident_;
+  std::array<CacheSeries, worker::kCaches> caches_{};
   prometheus::Counter& training_steps_;
   prometheus::Counter* images_ok_;
   prometheus::Counter* images_error_;

@@ -1,40 +1,46 @@
 #include "worker/classifier.h"
 
-#include <algorithm>
+#include <set>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "absl/types/span.h"
 #include "clip/encoder.h"
 #include "common/error.h"
-#include "common/sha256.h"
 #include "common/status_macros.h"
-#include "datasets/preprocess.h"
 #include "worker/call_end.h"
 #include "worker/head.h"
-#include "worker/head_blob.h"
+#include "worker/image_input.h"
 #include "worker/prompt_features.h"
 
 namespace promptd::worker {
+namespace {
 
-struct Classifier::Image {
-  std::shared_ptr<ImageCall> call;
-  size_t index = 0;
-  std::vector<float> pixels;  // [3, S, S] once decoded
-  absl::Time ready;           // when it began to wait for a batch
-};
+// Of the images that are to be encoded.
+int DistinctHeads(const std::vector<CallImage>& images) {
+  std::set<absl::string_view> names;
+  for (const CallImage& image : images) {
+    if (image.feature != nullptr) continue;
+    names.insert(image.call->head_names.begin(), image.call->head_names.end());
+  }
+  return static_cast<int>(names.size());
+}
+
+}  // namespace
 
 Classifier::Classifier(const ClassifierOptions& options,
                        const EncoderSet* encoders, DeviceLoop* loop,
-                       Observer* observer, BlobReader read_blob)
+                       Observer* observer, HeadSource::BlobReader read_blob)
     : options_(options),
       encoders_(encoders),
-      loop_(loop),
       observer_(observer),
-      read_blob_(std::move(read_blob)),
-      head_cache_(options.max_feature_cache_bytes),
-      decode_queue_(static_cast<size_t>(options.max_queued_images)) {
+      heads_(options.max_feature_cache_bytes, observer, std::move(read_blob)),
+      cache_(options.max_embedding_cache_bytes, observer),
+      admission_(options.max_queued_images, options.max_queued_bytes),
+      decode_queue_(static_cast<size_t>(options.max_queued_images)),
+      encode_queue_(
+          options.max_batch, loop,
+          [this](std::vector<CallImage> batch) { Encode(std::move(batch)); }) {
   for (int i = 0; i < options_.decode_threads; ++i) {
     decoders_.emplace_back([this] { DecodeLoop(); });
   }
@@ -44,263 +50,239 @@ Classifier::~Classifier() { Stop(absl::InfinitePast()); }
 
 void Classifier::Classify(ClassifyCall request,
                           Executor::ClassifyCallback done) {
-  auto call = std::make_shared<ImageCall>();
+  const auto call = std::make_shared<ImageCall>();
+  call->start = absl::Now();
   call->request = std::move(request);
   call->done = std::move(done);
-  if (const absl::Status admitted = Admit(call); !admitted.ok()) {
+  if (const absl::Status admitted = Admit(call.get()); !admitted.ok()) {
     call->done(admitted);
     return;
   }
-  for (size_t i = 0; i < ImageCount(call->request); ++i) {
-    // Never full: the queue holds as many as admission lets in.
-    decode_queue_.TryPush(Image{call, i, {}, {}});
+  if (StillWanted(call.get())) ResolveHeads(call.get(), /*on_device=*/false);
+  const size_t images = ImageCount(call->request);
+  for (size_t i = 0; i < images; ++i) {
+    Begin({.call = call, .index = i, .bytes = HeldBytes(*call, i)});
   }
 }
 
-absl::Status Classifier::Admit(const std::shared_ptr<ImageCall>& call) {
-  const int images = static_cast<int>(ImageCount(call->request));
+absl::Status Classifier::Admit(ImageCall* call) {
+  const size_t images = ImageCount(call->request);
   if (images == 0) {
     return MakeError(absl::StatusCode::kInvalidArgument, "NO_IMAGES",
                      "the call has no images: send at least one");
   }
   ASSIGN_OR_RETURN(call->encoder,
                    encoders_->Find(call->request.encoder_digest));
+  for (const HeadQuery& query : call->request.heads) {
+    call->head_names.push_back(HeadSource::NameOf(*call->encoder, query.text));
+  }
   {
     absl::MutexLock lock(&call->mutex);
-    call->outcome.images.resize(ImageCount(call->request));
+    call->outcome.images.resize(images);
   }
-  call->remaining = images;
-  absl::MutexLock lock(&mutex_);
-  if (stopping_) return ShuttingDown();
-  if (images_in_flight_ + images > options_.max_queued_images) {
-    return MakeError(
-        absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
-        absl::StrCat("the classify queue holds ", images_in_flight_,
-                     " images of at most ", options_.max_queued_images,
-                     ": try again in a moment"));
+  call->remaining = static_cast<int>(images);
+  int64_t bytes = 0;
+  for (size_t i = 0; i < images; ++i) bytes += HeldBytes(*call, i);
+  return admission_.Enter(static_cast<int>(images), bytes);
+}
+
+void Classifier::Begin(CallImage image) {
+  ImageCall& call = *image.call;
+  if (!StillWanted(&call)) return Finish(std::move(image), {});
+  if (call.request.no_cache || options_.max_embedding_cache_bytes == 0) {
+    observer_->OnCacheUse(Cache::kEmbedding, CacheUse::kBypass);
+    return QueueDecode(std::move(image));
   }
-  images_in_flight_ += images;
-  return absl::OkStatus();
+  const absl::Time start = absl::Now();
+  image.key = KeyOf(call, image.index);
+  Record(&call, Stage::kHash, &StageTimings::hash, absl::Now() - start);
+  EmbeddingCache::Found found = cache_.Find(image.key, [&] {
+    return [this, image](const Landing& landing) {
+      return Landed(image, landing);
+    };
+  });
+  image.cache = found.use;
+  switch (found.use) {
+    case CacheUse::kHit:
+      image.feature = std::move(found.feature);
+      return Conclude(std::move(image));
+    case CacheUse::kMiss:
+      image.leads = true;
+      return QueueDecode(std::move(image));
+    default:  // joined: Landed() goes on
+      return;
+  }
+}
+
+void Classifier::Landed(CallImage image, const Landing& landing) {
+  image.cache = CacheUse::kJoin;
+  image.batch_size = landing.batch_size;
+  switch (landing.kind) {
+    case Landing::Kind::kFeature:
+      image.feature = landing.feature;
+      return Conclude(std::move(image));
+    case Landing::Kind::kBadImage:
+      return Finish(std::move(image), {.status = landing.status});
+    case Landing::Kind::kFailed:
+      image.call->Fail(landing.status);
+      return Finish(std::move(image), {});
+    case Landing::Kind::kLead:
+      image.cache = CacheUse::kMiss;
+      image.leads = true;
+      return QueueDecode(std::move(image));
+  }
+}
+
+void Classifier::QueueDecode(CallImage image) {
+  // Never full: the queue holds as many as admission lets in.
+  decode_queue_.TryPush(std::move(image));
 }
 
 void Classifier::DecodeLoop() {
-  while (std::optional<Image> image = decode_queue_.Pop()) {
+  while (std::optional<CallImage> image = decode_queue_.Pop()) {
     Decode(*std::move(image));
   }
 }
 
-void Classifier::Decode(Image image) {
+void Classifier::Decode(CallImage image) {
   ImageCall& call = *image.call;
-  if (!StillWanted(&call)) return FinishImage(image, {});
-  if (const absl::Status status = ResolveLearnedHead(&call); !status.ok()) {
-    call.Fail(status);
-    return FinishImage(image, {});
-  }
+  if (!StillWanted(&call)) return Finish(std::move(image), {});
   const absl::Time start = absl::Now();
   absl::StatusOr<std::vector<float>> pixels = PixelsOf(&call, image.index);
-  const absl::Duration elapsed = absl::Now() - start;
-  observer_->OnStage(Stage::kDecode, elapsed);
-  call.RecordStage(&StageTimings::decode, elapsed);
-  if (!pixels.ok()) return FinishImage(image, {pixels.status(), {}, {}});
+  Record(&call, Stage::kDecode, &StageTimings::decode, absl::Now() - start);
+  if (!pixels.ok()) {
+    Land(&image, {.kind = Landing::Kind::kBadImage, .status = pixels.status()});
+    return Finish(std::move(image), {.status = pixels.status()});
+  }
   image.pixels = *std::move(pixels);
-  PostBatch(std::move(image));
+  QueueEncode(std::move(image));
 }
 
-absl::StatusOr<std::vector<float>> Classifier::PixelsOf(ImageCall* call,
-                                                        size_t index) {
-  if (call->request.pixels.empty()) {
-    return datasets::PreprocessImage(call->request.images[index],
-                                     PreprocessOptionsOf(*call->encoder));
-  }
-  // Each image is decoded once, by one thread.
-  std::vector<float> pixels = std::move(call->request.pixels[index]);
-  const size_t side = call->encoder->config().vision.image_size;
-  if (pixels.size() == 3 * side * side) return pixels;
-  return MakeError(absl::StatusCode::kInvalidArgument, "BAD_IMAGE_SHAPE",
-                   absl::StrCat("an image of this encoder has 3 x ", side,
-                                " x ", side, " numbers, not ", pixels.size()));
-}
-
-void Classifier::PostBatch(Image image) {
-  const std::string digest = image.call->request.encoder_digest;
-  image.ready = absl::Now();
-  {
-    absl::MutexLock lock(&mutex_);
-    std::deque<Image>& waiting = pending_[digest];
-    waiting.push_back(std::move(image));
-    // Whoever finds the queue empty posts the batch; it takes what gathers.
-    if (waiting.size() > 1) return;
-  }
-  if (loop_->PostServing([this, digest] { RunBatch(digest); })) return;
-  std::deque<Image> dropped;
-  {
-    absl::MutexLock lock(&mutex_);
-    dropped.swap(pending_[digest]);
-  }
-  for (const Image& lost : dropped) {
+void Classifier::QueueEncode(CallImage image) {
+  for (CallImage& lost : encode_queue_.Push(std::move(image))) {
     lost.call->Fail(ShuttingDown());
-    FinishImage(lost, {});
+    Finish(std::move(lost), {});
   }
 }
 
-void Classifier::RunBatch(const std::string& encoder_digest) {
-  std::vector<Image> batch;
-  bool more = false;
-  {
-    absl::MutexLock lock(&mutex_);
-    std::deque<Image>& waiting = pending_[encoder_digest];
-    const size_t taken =
-        std::min(waiting.size(), static_cast<size_t>(options_.max_batch));
-    std::move(waiting.begin(), waiting.begin() + taken,
-              std::back_inserter(batch));
-    waiting.erase(waiting.begin(), waiting.begin() + taken);
-    more = !waiting.empty();
-  }
-  if (more) {
-    loop_->PostServing([this, encoder_digest] { RunBatch(encoder_digest); });
-  }
-  const absl::Time start = absl::Now();
-  std::vector<Image> wanted;
-  for (Image& image : batch) {
-    const absl::Duration waited = start - image.ready;
-    observer_->OnStage(Stage::kQueue, waited);
-    absl::Status text;
-    if (StillWanted(image.call.get())) {
-      text = ResolveZeroShotHead(image.call.get());
-    }
-    if (!text.ok()) image.call->Fail(text);
-    if (image.call->failed()) {
-      FinishImage(image, {});
-      continue;
-    }
-    image.call->RecordStage(&StageTimings::queue, waited);
-    wanted.push_back(std::move(image));
-  }
-  if (wanted.empty()) return;
-  const absl::Time encode_start = absl::Now();
-  const clip::Encoder& encoder = *wanted.front().call->encoder;
-  std::vector<absl::Span<const float>> pixels;
-  pixels.reserve(wanted.size());
-  for (const Image& image : wanted) pixels.push_back(image.pixels);
-  const absl::StatusOr<std::vector<float>> features =
-      EncodeImageBatch(encoder, pixels, static_cast<int>(pixels.size()));
-  observer_->OnBatch(static_cast<int>(wanted.size()));
-  RunHead(&wanted, features, absl::Now() - encode_start);
-}
-
-void Classifier::RunHead(std::vector<Image>* images,
-                         const absl::StatusOr<std::vector<float>>& features,
-                         absl::Duration encode_time) {
-  for (size_t i = 0; i < images->size(); ++i) {
-    const Image& image = (*images)[i];
+std::vector<CallImage> Classifier::Wanted(std::vector<CallImage> batch) {
+  const absl::Time now = absl::Now();
+  std::vector<CallImage> wanted;
+  for (CallImage& image : batch) {
     ImageCall& call = *image.call;
-    observer_->OnStage(Stage::kEncode, encode_time);
+    Record(&call, Stage::kQueue, &StageTimings::queue, now - image.ready);
+    if (StillWanted(&call)) ResolveHeads(&call, /*on_device=*/true);
+    if (call.failed()) {
+      Finish(std::move(image), {});
+    } else {
+      wanted.push_back(std::move(image));
+    }
+  }
+  return wanted;
+}
+
+void Classifier::Encode(std::vector<CallImage> batch) {
+  std::vector<CallImage> images = Wanted(std::move(batch));
+  std::vector<absl::Span<const float>> pixels;
+  for (const CallImage& image : images) {
+    if (image.feature == nullptr) pixels.push_back(image.pixels);
+  }
+  const int rows = static_cast<int>(pixels.size());
+  const absl::Time start = absl::Now();
+  absl::StatusOr<std::vector<float>> features = std::vector<float>();
+  if (rows > 0) {
+    features = EncodeImageBatch(*images.front().call->encoder, pixels, rows);
+    observer_->OnBatch(rows, DistinctHeads(images));
+  }
+  const absl::Duration elapsed = absl::Now() - start;
+  const float* next = features.ok() ? features->data() : nullptr;
+  const size_t width = features.ok() && rows > 0 ? features->size() / rows : 0;
+  for (CallImage& image : images) {
+    if (image.feature != nullptr) {
+      Conclude(std::move(image));
+      continue;
+    }
+    Record(image.call.get(), Stage::kEncode, &StageTimings::encode, elapsed);
     if (!features.ok()) {
-      call.Fail(features.status());
-      FinishImage(image, {});
+      Land(&image,
+           {.kind = Landing::Kind::kFailed, .status = features.status()});
+      image.call->Fail(features.status());
+      Finish(std::move(image), {});
       continue;
     }
-    if (!StillWanted(&call)) {
-      FinishImage(image, {});
-      continue;
-    }
-    call.RecordStage(&StageTimings::encode, encode_time);
-    const absl::Time start = absl::Now();
-    const size_t width = features->size() / images->size();
-    ImageOutcome outcome = Conclude(
-        &call, absl::MakeConstSpan(*features).subspan(i * width, width));
-    const absl::Duration elapsed = absl::Now() - start;
-    observer_->OnStage(Stage::kHead, elapsed);
-    call.RecordStage(&StageTimings::head, elapsed);
-    FinishImage(image, std::move(outcome));
+    image.batch_size = rows;
+    image.feature =
+        std::make_shared<const std::vector<float>>(next, next + width);
+    next += width;
+    Land(&image, {.kind = Landing::Kind::kFeature,
+                  .feature = image.feature,
+                  .batch_size = rows});
+    Conclude(std::move(image));
   }
 }
 
-ImageOutcome Classifier::Conclude(ImageCall* call,
-                                  absl::Span<const float> feature) {
+void Classifier::Conclude(CallImage image) {
+  ImageCall& call = *image.call;
+  if (!StillWanted(&call)) return Finish(std::move(image), {});
+  const SharedHeads heads = call.resolved();
+  // Texts are encoded on the device thread only.
+  if (heads == nullptr) return QueueEncode(std::move(image));
+  const absl::Time start = absl::Now();
   ImageOutcome outcome;
-  if (call->request.embed) {
-    outcome.embedding = NormalizedFeature(feature);
-    return outcome;
+  if (call.request.embed) outcome.embedding = NormalizedFeature(*image.feature);
+  outcome.scores.resize(heads->size());
+  for (size_t i = 0; i < heads->size(); ++i) {
+    if ((*heads)[i].head == nullptr) continue;
+    outcome.scores[i] =
+        RankClasses(*image.feature, *(*heads)[i].head,
+                    call.encoder->logit_scale(), call.request.heads[i].top_k);
   }
-  SharedHead head;
-  {
-    absl::MutexLock lock(&call->mutex);
-    head = call->head;
-  }
-  outcome.scores = RankClasses(feature, *head, call->encoder->logit_scale(),
-                               call->request.top_k);
-  return outcome;
+  Record(&call, Stage::kHead, &StageTimings::head, absl::Now() - start);
+  Finish(std::move(image), std::move(outcome));
 }
 
-absl::Status Classifier::ResolveLearnedHead(ImageCall* call) {
-  const std::string& digest = call->request.text.features_digest;
-  if (digest.empty() || call->request.embed) return absl::OkStatus();
-  {
-    absl::MutexLock lock(&call->mutex);
-    if (call->head != nullptr) return absl::OkStatus();
+void Classifier::ResolveHeads(ImageCall* call, bool on_device) {
+  if (call->resolved() != nullptr) return;
+  std::vector<ResolvedHead> heads;
+  if (heads_.Resolve(*call->encoder, call->request.heads, call->head_names,
+                     on_device, &heads)) {
+    call->SetHeads(std::move(heads));
   }
-  ASSIGN_OR_RETURN(
-      SharedHead head,
-      head_cache_.FindOrLoad(digest, [&]() -> absl::StatusOr<ClassHead> {
-        ASSIGN_OR_RETURN(const std::string bytes, read_blob_(digest));
-        return ParseHead(bytes, call->encoder->config().embed_dim);
-      }));
-  absl::MutexLock lock(&call->mutex);
-  call->head = std::move(head);
-  return absl::OkStatus();
-}
-
-absl::Status Classifier::ResolveZeroShotHead(ImageCall* call) {
-  if (call->request.embed) return absl::OkStatus();
-  {
-    absl::MutexLock lock(&call->mutex);
-    if (call->head != nullptr) return absl::OkStatus();
-  }
-  const std::vector<std::string>& texts = call->request.text.texts;
-  const std::string key =
-      Sha256Hex(absl::StrCat("zero-shot\n", call->encoder->digest(), "\n",
-                             absl::StrJoin(texts, absl::string_view("\0", 1))));
-  ASSIGN_OR_RETURN(
-      SharedHead head,
-      head_cache_.FindOrLoad(key, [&]() -> absl::StatusOr<ClassHead> {
-        ClassHead zero_shot;
-        ASSIGN_OR_RETURN(zero_shot.weights, EncodeTexts(*call->encoder, texts));
-        return zero_shot;
-      }));
-  absl::MutexLock lock(&call->mutex);
-  call->head = std::move(head);
-  return absl::OkStatus();
 }
 
 bool Classifier::StillWanted(ImageCall* call) {
   if (call->failed()) return false;
-  absl::Status status =
-      CheckAwaited(call->request.deadline, call->request.cancelled);
-  {
-    absl::MutexLock lock(&mutex_);
-    if (abandoned_) status = ShuttingDown();
-  }
+  const absl::Status status =
+      admission_.abandoned()
+          ? ShuttingDown()
+          : CheckAwaited(call->request.deadline, call->request.cancelled);
   if (!status.ok()) call->Fail(status);
   return status.ok();
 }
 
-void Classifier::FinishImage(const Image& image, ImageOutcome outcome) {
+void Classifier::Land(CallImage* image, const Landing& landing) {
+  if (!std::exchange(image->leads, false)) return;
+  cache_.Land(image->key, landing);
+}
+
+void Classifier::Record(ImageCall* call, Stage stage,
+                        absl::Duration StageTimings::*timing,
+                        absl::Duration elapsed) {
+  observer_->OnStage(stage, elapsed);
+  call->RecordStage(timing, elapsed);
+}
+
+void Classifier::Finish(CallImage image, ImageOutcome outcome) {
+  Land(&image, {.kind = Landing::Kind::kLead});
   observer_->OnImage(outcome.status.ok() && !image.call->failed());
+  outcome.cache = image.cache;
+  outcome.batch_size = image.batch_size;
   image.call->Finish(image.index, std::move(outcome));
-  absl::MutexLock lock(&mutex_);
-  --images_in_flight_;
+  admission_.LeaveOne(image.bytes);
 }
 
 void Classifier::Stop(absl::Time deadline) {
-  {
-    absl::MutexLock lock(&mutex_);
-    stopping_ = true;
-    mutex_.AwaitWithDeadline(absl::Condition(this, &Classifier::Idle),
-                             deadline);
-    abandoned_ = true;
-    mutex_.Await(absl::Condition(this, &Classifier::Idle));
-  }
+  admission_.Close(deadline);
   decode_queue_.Close();
   for (std::thread& decoder : decoders_) {
     if (decoder.joinable()) decoder.join();

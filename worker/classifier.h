@@ -1,25 +1,23 @@
-// The image pipeline of one device: admission, decode pool, encode batches
-// across all calls, head (scores, or features in an embed call), reply.
+// The image pipeline of one device: admission, hash, cache, decode pool, encode
+// batches across all calls, heads (scores, or features in an embed call),
+// reply.
 #pragma once
 
-#include <deque>
-#include <functional>
-#include <map>
-#include <memory>
-#include <string>
+#include <cstdint>
 #include <thread>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "absl/types/span.h"
 #include "common/bounded_queue.h"
+#include "worker/admission.h"
 #include "worker/device_loop.h"
+#include "worker/embedding_cache.h"
+#include "worker/encode_queue.h"
 #include "worker/encoder_set.h"
 #include "worker/executor.h"
-#include "worker/head_cache.h"
+#include "worker/head_source.h"
 #include "worker/image_call.h"
 #include "worker/observer.h"
 
@@ -28,23 +26,22 @@ namespace promptd::worker {
 struct ClassifierOptions {
   int decode_threads = 1;
   int max_queued_images = 1024;
+  int64_t max_queued_bytes = int64_t{1} << 30;
   int max_batch = 32;
-  int64_t max_feature_cache_bytes = 256 << 20;
+  int64_t max_feature_cache_bytes = 256 << 20;    // of heads
+  int64_t max_embedding_cache_bytes = 256 << 20;  // of images; 0: no cache
 };
 
-// An idle device never waits: a batch is posted as soon as one image is
-// decoded, and takes all that have gathered when its turn comes, whatever
-// task they belong to. Deadline and cancellation are checked at every stage.
-// Thread-safe.
+// An image whose feature is cached is answered on the calling thread, unless
+// texts have to be encoded first; any other one by the device thread. Deadline
+// and cancellation are checked at every stage. Thread-safe.
 class Classifier {
  public:
-  using BlobReader =
-      std::function<absl::StatusOr<std::string>(const std::string& digest)>;
-
   // `encoders`, `loop` and `observer` must outlive this. `read_blob` fetches
-  // the text features of learned prompts.
+  // the heads of learned prompts.
   Classifier(const ClassifierOptions& options, const EncoderSet* encoders,
-             DeviceLoop* loop, Observer* observer, BlobReader read_blob);
+             DeviceLoop* loop, Observer* observer,
+             HeadSource::BlobReader read_blob);
   // Stop() with no grace.
   ~Classifier();
 
@@ -56,45 +53,39 @@ class Classifier {
   void Stop(absl::Time deadline);
 
  private:
-  struct Image;
-
-  absl::Status Admit(const std::shared_ptr<ImageCall>& call);
+  absl::Status Admit(ImageCall* call);
+  // The stages. Each hands the image on or finishes it.
+  void Begin(CallImage image);
+  void Landed(CallImage image, const Landing& landing);
+  void QueueDecode(CallImage image);
   void DecodeLoop();
-  void Decode(Image image);
-  // One image, preprocessed.
-  static absl::StatusOr<std::vector<float>> PixelsOf(ImageCall* call,
-                                                     size_t index);
-  void PostBatch(Image image);
-  void RunBatch(const std::string& encoder_digest);
-  void RunHead(std::vector<Image>* images,
-               const absl::StatusOr<std::vector<float>>& features,
-               absl::Duration encode_time);
-  // One image's answer from its feature [E]. The text is resolved.
-  ImageOutcome Conclude(ImageCall* call, absl::Span<const float> feature);
-  absl::Status ResolveLearnedHead(ImageCall* call);
-  absl::Status ResolveZeroShotHead(ImageCall* call);
+  void Decode(CallImage image);
+  void QueueEncode(CallImage image);
+  void Encode(std::vector<CallImage> batch);
+  void Conclude(CallImage image);
+  void Finish(CallImage image, ImageOutcome outcome);
+
+  // Finishes the images that nobody waits for; encodes the texts of the others.
+  std::vector<CallImage> Wanted(std::vector<CallImage> batch);
+  // Finds the call's heads unless they are known, or to be encoded first and
+  // this is not the device thread.
+  void ResolveHeads(ImageCall* call, bool on_device);
   // Whether the call is still worth work; otherwise fails it.
   bool StillWanted(ImageCall* call);
-  void FinishImage(const Image& image, ImageOutcome outcome);
-  bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return images_in_flight_ == 0;
-  }
+  // What a leader owes; nothing for others.
+  void Land(CallImage* image, const Landing& landing);
+  void Record(ImageCall* call, Stage stage,
+              absl::Duration StageTimings::*timing, absl::Duration elapsed);
 
   const ClassifierOptions options_;
   const EncoderSet* const encoders_;
-  DeviceLoop* const loop_;
   Observer* const observer_;
-  const BlobReader read_blob_;
-  HeadCache head_cache_;
-  BoundedQueue<Image> decode_queue_;
+  HeadSource heads_;
+  EmbeddingCache cache_;
+  Admission admission_;
+  BoundedQueue<CallImage> decode_queue_;
+  EncodeQueue encode_queue_;
   std::vector<std::thread> decoders_;
-
-  mutable absl::Mutex mutex_;
-  int images_in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
-  // Decoded images by encoder digest, waiting for the posted batch.
-  std::map<std::string, std::deque<Image>> pending_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace promptd::worker

@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "common/precision.h"
 #include "weights/self_test.h"
+#include "worker/classify_call.h"
 #include "worker/interpretation.h"
 
 namespace promptd::worker {
@@ -31,65 +32,6 @@ struct EncoderDescription {
   bool demonstration = false;
   Precision precision = Precision::kFloat32;  // of its towers
   std::string device;  // that they lie on, "cpu" or "cuda:N"
-};
-
-// The text side of a classify call: the derived features of one version,
-// pinned by the front end, or labels to encode.
-struct TextSide {
-  // Learned: the digest of the version's head (worker/head_blob.h). Empty for
-  // zero-shot.
-  std::string features_digest;
-  // Zero-shot: texts ready to tokenize, one per class.
-  std::vector<std::string> texts;
-};
-
-struct ClassifyCall {
-  std::string encoder_digest;
-  // The images' features instead of scores: `text` and `top_k` are not read.
-  bool embed = false;
-  TextSide text;
-  std::vector<std::string> images;  // encoded
-  // Instead of images: each [3, S, S], RGB, as preprocessing leaves it.
-  std::vector<std::vector<float>> pixels;
-  int top_k = 5;
-  absl::Time deadline = absl::InfiniteFuture();
-  // Polled at every stage; true once the caller has gone away. May be empty.
-  std::function<bool()> cancelled;
-};
-
-// Images of either kind.
-inline size_t ImageCount(const ClassifyCall& call) {
-  return call.pixels.empty() ? call.images.size() : call.pixels.size();
-}
-
-struct Scored {
-  int class_index = 0;
-  float probability = 0;
-  float similarity = 0;  // cosine to the class's row of weights
-};
-
-// A feature of an image or a text.
-struct Embedding {
-  std::vector<float> values;  // [E], unit length
-  float norm = 0;             // length before it was made 1
-};
-
-struct ImageOutcome {
-  absl::Status status;         // why this image has no answer
-  std::vector<Scored> scores;  // best first; none in an embed call
-  Embedding embedding;         // of an embed call
-};
-
-struct StageTimings {
-  absl::Duration decode;
-  absl::Duration queue;
-  absl::Duration encode;
-  absl::Duration head;
-};
-
-struct ClassifyOutcome {
-  std::vector<ImageOutcome> images;  // in call order
-  StageTimings timings;              // of the slowest image, stage by stage
 };
 
 struct VerifyCall {
@@ -154,7 +96,8 @@ class Executor {
   // The encoders held, ordered by name.
   virtual std::vector<EncoderDescription> Encoders() const = 0;
 
-  // Answers through `done`, exactly once, possibly before returning.
+  // Answers through `done`, exactly once, possibly before returning; hashes
+  // the images, and reads a head that is not in memory, on the calling thread.
   // RESOURCE_EXHAUSTED (QUEUE_FULL); DEADLINE_EXCEEDED (DEADLINE_EXPIRED);
   // CANCELLED; FAILED_PRECONDITION (ENCODER_NOT_HELD); DATA_LOSS
   // (BLOB_CORRUPT); UNAVAILABLE (SHUTTING_DOWN). A bad image is an

@@ -5,7 +5,7 @@
 
 #include "absl/types/span.h"
 #include "common/class_head.h"
-#include "worker/executor.h"
+#include "worker/classify_call.h"
 
 namespace promptd::worker {
 

@@ -27,12 +27,14 @@ absl::StatusOr<SharedHead> HeadCache::FindOrLoad(
     std::shared_ptr<Loading>& slot = loading_[key];
     if (slot != nullptr) {
       const std::shared_ptr<Loading> other = slot;
+      observer_->OnCacheUse(Cache::kTextFeatures, CacheUse::kJoin);
       mutex_.Await(absl::Condition(&other->done));
       return other->result;
     }
     slot = std::make_shared<Loading>();
     loading = slot;
   }
+  observer_->OnCacheUse(Cache::kTextFeatures, CacheUse::kMiss);
   absl::StatusOr<ClassHead> loaded = load();
   absl::MutexLock lock(&mutex_);
   if (loaded.ok()) {
@@ -47,11 +49,6 @@ absl::StatusOr<SharedHead> HeadCache::FindOrLoad(
   return loading->result;
 }
 
-void HeadCache::Insert(const std::string& key, SharedHead head) {
-  absl::MutexLock lock(&mutex_);
-  InsertLocked(key, std::move(head));
-}
-
 int64_t HeadCache::bytes() const {
   absl::MutexLock lock(&mutex_);
   return bytes_;
@@ -61,6 +58,7 @@ SharedHead HeadCache::FindLocked(const std::string& key) {
   const auto found = index_.find(key);
   if (found == index_.end()) return nullptr;
   entries_.splice(entries_.begin(), entries_, found->second);
+  observer_->OnCacheUse(Cache::kTextFeatures, CacheUse::kHit);
   return found->second->head;
 }
 
@@ -69,11 +67,15 @@ void HeadCache::InsertLocked(const std::string& key, SharedHead head) {
   bytes_ += SizeOf(head);
   entries_.push_front({key, std::move(head)});
   index_[key] = entries_.begin();
-  while (bytes_ > max_bytes_ && entries_.size() > 1) {
+  int64_t evicted = 0;
+  for (; bytes_ > max_bytes_ && entries_.size() > 1; ++evicted) {
     bytes_ -= SizeOf(entries_.back().head);
     index_.erase(entries_.back().key);
     entries_.pop_back();
   }
+  // Under the lock, so that the last size told is the size.
+  observer_->OnCacheSize(Cache::kTextFeatures, bytes_,
+                         static_cast<int64_t>(entries_.size()), evicted);
 }
 
 }  // namespace promptd::worker

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "common/class_head.h"
+#include "worker/observer.h"
 
 namespace promptd::worker {
 
@@ -22,9 +23,11 @@ using SharedHead = std::shared_ptr<const ClassHead>;
 // shared_ptr. Thread-safe.
 class HeadCache {
  public:
-  explicit HeadCache(int64_t max_bytes) : max_bytes_(max_bytes) {}
+  // `observer` must outlive this.
+  HeadCache(int64_t max_bytes, Observer* observer)
+      : max_bytes_(max_bytes), observer_(observer) {}
 
-  // The entry, or nullptr.
+  // The entry, or nullptr; then a FindOrLoad is what counts as a miss.
   SharedHead Find(const std::string& key);
 
   // The entry; on a miss `load` runs once, outside the lock, while other
@@ -32,8 +35,6 @@ class HeadCache {
   absl::StatusOr<SharedHead> FindOrLoad(
       const std::string& key,
       const std::function<absl::StatusOr<ClassHead>()>& load);
-
-  void Insert(const std::string& key, SharedHead head);
 
   int64_t bytes() const;
 
@@ -53,6 +54,7 @@ class HeadCache {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const int64_t max_bytes_;
+  Observer* const observer_;
   mutable absl::Mutex mutex_;
   std::list<Entry> entries_ ABSL_GUARDED_BY(mutex_);  // most recent first
   std::unordered_map<std::string, std::list<Entry>::iterator> index_

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/time/clock.h"
+
 namespace promptd::worker {
 
 void ImageCall::Fail(const absl::Status& why) {
@@ -13,6 +15,25 @@ void ImageCall::Fail(const absl::Status& why) {
 bool ImageCall::failed() {
   absl::MutexLock lock(&mutex);
   return !status.ok();
+}
+
+SharedHeads ImageCall::resolved() {
+  absl::MutexLock lock(&mutex);
+  return heads;
+}
+
+void ImageCall::SetHeads(std::vector<ResolvedHead> resolved) {
+  if (resolved.size() == 1 && !resolved[0].status.ok()) {
+    return Fail(resolved[0].status);
+  }
+  absl::MutexLock lock(&mutex);
+  if (heads != nullptr) return;
+  outcome.heads.clear();
+  for (const ResolvedHead& head : resolved) {
+    outcome.heads.push_back(head.status);
+  }
+  heads =
+      std::make_shared<const std::vector<ResolvedHead>>(std::move(resolved));
 }
 
 void ImageCall::RecordStage(absl::Duration StageTimings::*stage,
@@ -32,12 +53,17 @@ void ImageCall::Finish(size_t index, ImageOutcome image) {
   {
     absl::MutexLock lock(&mutex);
     if (status.ok()) {
+      outcome.total = absl::Now() - start;
       result = std::move(outcome);
     } else {
       result = status;
     }
   }
   done(std::move(result));
+}
+
+const std::string& TowerKey(const ClassifyCall& call) {
+  return call.encoder_digest;
 }
 
 }  // namespace promptd::worker

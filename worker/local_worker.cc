@@ -51,8 +51,10 @@ class LocalWorkerImpl : public LocalWorker {
     ClassifierOptions classifier;
     classifier.decode_threads = options_.decode_threads;
     classifier.max_queued_images = options_.max_queued_images;
+    classifier.max_queued_bytes = options_.max_queued_bytes;
     classifier.max_batch = options_.max_batch;
     classifier.max_feature_cache_bytes = options_.max_feature_cache_bytes;
+    classifier.max_embedding_cache_bytes = options_.max_embedding_cache_bytes;
     classifier_ =
         std::make_unique<Classifier>(classifier, &encoders_, &loop_, observer_,
                                      [control](const std::string& digest) {

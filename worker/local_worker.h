@@ -33,12 +33,16 @@ struct LocalWorkerOptions {
   // Images waiting for decode or encode, over all calls. A call that would
   // pass this gets RESOURCE_EXHAUSTED (QUEUE_FULL).
   int max_queued_images = 1024;
+  // Their bytes, as files and as pixels; as above.
+  int64_t max_queued_bytes = int64_t{1} << 30;
   // Texts waiting to be embedded, over all calls; as above.
   int max_queued_texts = 8192;
   // Images of one classification encode batch.
   int max_batch = 32;
   // Bytes of derived text features kept in memory.
   int64_t max_feature_cache_bytes = 256 << 20;
+  // Bytes of image features kept in memory. 0: every image is encoded.
+  int64_t max_embedding_cache_bytes = 256 << 20;
   // Between two checkpoints of a running job.
   absl::Duration checkpoint_interval = absl::Seconds(5);
   // Between two heartbeats of a running job; a third of the lease or less.

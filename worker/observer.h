@@ -7,14 +7,22 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "worker/classify_call.h"
 #include "worker/control.h"
 
 namespace promptd::worker {
 
-enum class Stage { kDecode, kQueue, kEncode, kHead };
+enum class Stage { kHash, kDecode, kQueue, kEncode, kHead };
+inline constexpr int kStages = 5;
+
+enum class Cache { kEmbedding, kTextFeatures };
+inline constexpr int kCaches = 2;
 
 // Lower-case name, as in metric labels.
 absl::string_view StageName(Stage stage);
+absl::string_view CacheName(Cache cache);
+// "hit", "miss", "join" or "bypass".
+absl::string_view CacheUseName(CacheUse use);
 
 // Thread-safe; calls come from worker threads and must not block.
 class Observer {
@@ -23,8 +31,13 @@ class Observer {
 
   // One image passed one stage.
   virtual void OnStage(Stage /*stage*/, absl::Duration /*elapsed*/) {}
-  // One encode batch of `images` for classification ran.
-  virtual void OnBatch(int /*images*/) {}
+  // One encode batch of `images` ran, for calls with `heads` different heads.
+  virtual void OnBatch(int /*images*/, int /*heads*/) {}
+  // One look into a cache.
+  virtual void OnCacheUse(Cache /*cache*/, CacheUse /*use*/) {}
+  // What a cache holds now, and how many entries were just evicted.
+  virtual void OnCacheSize(Cache /*cache*/, int64_t /*bytes*/,
+                           int64_t /*entries*/, int64_t /*evicted*/) {}
   // One image was answered: with scores, or with an error.
   virtual void OnImage(bool /*ok*/) {}
   // Training advanced by this many optimizer steps.

@@ -36,6 +36,11 @@ TEST_F(ClassifyServiceTest, AnswersWithTheProductionVersion) {
   EXPECT_EQ(reply.encoder_digest(), std::string(64, 'b'));
   EXPECT_EQ(reply.request_id().size(), 36u);
   EXPECT_EQ(reply.timings().encode().nanos(), 3'000'000);
+  EXPECT_EQ(reply.timings().total().nanos(), 9'000'000);
+  EXPECT_EQ(reply.results(0).cache(), v1::CACHE_STATE_MISS);
+  EXPECT_EQ(reply.results(0).batch_size(), 7);
+  EXPECT_FALSE(executor_.last_call().no_cache);
+  EXPECT_NE(executor_.last_call().tenant, "");
   ASSERT_EQ(reply.results_size(), 3);
   ASSERT_EQ(reply.results(0).scores_size(), 2);  // top 5 of two classes
   EXPECT_EQ(reply.results(0).scores(0).class_name(), "cat");
@@ -43,7 +48,7 @@ TEST_F(ClassifyServiceTest, AnswersWithTheProductionVersion) {
   EXPECT_EQ(reply.results(1).scores_size(), 0);
   EXPECT_EQ(reply.results(1).error_reason(), "IMAGE_UNKNOWN_FORMAT");
   EXPECT_EQ(reply.results(2).error_reason(), "IMAGE_EMPTY");
-  EXPECT_EQ(executor_.last_call().text.features_digest.size(), 64u);
+  EXPECT_EQ(executor_.last_call().heads.at(0).text.features_digest.size(), 64u);
 }
 
 TEST_F(ClassifyServiceTest, VersionAliasAndTopKAreHonoured) {
@@ -100,16 +105,18 @@ TEST_F(ClassifyServiceTest, ZeroShotFillsTheTemplate) {
   request.add_images(Png(1));
   v1::ClassifyResponse reply;
   ASSERT_TRUE(ZeroShot(request, &reply).ok());
-  EXPECT_EQ(executor_.last_call().text.texts,
+  EXPECT_EQ(executor_.last_call().heads.at(0).text.texts,
             (std::vector<std::string>{"a photo of a ice cream.",
                                       "a photo of a dog."}));
   EXPECT_EQ(executor_.last_call().encoder_digest, std::string(64, 'b'));
   EXPECT_EQ(reply.version(), 0);
   EXPECT_EQ(reply.results(0).scores(0).class_name(), "ice_cream");
   request.set_template_("art of the {}");
+  request.set_no_cache(true);
   request.set_encoder("large");
   ASSERT_TRUE(ZeroShot(request, &reply).ok());
-  EXPECT_EQ(executor_.last_call().text.texts[1], "art of the dog");
+  EXPECT_EQ(executor_.last_call().heads.at(0).text.texts[1], "art of the dog");
+  EXPECT_TRUE(executor_.last_call().no_cache);
   EXPECT_EQ(reply.encoder_digest(), std::string(64, 'a'));
 }
 

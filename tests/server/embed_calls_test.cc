@@ -25,6 +25,7 @@ TEST_F(EmbedCallsTest, ImagesAreAnsweredInOrderAndABadOneAlone) {
   request.add_images(Png(1));
   request.add_images("garbage");
   request.add_images(Png(2));
+  request.set_no_cache(true);
   const grpc::Status status = EmbedImages(request);
   ASSERT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(reply_.encoder_digest(), std::string(64, 'b'));
@@ -39,7 +40,11 @@ TEST_F(EmbedCallsTest, ImagesAreAnsweredInOrderAndABadOneAlone) {
   EXPECT_EQ(reply_.embeddings(1).error_reason(), "IMAGE_UNKNOWN_FORMAT");
   EXPECT_NE(reply_.embeddings(1).error_message(), "");
   EXPECT_EQ(reply_.embeddings(1).values_size(), 0);
+  EXPECT_EQ(reply_.embeddings(0).cache(), v1::CACHE_STATE_MISS);
+  EXPECT_EQ(reply_.embeddings(0).batch_size(), 7);
+  EXPECT_EQ(reply_.timings().total().nanos(), 9'000'000);
   EXPECT_TRUE(executor_.last_call().embed);
+  EXPECT_TRUE(executor_.last_call().no_cache);
   // A call that brings no deadline of its own gets the server's.
   EXPECT_LT(executor_.last_call().deadline, absl::InfiniteFuture());
   EXPECT_TRUE(absl::StrContains(Metrics(), "method=\"EmbedImages\""));

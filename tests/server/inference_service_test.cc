@@ -6,8 +6,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "server/infer_stream.h"
 #include "server/infer_tensors.h"
+#include "server/item_stream.h"
 #include "tests/server/server_fixture.h"
 
 namespace promptd::server {
@@ -222,7 +222,7 @@ TEST_F(InferenceServiceTest, EncodersAndZeroShotAreModels) {
   AddInput("LABELS", "BYTES", {2}, Packed({"cat", "dog"}), &zero_shot);
   AddInput("TEMPLATE", "BYTES", {1}, Packed({"my {}."}), &zero_shot);
   ASSERT_TRUE(Infer(zero_shot, &reply).ok());
-  EXPECT_EQ(executor_.last_call().text.texts,
+  EXPECT_EQ(executor_.last_call().heads.at(0).text.texts,
             (std::vector<std::string>{"my cat.", "my dog."}));
 }
 
@@ -297,7 +297,7 @@ TEST_F(InferenceServiceTest, AStreamAnswersEachRequest) {
   TrainOnce();
   Context context;
   std::unique_ptr<Stream> stream = inference_->ModelStreamInfer(&context);
-  constexpr int kRequests = 3 * InferStream::kMostOpen;
+  constexpr int kRequests = 3 * StreamBounds().items;
   std::thread writer([&] {
     for (int i = 0; i < kRequests; ++i) {
       ModelInferRequest request =
@@ -341,12 +341,12 @@ TEST_F(InferenceServiceTest, AStreamThatIsNotReadIsNotReadFrom) {
   executor_.HoldCalls();
   Context context;
   std::unique_ptr<Stream> stream = inference_->ModelStreamInfer(&context);
-  for (int i = 0; i < 2 * InferStream::kMostOpen; ++i) {
+  for (int i = 0; i < 2 * StreamBounds().items; ++i) {
     stream->Write(ImageRequest("pets", {Png(i)}));
   }
-  executor_.AwaitHeld(InferStream::kMostOpen);
+  executor_.AwaitHeld(StreamBounds().items);
   absl::SleepFor(absl::Milliseconds(200));
-  EXPECT_EQ(executor_.held(), static_cast<size_t>(InferStream::kMostOpen));
+  EXPECT_EQ(executor_.held(), static_cast<size_t>(StreamBounds().items));
   // A client that goes away leaves nothing waited for.
   context.TryCancel();
   EXPECT_EQ(stream->Finish().error_code(), grpc::CANCELLED);

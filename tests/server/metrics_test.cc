@@ -39,10 +39,15 @@ const std::set<std::string>& GoldenNames() {
       "process_threads",
       "process_virtual_memory_bytes",
       "promptd_batch_size",
+      "promptd_batch_tasks",
       "promptd_build_info",
+      "promptd_cache_bytes",
+      "promptd_cache_evictions_total",
+      "promptd_cache_requests_total",
       "promptd_grpc_in_flight",
       "promptd_grpc_request_duration_seconds",
       "promptd_grpc_requests_total",
+      "promptd_images_encoded_total",
       "promptd_images_total",
       "promptd_job_accuracy",
       "promptd_job_epoch",
@@ -52,6 +57,7 @@ const std::set<std::string>& GoldenNames() {
       "promptd_job_slot_info",
       "promptd_jobs",
       "promptd_jobs_finished_total",
+      "promptd_prompts_resident",
       "promptd_ready",
       "promptd_stage_duration_seconds",
       "promptd_training_steps_total",
@@ -120,7 +126,7 @@ TEST_F(MetricsTest, RunningJobOccupiesItsSlotUntilItsEnd) {
 TEST_F(MetricsTest, WorkAndJobsAreCounted) {
   worker::Observer* observer = server_->observer();
   observer->OnStage(worker::Stage::kEncode, absl::Milliseconds(3));
-  observer->OnBatch(8);
+  observer->OnBatch(8, 3);
   observer->OnImage(true);
   observer->OnImage(false);
   observer->OnTrainingSteps(5);

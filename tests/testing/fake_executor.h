@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -45,6 +46,7 @@ class FakeExecutor : public worker::Executor {
     {
       absl::MutexLock lock(&mutex_);
       last_call_ = call;
+      ++calls_;
       if (throw_) throw std::runtime_error("secret /path/of/the/server");
       if (hold_) {
         held_.push_back({std::move(call), std::move(done)});
@@ -171,6 +173,17 @@ class FakeExecutor : public worker::Executor {
     }
     for (Held& one : held) one.done(Answer(one.call));
   }
+  // Classify calls so far.
+  int calls() const {
+    absl::MutexLock lock(&mutex_);
+    return calls_;
+  }
+  // The head at this place in a call answers nothing from now on.
+  void FailHead(size_t place, const absl::Status& status) {
+    absl::MutexLock lock(&mutex_);
+    failing_head_ = {place, status};
+  }
+  // The bytes of its images are gone.
   worker::ClassifyCall last_call() const {
     absl::MutexLock lock(&mutex_);
     return last_call_;
@@ -196,13 +209,14 @@ class FakeExecutor : public worker::Executor {
     return static_cast<int>(words.size());
   }
 
-  static absl::StatusOr<worker::ClassifyOutcome> Answer(
+  absl::StatusOr<worker::ClassifyOutcome> Answer(
       const worker::ClassifyCall& call) {
     if (call.cancelled && call.cancelled()) {
       return MakeError(absl::StatusCode::kCancelled, "CANCELLED", "gone");
     }
     worker::ClassifyOutcome outcome;
     outcome.timings.encode = absl::Milliseconds(3);
+    outcome.total = absl::Milliseconds(9);
     for (size_t image = 0; image < worker::ImageCount(call); ++image) {
       worker::ImageOutcome& one = outcome.images.emplace_back();
       if (call.pixels.empty()) {
@@ -213,11 +227,21 @@ class FakeExecutor : public worker::Executor {
         one.embedding = {{0.6f, 0.8f}, 5.0f};
         continue;
       }
-      for (int i = 0; i < call.top_k; ++i) {
-        one.scores.push_back({.class_index = i,
-                              .probability = 1.0f / static_cast<float>(2 + i),
-                              .similarity = 0.25f});
+      one.cache = worker::CacheUse::kMiss;
+      one.batch_size = 7;
+      for (const worker::HeadQuery& head : call.heads) {
+        std::vector<worker::Scored>& scores = one.scores.emplace_back();
+        for (int i = 0; i < head.top_k; ++i) {
+          scores.push_back({.class_index = i,
+                            .probability = 1.0f / static_cast<float>(2 + i),
+                            .similarity = 0.25f});
+        }
       }
+    }
+    outcome.heads.resize(call.heads.size());
+    absl::MutexLock lock(&mutex_);
+    if (failing_head_.first < outcome.heads.size()) {
+      outcome.heads[failing_head_.first] = failing_head_.second;
     }
     return outcome;
   }
@@ -231,6 +255,9 @@ class FakeExecutor : public worker::Executor {
   worker::EmbedTextsCall last_texts_ ABSL_GUARDED_BY(mutex_);
   worker::InterpretCall last_interpret_ ABSL_GUARDED_BY(mutex_);
   worker::ClassifyCall last_call_ ABSL_GUARDED_BY(mutex_);
+  int calls_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::pair<size_t, absl::Status> failing_head_ ABSL_GUARDED_BY(mutex_) = {
+      SIZE_MAX, absl::OkStatus()};
 };
 
 }  // namespace promptd::testing

@@ -57,10 +57,10 @@ TEST_F(ApplicationTest, AListOfClassesNeedsNoImages) {
   EXPECT_EQ(prompt.context_digest, learned_.context_digest);
   EXPECT_FALSE(prompt.evaluation.scored());
   ClassifyCall call = ZeroShotCall(*worker_, {Image("jpeg_420.jpeg")});
-  call.text = {prompt.features_digest, {}};
+  call.heads[0].text = {prompt.features_digest, {}};
   const auto outcome = Classify(worker_.get(), call);
   ASSERT_TRUE(outcome.ok()) << outcome.status();
-  EXPECT_EQ(outcome->images[0].scores.size(), 3u);
+  EXPECT_EQ(outcome->images[0].scores.at(0).size(), 3u);
 }
 
 TEST_F(ApplicationTest, AContextOfAnotherShapeIsRefused) {

@@ -31,7 +31,7 @@ class CountingObserver : public Observer {
     absl::MutexLock lock(&mutex_);
     if (stage == Stage::kDecode) ++decoded_;
   }
-  void OnBatch(int images) override {
+  void OnBatch(int images, int) override {
     absl::MutexLock lock(&mutex_);
     batches_.push_back(images);
   }
@@ -96,11 +96,11 @@ class EmbedTest : public WorkerFixture {
     return {values, values + feature.numel()};
   }
   ClassifyCall EmbedCall(const LocalWorker& worker,
-                         std::vector<std::string> images) const {
+                         const std::vector<std::string>& images) {
     ClassifyCall call;
     call.encoder_digest = worker.Encoders()[0].digest;
     call.embed = true;
-    call.images = std::move(images);
+    for (const std::string& image : images) call.images.push_back(Keep(image));
     return call;
   }
   EmbedTextsCall TextCall(std::vector<std::string> texts) const {
@@ -163,7 +163,8 @@ TEST_F(EmbedTest, SharesABatchWithClassifyCalls) {
   ClassifyCall call;
   call.encoder_digest = Reference().digest();
   call.images = {image, image};
-  call.text.texts = {"a dog", "a cat"};
+  call.heads = {{.text = {.texts = {"a dog", "a cat"}}, .top_k = 2}};
+  call.no_cache = true;
   ClassifyOutcome classified, embedded;
   absl::Notification answers[2];
   classifier.Classify(call, [&](auto outcome) {
@@ -171,6 +172,7 @@ TEST_F(EmbedTest, SharesABatchWithClassifyCalls) {
     answers[0].Notify();
   });
   call.embed = true;
+  call.heads.clear();
   call.images = {image, "not an image"};
   classifier.Classify(call, [&](auto outcome) {
     embedded = outcome.value_or(ClassifyOutcome());
@@ -182,7 +184,7 @@ TEST_F(EmbedTest, SharesABatchWithClassifyCalls) {
   for (absl::Notification& answer : answers) answer.WaitForNotification();
   EXPECT_EQ(observer.batches(), std::vector<int>{3});
   ASSERT_EQ(classified.images.size(), 2u);
-  EXPECT_EQ(classified.images[0].scores.size(), 2u);
+  EXPECT_EQ(classified.images[0].scores.at(0).size(), 2u);
   EXPECT_TRUE(classified.images[0].embedding.values.empty());
   ASSERT_EQ(embedded.images.size(), 2u);
   EXPECT_EQ(embedded.images[0].embedding.values.size(),

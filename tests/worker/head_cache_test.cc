@@ -1,6 +1,7 @@
 #include "worker/head_cache.h"
 
 #include <atomic>
+#include <map>
 #include <thread>
 #include <vector>
 
@@ -13,8 +14,49 @@ ClassHead Features(int64_t floats) {
   return {{{1, floats}, std::vector<float>(floats, 1.0f)}};
 }
 
-TEST(HeadCacheTest, LoadsOnceAndKeeps) {
-  HeadCache cache(1000);
+// Counts looks, and keeps the last size told.
+class CountingObserver : public Observer {
+ public:
+  void OnCacheUse(Cache cache, CacheUse use) override {
+    EXPECT_EQ(cache, Cache::kTextFeatures);
+    absl::MutexLock lock(&mutex_);
+    ++uses_[use];
+  }
+  void OnCacheSize(Cache, int64_t bytes, int64_t entries,
+                   int64_t evicted) override {
+    absl::MutexLock lock(&mutex_);
+    bytes_ = bytes;
+    entries_ = entries;
+    evicted_ += evicted;
+  }
+  int uses(CacheUse use) {
+    absl::MutexLock lock(&mutex_);
+    return uses_[use];
+  }
+  // Bytes, entries, evicted so far.
+  std::vector<int64_t> size() {
+    absl::MutexLock lock(&mutex_);
+    return {bytes_, entries_, evicted_};
+  }
+
+ private:
+  absl::Mutex mutex_;
+  std::map<CacheUse, int> uses_ ABSL_GUARDED_BY(mutex_);
+  int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t entries_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t evicted_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+class HeadCacheTest : public ::testing::Test {
+ protected:
+  static void Load(HeadCache* cache, const std::string& key) {
+    EXPECT_TRUE(cache->FindOrLoad(key, [] { return Features(4); }).ok());
+  }
+  CountingObserver observer_;
+};
+
+TEST_F(HeadCacheTest, LoadsOnceAndKeeps) {
+  HeadCache cache(1000, &observer_);
   int loads = 0;
   for (int i = 0; i < 3; ++i) {
     const auto found = cache.FindOrLoad(
@@ -25,10 +67,12 @@ TEST(HeadCacheTest, LoadsOnceAndKeeps) {
   }
   EXPECT_EQ(loads, 1);
   EXPECT_EQ(cache.bytes(), 16);
+  EXPECT_EQ(observer_.uses(CacheUse::kMiss), 1);
+  EXPECT_EQ(observer_.uses(CacheUse::kHit), 2);
 }
 
-TEST(HeadCacheTest, ErrorsAreReturnedAndNotKept) {
-  HeadCache cache(1000);
+TEST_F(HeadCacheTest, ErrorsAreReturnedAndNotKept) {
+  HeadCache cache(1000, &observer_);
   EXPECT_EQ(cache.FindOrLoad("a", [] { return absl::DataLossError("corrupt"); })
                 .status()
                 .code(),
@@ -36,21 +80,22 @@ TEST(HeadCacheTest, ErrorsAreReturnedAndNotKept) {
   EXPECT_TRUE(cache.FindOrLoad("a", [] { return Features(1); }).ok());
 }
 
-TEST(HeadCacheTest, EvictsTheLeastRecentlyUsedByBytes) {
-  HeadCache cache(2 * 4 * sizeof(float));
-  cache.Insert("a", std::make_shared<ClassHead>(Features(4)));
-  cache.Insert("b", std::make_shared<ClassHead>(Features(4)));
+TEST_F(HeadCacheTest, EvictsTheLeastRecentlyUsedByBytes) {
+  HeadCache cache(2 * 4 * sizeof(float), &observer_);
+  Load(&cache, "a");
+  Load(&cache, "b");
   const SharedHead held = cache.Find("a");  // "b" is now the oldest
-  cache.Insert("c", std::make_shared<ClassHead>(Features(4)));
+  Load(&cache, "c");
   EXPECT_NE(cache.Find("a"), nullptr);
   EXPECT_EQ(cache.Find("b"), nullptr);
   EXPECT_NE(cache.Find("c"), nullptr);
   EXPECT_EQ(cache.bytes(), 32);
+  EXPECT_EQ(observer_.size(), (std::vector<int64_t>{32, 2, 1}));
   EXPECT_EQ(held->weights.values.size(), 4u);
 }
 
-TEST(HeadCacheTest, ConcurrentMissesShareOneLoad) {
-  HeadCache cache(1000);
+TEST_F(HeadCacheTest, ConcurrentMissesShareOneLoad) {
+  HeadCache cache(1000, &observer_);
   std::atomic<int> loads{0};
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) {
@@ -65,6 +110,20 @@ TEST(HeadCacheTest, ConcurrentMissesShareOneLoad) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(loads, 1);
+  EXPECT_EQ(observer_.uses(CacheUse::kMiss), 1);
+  EXPECT_EQ(observer_.uses(CacheUse::kHit) + observer_.uses(CacheUse::kJoin),
+            7);
+}
+
+// A slow load of one head does not hold up another.
+TEST_F(HeadCacheTest, NoLockIsHeldOverALoad) {
+  HeadCache cache(1000, &observer_);
+  const auto outer = cache.FindOrLoad("a", [&]() -> absl::StatusOr<ClassHead> {
+    Load(&cache, "b");
+    return Features(4);
+  });
+  EXPECT_TRUE(outer.ok());
+  EXPECT_NE(cache.Find("b"), nullptr);
 }
 
 }  // namespace

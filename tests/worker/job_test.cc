@@ -45,10 +45,10 @@ TEST_F(JobTest, PublishesAPromptThatClassifies) {
   EXPECT_EQ(prompt.evaluation.classes.size(), 2u);
 
   ClassifyCall call = ZeroShotCall(*worker, {Image("jpeg_420.jpeg")});
-  call.text = {prompt.features_digest, {}};
+  call.heads[0].text = {prompt.features_digest, {}};
   const auto outcome = Classify(worker.get(), call);
   ASSERT_TRUE(outcome.ok()) << outcome.status();
-  EXPECT_EQ(outcome->images[0].scores.size(), 2u);
+  EXPECT_EQ(outcome->images[0].scores.at(0).size(), 2u);
 
   const std::vector<Progress> progress = control_.progress();
   ASSERT_FALSE(progress.empty());
@@ -103,12 +103,12 @@ TEST_F(JobTest, EveryMethodPublishesAHeadThatClassifies) {
     EXPECT_EQ(prompt.context_digest.empty(), !method.steps) << method.name;
     EXPECT_EQ(prompt.evaluation.images, 4) << method.name;
     ClassifyCall call = ZeroShotCall(*worker, {Image("jpeg_420.jpeg")});
-    call.text = {prompt.features_digest, {}};
+    call.heads[0].text = {prompt.features_digest, {}};
     const auto outcome = Classify(worker.get(), call);
     ASSERT_TRUE(outcome.ok()) << method.name << outcome.status();
-    ASSERT_EQ(outcome->images[0].scores.size(), 2u);
-    EXPECT_NEAR(outcome->images[0].scores[0].probability +
-                    outcome->images[0].scores[1].probability,
+    ASSERT_EQ(outcome->images[0].scores.at(0).size(), 2u);
+    EXPECT_NEAR(outcome->images[0].scores[0][0].probability +
+                    outcome->images[0].scores[0][1].probability,
                 1, 1e-5)
         << method.name;
   }

@@ -30,6 +30,11 @@ std::string WorkerFixture::Image(const std::string& name) {
   return bytes.value_or("");
 }
 
+absl::string_view WorkerFixture::Keep(const std::string& bytes) {
+  kept_.push_back(bytes);
+  return kept_.back();
+}
+
 std::unique_ptr<LocalWorker> WorkerFixture::StartWorker(
     LocalWorkerOptions options) {
   options.encoder_dirs = {SourceDir() + "/models/embedded"};
@@ -55,13 +60,14 @@ absl::StatusOr<ClassifyOutcome> WorkerFixture::Classify(LocalWorker* worker,
 }
 
 ClassifyCall WorkerFixture::ZeroShotCall(
-    const LocalWorker& worker, std::vector<std::string> images) const {
+    const LocalWorker& worker, const std::vector<std::string>& images) {
   ClassifyCall call;
   call.encoder_digest = worker.Encoders()[0].digest;
-  call.text.texts = {"a photo of a dog.", "a photo of a car.",
-                     "a photo of an apple."};
-  call.images = std::move(images);
-  call.top_k = 3;
+  call.heads.push_back(
+      {.text = {.texts = {"a photo of a dog.", "a photo of a car.",
+                          "a photo of an apple."}},
+       .top_k = 3});
+  for (const std::string& image : images) call.images.push_back(Keep(image));
   return call;
 }
 

@@ -1,6 +1,7 @@
 // A worker with the embedded encoder, and real images for it.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,12 +25,18 @@ class WorkerFixture : public ::testing::Test {
   static absl::StatusOr<ClassifyOutcome> Classify(LocalWorker* worker,
                                                   ClassifyCall call);
   ClassifyCall ZeroShotCall(const LocalWorker& worker,
-                            std::vector<std::string> images) const;
+                            const std::vector<std::string>& images);
+  // The bytes, which live as long as this.
+  absl::string_view Keep(const std::string& bytes);
 
   // Two classes of four training and two test images, known to `control_`,
   // and a short job on them.
   TrainingSpec AddDataset(const LocalWorker& worker);
 
+ private:
+  std::deque<std::string> kept_;
+
+ protected:
   FakeControl control_;
   Observer observer_;
 };

@@ -1,0 +1,133 @@
+#include "server/classify_calls.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/error.h"
+#include "common/status_macros.h"
+#include "server/convert_classify.h"
+#include "server/item_checks.h"
+#include "server/spec_resolver.h"
+#include "server/top_k.h"
+#include "server/version_selector.h"
+
+namespace promptd::server {
+namespace {
+
+// A call that is ready for the executor, and what its reply needs.
+struct Plan {
+  worker::ClassifyCall call;
+  std::vector<std::string> class_names;
+};
+
+template <typename Request>
+std::vector<FieldViolation> CheckImages(const Limits& limits,
+                                        const Request& request) {
+  std::vector<FieldViolation> violations;
+  CheckItemCount("images", request.images_size(), limits.max_images_per_call,
+                 &violations);
+  CheckTopK("top_k", request.top_k(), &violations);
+  return violations;
+}
+
+// One head over the images, which are borrowed from the request.
+template <typename Request>
+worker::ClassifyCall OneHead(const Request& request, worker::TextSide text,
+                             size_t classes) {
+  worker::ClassifyCall call;
+  call.images.assign(request.images().begin(), request.images().end());
+  call.no_cache = request.no_cache();
+  call.heads.push_back(
+      {std::move(text), EffectiveTopK(request.top_k(), classes)});
+  return call;
+}
+
+absl::StatusOr<Plan> PlanLearned(const Backend& backend, const Call& call,
+                                 const v1::ClassifyRequest& request,
+                                 v1::ClassifyResponse* reply) {
+  std::vector<FieldViolation> violations = CheckImages(backend.limits, request);
+  if (request.task().empty()) {
+    violations.push_back({"task", "is required: the name of a task"});
+  }
+  if (!violations.empty()) {
+    return InvalidFields("INVALID_CLASSIFY_REQUEST", violations);
+  }
+  ASSIGN_OR_RETURN(const registry::PromptVersion version,
+                   SelectVersion(backend.registry->prompts(),
+                                 call.principal().tenant, request));
+  Plan plan{OneHead(request, {.features_digest = version.features_digest},
+                    version.class_names.size()),
+            version.class_names};
+  plan.call.encoder_digest = version.encoder_digest;
+  reply->set_version(version.version);
+  reply->set_version_digest(version.digest);
+  reply->set_encoder_digest(version.encoder_digest);
+  return plan;
+}
+
+absl::StatusOr<Plan> PlanZeroShot(const Backend& backend,
+                                  const v1::ZeroShotClassifyRequest& request,
+                                  v1::ClassifyResponse* reply) {
+  std::vector<FieldViolation> violations = CheckImages(backend.limits, request);
+  const std::vector<std::string> labels(request.labels().begin(),
+                                        request.labels().end());
+  std::vector<std::string> texts =
+      ZeroShotTexts(backend.limits, labels, request.template_(), &violations);
+  if (!violations.empty()) {
+    return InvalidFields("INVALID_CLASSIFY_REQUEST", violations);
+  }
+  ASSIGN_OR_RETURN(const worker::EncoderDescription encoder,
+                   FindEncoder(backend, request.encoder()));
+  Plan plan{OneHead(request, {.texts = std::move(texts)}, labels.size()),
+            labels};
+  plan.call.encoder_digest = encoder.digest;
+  reply->set_encoder_digest(encoder.digest);
+  return plan;
+}
+
+void Execute(const Backend& backend, const std::shared_ptr<Call>& call,
+             absl::Time deadline, absl::StatusOr<Plan> plan,
+             v1::ClassifyResponse* reply, const Rpc::Done& done) {
+  if (!plan.ok()) return done(plan.status());
+  plan->call.tenant = call->principal().tenant;
+  plan->call.deadline = deadline;
+  plan->call.cancelled = call->CancelledFunction();
+  reply->set_request_id(call->request_id());
+  backend.executor->Classify(
+      std::move(plan->call),
+      [call, reply, done, names = std::move(plan->class_names)](
+          const absl::StatusOr<worker::ClassifyOutcome>& outcome) {
+        done(Guarded(*call, [&]() -> absl::Status {
+          RETURN_IF_ERROR(outcome.status());
+          RETURN_IF_ERROR(
+              FillResults(outcome->images, 0, names, reply->mutable_results()));
+          MergeTimings(*outcome, reply->mutable_timings());
+          return absl::OkStatus();
+        }));
+      });
+}
+
+}  // namespace
+
+DeadlineRule ClassifyDeadline(const Limits& limits) {
+  return {limits.classify_deadline, limits.max_classify_deadline};
+}
+
+void Classify(const Backend& backend, const std::shared_ptr<Call>& call,
+              absl::Time deadline, const v1::ClassifyRequest& request,
+              v1::ClassifyResponse* reply, const Rpc::Done& done) {
+  Execute(backend, call, deadline, PlanLearned(backend, *call, request, reply),
+          reply, done);
+}
+
+void ZeroShotClassify(const Backend& backend, const std::shared_ptr<Call>& call,
+                      absl::Time deadline,
+                      const v1::ZeroShotClassifyRequest& request,
+                      v1::ClassifyResponse* reply, const Rpc::Done& done) {
+  Execute(backend, call, deadline, PlanZeroShot(backend, request, reply), reply,
+          done);
+}
+
+}  // namespace promptd::server
