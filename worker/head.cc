@@ -33,26 +33,20 @@ std::vector<size_t> BestClasses(const std::vector<double>& logits,
 }  // namespace
 
 std::vector<Scored> RankClasses(absl::Span<const float> image_feature,
-                                const ClassHead& head, float logit_scale,
+                                const ResidentHead& head, float logit_scale,
                                 int top_k) {
-  const size_t width = image_feature.size();
-  PROMPTD_CHECK(head.weights.shape.size() == 2 &&
-                static_cast<size_t>(head.weights.shape[1]) == width);
-  const size_t classes = static_cast<size_t>(head.weights.shape[0]);
+  PROMPTD_CHECK(image_feature.size() == head.width());
+  const size_t classes = head.classes();
   const double inverse_length = InverseLength(image_feature);
 
   std::vector<float> similarities(classes);
   std::vector<double> logits(classes);
   for (size_t c = 0; c < classes; ++c) {
-    const absl::Span<const float> row(head.weights.values.data() + c * width,
-                                      width);
-    const double dot = std::inner_product(
-        image_feature.begin(), image_feature.end(), row.begin(), 0.0);
-    const double cosine = dot * inverse_length;
+    const double dot = head.Dot(c, image_feature);
     similarities[c] =
-        static_cast<float>(head.cosine ? cosine : cosine * InverseLength(row));
-    logits[c] = head.cosine ? double{logit_scale} * similarities[c] : dot;
-    if (!head.bias.values.empty()) logits[c] += head.bias.values[c];
+        static_cast<float>(dot * inverse_length * head.InverseLength(c));
+    logits[c] = head.cosine() ? double{logit_scale} * similarities[c] : dot;
+    logits[c] += head.Bias(c);
   }
   const double highest = *std::max_element(logits.begin(), logits.end());
   double total = 0;

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "common/class_head.h"
 #include "worker/classify_call.h"
+#include "worker/resident_head.h"
 
 namespace promptd::worker {
 
@@ -14,7 +14,7 @@ namespace promptd::worker {
 // tower gives it. Similarities are cosines to the class's row of weights,
 // whatever the head. Pure.
 std::vector<Scored> RankClasses(absl::Span<const float> image_feature,
-                                const ClassHead& head, float logit_scale,
+                                const ResidentHead& head, float logit_scale,
                                 int top_k);
 
 }  // namespace promptd::worker

@@ -5,9 +5,11 @@
 namespace promptd::worker {
 namespace {
 
+// What an entry takes beside its head: its key twice, nodes, counts.
+constexpr int64_t kEntryOverhead = 512;
+
 int64_t SizeOf(const SharedHead& head) {
-  return static_cast<int64_t>(
-      (head->weights.values.size() + head->bias.values.size()) * sizeof(float));
+  return head->bytes() + kEntryOverhead;
 }
 
 }  // namespace
@@ -38,8 +40,7 @@ absl::StatusOr<SharedHead> HeadCache::FindOrLoad(
   absl::StatusOr<ClassHead> loaded = load();
   absl::MutexLock lock(&mutex_);
   if (loaded.ok()) {
-    loading->result =
-        SharedHead(std::make_shared<const ClassHead>(*std::move(loaded)));
+    loading->result = SharedHead(std::make_shared<const ResidentHead>(*loaded));
     InsertLocked(key, *loading->result);
   } else {
     loading->result = loaded.status();

@@ -13,11 +13,12 @@
 #include "absl/synchronization/mutex.h"
 #include "common/class_head.h"
 #include "worker/observer.h"
+#include "worker/resident_head.h"
 
 namespace promptd::worker {
 
 // Immutable.
-using SharedHead = std::shared_ptr<const ClassHead>;
+using SharedHead = std::shared_ptr<const ResidentHead>;
 
 // Least recently used goes first. Entries in use live on through their
 // shared_ptr. Thread-safe.

@@ -52,27 +52,28 @@ class HeadCacheTest : public ::testing::Test {
   static void Load(HeadCache* cache, const std::string& key) {
     EXPECT_TRUE(cache->FindOrLoad(key, [] { return Features(4); }).ok());
   }
+  const int64_t kEntry = ResidentHead(Features(4)).bytes() + 512;
   CountingObserver observer_;
 };
 
 TEST_F(HeadCacheTest, LoadsOnceAndKeeps) {
-  HeadCache cache(1000, &observer_);
+  HeadCache cache(10 * kEntry, &observer_);
   int loads = 0;
   for (int i = 0; i < 3; ++i) {
     const auto found = cache.FindOrLoad(
         "a",
         [&]() -> absl::StatusOr<ClassHead> { return ++loads, Features(4); });
     ASSERT_TRUE(found.ok());
-    EXPECT_EQ((*found)->weights.values.size(), 4u);
+    EXPECT_EQ((*found)->width(), 4u);
   }
   EXPECT_EQ(loads, 1);
-  EXPECT_EQ(cache.bytes(), 16);
+  EXPECT_EQ(cache.bytes(), kEntry);
   EXPECT_EQ(observer_.uses(CacheUse::kMiss), 1);
   EXPECT_EQ(observer_.uses(CacheUse::kHit), 2);
 }
 
 TEST_F(HeadCacheTest, ErrorsAreReturnedAndNotKept) {
-  HeadCache cache(1000, &observer_);
+  HeadCache cache(10 * kEntry, &observer_);
   EXPECT_EQ(cache.FindOrLoad("a", [] { return absl::DataLossError("corrupt"); })
                 .status()
                 .code(),
@@ -81,7 +82,7 @@ TEST_F(HeadCacheTest, ErrorsAreReturnedAndNotKept) {
 }
 
 TEST_F(HeadCacheTest, EvictsTheLeastRecentlyUsedByBytes) {
-  HeadCache cache(2 * 4 * sizeof(float), &observer_);
+  HeadCache cache(2 * kEntry, &observer_);
   Load(&cache, "a");
   Load(&cache, "b");
   const SharedHead held = cache.Find("a");  // "b" is now the oldest
@@ -89,13 +90,13 @@ TEST_F(HeadCacheTest, EvictsTheLeastRecentlyUsedByBytes) {
   EXPECT_NE(cache.Find("a"), nullptr);
   EXPECT_EQ(cache.Find("b"), nullptr);
   EXPECT_NE(cache.Find("c"), nullptr);
-  EXPECT_EQ(cache.bytes(), 32);
-  EXPECT_EQ(observer_.size(), (std::vector<int64_t>{32, 2, 1}));
-  EXPECT_EQ(held->weights.values.size(), 4u);
+  EXPECT_EQ(cache.bytes(), 2 * kEntry);
+  EXPECT_EQ(observer_.size(), (std::vector<int64_t>{2 * kEntry, 2, 1}));
+  EXPECT_EQ(held->width(), 4u);
 }
 
 TEST_F(HeadCacheTest, ConcurrentMissesShareOneLoad) {
-  HeadCache cache(1000, &observer_);
+  HeadCache cache(10 * kEntry, &observer_);
   std::atomic<int> loads{0};
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) {
@@ -115,9 +116,21 @@ TEST_F(HeadCacheTest, ConcurrentMissesShareOneLoad) {
             7);
 }
 
+// What a thousand tasks cost.
+TEST_F(HeadCacheTest, AHeadTakesTwoBytesAWeight) {
+  for (const bool cosine : {true, false}) {
+    HeadCache cache(int64_t{1} << 30, &observer_);
+    ClassHead head = {{{100, 512}, std::vector<float>(100 * 512, 0.1f)},
+                      {{100}, std::vector<float>(100, 1.0f)},
+                      cosine};
+    ASSERT_TRUE(cache.FindOrLoad("a", [&] { return head; }).ok());
+    EXPECT_LE(cache.bytes(), 100 * 512 * 2 + 4096);
+  }
+}
+
 // A slow load of one head does not hold up another.
 TEST_F(HeadCacheTest, NoLockIsHeldOverALoad) {
-  HeadCache cache(1000, &observer_);
+  HeadCache cache(10 * kEntry, &observer_);
   const auto outer = cache.FindOrLoad("a", [&]() -> absl::StatusOr<ClassHead> {
     Load(&cache, "b");
     return Features(4);
