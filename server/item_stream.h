@@ -88,8 +88,10 @@ class ItemStream : public grpc::ServerBidiReactor<Request, Response>,
 template <typename Request, typename Response>
 void ItemStream<Request, Response>::Start() {
   self_.reset(this);
+  // The stream may end before this does.
+  const std::shared_ptr<ItemStream> self = self_;
   absl::Status status = call_->admission();
-  if (status.ok()) status = streams_->Add(self_);
+  if (status.ok()) status = streams_->Add(self);
   absl::MutexLock lock(&mutex_);
   if (status.ok()) {
     ReadNext();
