@@ -93,6 +93,10 @@ absl::Status Run(const ProgramOptions& options, const sigset_t& stop) {
   worker_options.precision = options.precision;
   worker_options.device = device.name;
   worker_options.max_embedding_cache_bytes = options.embedding_cache_bytes;
+  worker_options.max_batch = options.max_batch;
+  worker_options.max_batch_time = options.max_batch_time;
+  worker_options.max_queued_images = options.queue_images;
+  worker_options.max_queued_images_of_tenant = options.tenant_queue_images;
   if (options.precision == promptd::Precision::kBFloat16 &&
       !device.fast_bfloat16) {
     LogEvent(spdlog::level::warn, "slow_precision",

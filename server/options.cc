@@ -30,6 +30,10 @@ struct RawOptions {
   std::string lease = "15s";
   int threads = 0;
   int64_t embedding_cache_bytes = ProgramOptions().embedding_cache_bytes;
+  int max_batch = ProgramOptions().max_batch;
+  std::string max_batch_time = "250ms";
+  int queue_images = ProgramOptions().queue_images;
+  int tenant_queue_images = 0;
   std::string precision = PrecisionName(Precision::kFloat32);
   std::string device = "auto";
   bool insecure_allow_remote = false;
@@ -107,6 +111,27 @@ void DeclareTuning(RawOptions* raw, CLI::App* app) {
                   "0: none")
       ->envname("PROMPTD_EMBEDDING_CACHE_BYTES")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 50))
+      ->capture_default_str();
+  app->add_option("--max-batch", raw->max_batch,
+                  "Images of one encode batch")
+      ->envname("PROMPTD_MAX_BATCH")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app->add_option("--max-batch-time", raw->max_batch_time,
+                  "About how long one encode batch may take, measured: what "
+                  "an image waits for that comes when a batch has just begun")
+      ->envname("PROMPTD_MAX_BATCH_TIME")
+      ->capture_default_str();
+  app->add_option("--queue-images", raw->queue_images,
+                  "Images that may wait for their answers; calls beyond are "
+                  "turned away")
+      ->envname("PROMPTD_QUEUE_IMAGES")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  app->add_option("--tenant-queue-images", raw->tenant_queue_images,
+                  "The same for the calls of one tenant; 0: half of them")
+      ->envname("PROMPTD_TENANT_QUEUE_IMAGES")
+      ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
   app->add_option("--device", raw->device,
                   "Where the encoders compute: cpu, cuda, cuda:N (the N-th "
@@ -237,6 +262,14 @@ absl::Status Understand(const RawOptions& raw, ProgramOptions* options) {
                    ParsePositive("--lease", raw.lease, absl::Seconds(3)));
   options->threads = raw.threads;
   options->embedding_cache_bytes = raw.embedding_cache_bytes;
+  options->max_batch = raw.max_batch;
+  ASSIGN_OR_RETURN(options->max_batch_time,
+                   ParsePositive("--max-batch-time", raw.max_batch_time,
+                                 absl::Milliseconds(1)));
+  options->queue_images = raw.queue_images;
+  options->tenant_queue_images = raw.tenant_queue_images > 0
+                                     ? raw.tenant_queue_images
+                                     : (raw.queue_images + 1) / 2;
   options->device = raw.device;
   for (const Precision precision :
        {Precision::kFloat32, Precision::kBFloat16}) {

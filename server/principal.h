@@ -13,9 +13,14 @@ struct Principal {
   std::string tenant;
 };
 
-// There are no keys yet: every caller that can reach the listener is the
-// tenant "default" (the listener is loopback only unless the operator said
-// otherwise). UNAUTHENTICATED once keys exist. Thread-safe.
+// The metadatum by which a caller names its tenant.
+inline constexpr char kTenantMetadata[] = "x-promptd-tenant";
+
+// There are no keys yet: a tenant is what the caller says it is, "default" when
+// it says nothing, and everybody who can reach the listener can be anybody (the
+// listener is loopback only unless the operator said otherwise).
+// INVALID_ARGUMENT (INVALID_TENANT) for a name that is not one of
+// registry::IsValidName, or for two of them. Thread-safe.
 absl::StatusOr<Principal> ResolvePrincipal(
     const grpc::CallbackServerContext& context);
 

@@ -16,6 +16,12 @@ prometheus::Family<prometheus::Gauge>& GaugeFamily(
   return BuildGauge().Name(name).Help(help).Register(registry);
 }
 
+constexpr size_t kTenantSeries = 32;
+const std::string& OtherTenants() {
+  static const auto* const kName = new std::string("_other");
+  return *kName;
+}
+
 }  // namespace
 
 WorkerMetrics::WorkerMetrics(prometheus::Registry& registry)
@@ -74,6 +80,80 @@ WorkerMetrics::WorkerMetrics(prometheus::Registry& registry)
         {{"stage", std::string(worker::StageName(stage))}}, LatencyBuckets());
   }
   AddCaches(registry);
+  AddScheduling(registry);
+}
+
+void WorkerMetrics::AddScheduling(prometheus::Registry& registry) {
+  auto& rejected = BuildCounter()
+                       .Name("promptd_admission_rejected_total")
+                       .Help("Classify and embed calls turned away at once.")
+                       .Register(registry);
+  for (size_t i = 0; i < rejected_.size(); ++i) {
+    const auto why = static_cast<worker::Rejection>(i);
+    rejected_[i] =
+        &rejected.Add({{"reason", std::string(worker::RejectionName(why))}});
+  }
+  auto& expired = BuildCounter()
+                      .Name("promptd_deadline_expired_total")
+                      .Help(
+                          "Classify and embed calls given up as their "
+                          "deadline had passed, by where it was seen.")
+                      .Register(registry);
+  auto& cancelled = BuildCounter()
+                        .Name("promptd_cancelled_total")
+                        .Help(
+                            "Classify and embed calls given up as their "
+                            "caller had gone, by where it was seen.")
+                        .Register(registry);
+  for (size_t i = 0; i < expired_.size(); ++i) {
+    const std::string stage(
+        worker::CheckpointName(static_cast<worker::Checkpoint>(i)));
+    expired_[i] = &expired.Add({{"stage", stage}});
+    cancelled_[i] = &cancelled.Add({{"stage", stage}});
+  }
+  queued_images_ = &GaugeFamily(registry, "promptd_queue_images",
+                                "Images of calls that are not answered yet.")
+                        .Add({});
+  queued_bytes_ = &GaugeFamily(registry, "promptd_queue_bytes",
+                               "Bytes of those, as files and as pixels.")
+                       .Add({});
+  tenant_cost_ = &BuildCounter()
+                      .Name("promptd_tenant_cost_seconds_total")
+                      .Help(
+                          "Time of decode threads and of the device that a "
+                          "tenant's images took; \"_other\" sums up all "
+                          "tenants behind the first 32.")
+                      .Register(registry);
+}
+
+void WorkerMetrics::OnRejected(worker::Rejection why) {
+  rejected_.at(static_cast<size_t>(why))->Increment();
+}
+
+void WorkerMetrics::OnGivenUp(worker::Checkpoint where, bool expired) {
+  (expired ? expired_ : cancelled_).at(static_cast<size_t>(where))->Increment();
+}
+
+void WorkerMetrics::OnQueued(int64_t images, int64_t bytes) {
+  queued_images_->Increment(static_cast<double>(images));
+  queued_bytes_->Increment(static_cast<double>(bytes));
+}
+
+void WorkerMetrics::OnTenantCost(const std::string& tenant,
+                                 absl::Duration cost) {
+  absl::MutexLock lock(&mutex_);
+  auto found = cost_of_.find(tenant);
+  if (found == cost_of_.end()) {
+    const std::string& name =
+        cost_of_.size() < kTenantSeries ? tenant : OtherTenants();
+    prometheus::Counter* const counter = &tenant_cost_->Add({{"tenant", name}});
+    if (name == OtherTenants()) {
+      counter->Increment(absl::ToDoubleSeconds(cost));
+      return;
+    }
+    found = cost_of_.emplace(tenant, counter).first;
+  }
+  found->second->Increment(absl::ToDoubleSeconds(cost));
 }
 
 void WorkerMetrics::AddCaches(prometheus::Registry& registry) {

@@ -31,6 +31,10 @@ class WorkerMetrics : public worker::Observer {
   void OnCacheUse(worker::Cache cache, worker::CacheUse use) override;
   void OnCacheSize(worker::Cache cache, int64_t bytes, int64_t entries,
                    int64_t evicted) override;
+  void OnRejected(worker::Rejection why) override;
+  void OnGivenUp(worker::Checkpoint where, bool expired) override;
+  void OnQueued(int64_t images, int64_t bytes) override;
+  void OnTenantCost(const std::string& tenant, absl::Duration cost) override;
   void OnImage(bool ok) override;
   void OnTrainingSteps(int64_t steps) override;
   void OnJobStarted(int slot, int64_t job, const std::string& task) override;
@@ -45,6 +49,7 @@ class WorkerMetrics : public worker::Observer {
     prometheus::Gauge* epoch;
   };
   void AddCaches(prometheus::Registry& registry);
+  void AddScheduling(prometheus::Registry& registry);
   void RemoveSlot(int slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   struct CacheSeries {
@@ -59,6 +64,12 @@ class WorkerMetrics : public worker::Observer {
   prometheus::Counter& images_encoded_;
   prometheus::Gauge& prompts_resident_;
   std::array<CacheSeries, worker::kCaches> caches_{};
+  std::array<prometheus::Counter*, worker::kRejections> rejected_{};
+  std::array<prometheus::Counter*, worker::kCheckpoints> expired_{};
+  std::array<prometheus::Counter*, worker::kCheckpoints> cancelled_{};
+  prometheus::Gauge* queued_images_ = nullptr;
+  prometheus::Gauge* queued_bytes_ = nullptr;
+  prometheus::Family<prometheus::Counter>* tenant_cost_ = nullptr;
   prometheus::Counter& training_steps_;
   prometheus::Counter* images_ok_;
   prometheus::Counter* images_error_;
@@ -68,6 +79,8 @@ class WorkerMetrics : public worker::Observer {
   prometheus::Family<prometheus::Gauge>& epoch_;
   absl::Mutex mutex_;
   std::map<int, Slot> slots_ ABSL_GUARDED_BY(mutex_);
+  // The first tenants that come; "_other" for all behind them.
+  std::map<std::string, prometheus::Counter*> cost_of_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace promptd::server

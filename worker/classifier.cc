@@ -1,5 +1,6 @@
 #include "worker/classifier.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -16,6 +17,8 @@
 namespace promptd::worker {
 namespace {
 
+constexpr double kDecodeWeight = 0.05;  // of a new measurement
+
 // Of the images that are to be encoded.
 int DistinctHeads(const std::vector<CallImage>& images) {
   std::set<absl::string_view> names;
@@ -29,17 +32,21 @@ int DistinctHeads(const std::vector<CallImage>& images) {
 }  // namespace
 
 Classifier::Classifier(const ClassifierOptions& options,
-                       const EncoderSet* encoders, DeviceLoop* loop,
-                       Observer* observer, HeadSource::BlobReader read_blob)
+                       const EncoderSet* encoders, BatchTimes* times,
+                       DeviceLoop* loop, Observer* observer,
+                       HeadSource::BlobReader read_blob)
     : options_(options),
       encoders_(encoders),
+      times_(times),
       observer_(observer),
       heads_(options.max_feature_cache_bytes, observer, std::move(read_blob)),
       cache_(options.max_embedding_cache_bytes, observer),
-      admission_(options.max_queued_images, options.max_queued_bytes),
-      decode_queue_(static_cast<size_t>(options.max_queued_images)),
+      admission_(options.max_queued_images, options.max_queued_bytes,
+                 options.max_queued_images_of_tenant),
+      // A tenant's decoded images fill the next batch and the one behind it.
+      decode_queue_(2 * options.max_batch),
       encode_queue_(
-          options.max_batch, loop,
+          {options.max_batch, options.max_batch_time}, times, loop,
           [this](std::vector<CallImage> batch) { Encode(std::move(batch)); }) {
   for (int i = 0; i < options_.decode_threads; ++i) {
     decoders_.emplace_back([this] { DecodeLoop(); });
@@ -55,10 +62,12 @@ void Classifier::Classify(ClassifyCall request,
   call->request = std::move(request);
   call->done = std::move(done);
   if (const absl::Status admitted = Admit(call.get()); !admitted.ok()) {
+    Tell(admitted);
     call->done(admitted);
     return;
   }
-  if (StillWanted(call.get())) ResolveHeads(call.get(), /*on_device=*/false);
+  if (StillWanted(call.get(), Checkpoint::kAdmission))
+    ResolveHeads(call.get(), /*on_device=*/false);
   const size_t images = ImageCount(call->request);
   for (size_t i = 0; i < images; ++i) {
     Begin({.call = call, .index = i, .bytes = HeldBytes(*call, i)});
@@ -83,12 +92,24 @@ absl::Status Classifier::Admit(ImageCall* call) {
   call->remaining = static_cast<int>(images);
   int64_t bytes = 0;
   for (size_t i = 0; i < images; ++i) bytes += HeldBytes(*call, i);
-  return admission_.Enter(static_cast<int>(images), bytes);
+  RETURN_IF_ERROR(
+      admission_.Enter(call->request.tenant, static_cast<int>(images), bytes));
+  observer_->OnQueued(static_cast<int64_t>(images), bytes);
+  return absl::OkStatus();
+}
+
+void Classifier::Tell(const absl::Status& refused) {
+  const std::string reason = ErrorReason(refused);
+  if (reason == "TENANT_QUOTA") observer_->OnRejected(Rejection::kTenantQuota);
+  if (reason == "QUEUE_FULL") observer_->OnRejected(Rejection::kQueueFull);
+  if (reason == "SHUTTING_DOWN") observer_->OnRejected(Rejection::kDraining);
 }
 
 void Classifier::Begin(CallImage image) {
   ImageCall& call = *image.call;
-  if (!StillWanted(&call)) return Finish(std::move(image), {});
+  if (!StillWanted(&call, Checkpoint::kAdmission)) {
+    return Finish(std::move(image), {});
+  }
   if (call.request.no_cache || options_.max_embedding_cache_bytes == 0) {
     observer_->OnCacheUse(Cache::kEmbedding, CacheUse::kBypass);
     return QueueDecode(std::move(image));
@@ -134,8 +155,44 @@ void Classifier::Landed(CallImage image, const Landing& landing) {
 }
 
 void Classifier::QueueDecode(CallImage image) {
-  // Never full: the queue holds as many as admission lets in.
-  decode_queue_.TryPush(std::move(image));
+  ImageCall& call = *image.call;
+  const absl::Time now = absl::Now();
+  if (now + PredictedWait(call) > call.request.deadline) {
+    const absl::Status unmeetable = MakeError(
+        absl::StatusCode::kDeadlineExceeded, "DEADLINE_UNMEETABLE",
+        "the answer would come after the deadline: allow more time, or send "
+        "less at once");
+    if (call.Fail(unmeetable)) observer_->OnRejected(Rejection::kDeadline);
+    return Finish(std::move(image), {});
+  }
+  const std::string tenant = call.request.tenant;
+  // Not closed before all images have left.
+  decode_queue_.Push(tenant, &call, call.request.priority, now,
+                     std::move(image));
+}
+
+absl::Duration Classifier::PredictedWait(const ImageCall& call) {
+  if (call.request.deadline == absl::InfiniteFuture()) {
+    return absl::ZeroDuration();
+  }
+  const std::string& tower = TowerKey(call.request);
+  const std::string& tenant = call.request.tenant;
+  const int64_t undecoded = decode_queue_.Ahead(tenant, 1) + 1;
+  const int64_t images = undecoded + encode_queue_.Ahead(tower, tenant, 1);
+  const int batch = encode_queue_.BatchSize(tower);
+  absl::Duration device = times_->OfAll(tower, images, batch);
+  if (encode_queue_.Busy(tower)) device += times_->Of(tower, batch);
+  // The last batch begins when its last image is decoded.
+  const absl::Duration decode =
+      absl::Seconds(decode_seconds_ * static_cast<double>(undecoded) /
+                    options_.decode_threads) +
+      times_->Of(tower, 1);
+  return std::max(device, decode);
+}
+
+void Classifier::LeaveDecode(CallImage* image) {
+  if (!std::exchange(image->decoding, false)) return;
+  decode_queue_.Release(image->call->request.tenant);
 }
 
 void Classifier::DecodeLoop() {
@@ -146,13 +203,25 @@ void Classifier::DecodeLoop() {
 
 void Classifier::Decode(CallImage image) {
   ImageCall& call = *image.call;
-  if (!StillWanted(&call)) return Finish(std::move(image), {});
+  image.decoding = true;
+  if (!StillWanted(&call, Checkpoint::kDecode)) {
+    return Finish(std::move(image), {});
+  }
   const absl::Time start = absl::Now();
   absl::StatusOr<std::vector<float>> pixels = PixelsOf(&call, image.index);
-  Record(&call, Stage::kDecode, &StageTimings::decode, absl::Now() - start);
+  const absl::Duration elapsed = absl::Now() - start;
+  Record(&call, Stage::kDecode, &StageTimings::decode, elapsed);
+  decode_queue_.Charge(call.request.tenant, elapsed);
+  observer_->OnTenantCost(call.request.tenant, elapsed);
+  decode_seconds_ =
+      decode_seconds_ +
+      kDecodeWeight * (absl::ToDoubleSeconds(elapsed) - decode_seconds_);
   if (!pixels.ok()) {
     Land(&image, {.kind = Landing::Kind::kBadImage, .status = pixels.status()});
     return Finish(std::move(image), {.status = pixels.status()});
+  }
+  if (!StillWanted(&call, Checkpoint::kDecoded)) {
+    return Finish(std::move(image), {});
   }
   image.pixels = *std::move(pixels);
   QueueEncode(std::move(image));
@@ -171,7 +240,10 @@ std::vector<CallImage> Classifier::Wanted(std::vector<CallImage> batch) {
   for (CallImage& image : batch) {
     ImageCall& call = *image.call;
     Record(&call, Stage::kQueue, &StageTimings::queue, now - image.ready);
-    if (StillWanted(&call)) ResolveHeads(&call, /*on_device=*/true);
+    LeaveDecode(&image);
+    if (StillWanted(&call, Checkpoint::kEncode)) {
+      ResolveHeads(&call, /*on_device=*/true);
+    }
     if (call.failed()) {
       Finish(std::move(image), {});
     } else {
@@ -195,6 +267,9 @@ void Classifier::Encode(std::vector<CallImage> batch) {
     observer_->OnBatch(rows, DistinctHeads(images));
   }
   const absl::Duration elapsed = absl::Now() - start;
+  if (features.ok() && rows > 0) {
+    times_->Measured(TowerKey(images.front().call->request), rows, elapsed);
+  }
   const float* next = features.ok() ? features->data() : nullptr;
   const size_t width = features.ok() && rows > 0 ? features->size() / rows : 0;
   for (CallImage& image : images) {
@@ -203,6 +278,7 @@ void Classifier::Encode(std::vector<CallImage> batch) {
       continue;
     }
     Record(image.call.get(), Stage::kEncode, &StageTimings::encode, elapsed);
+    observer_->OnTenantCost(image.call->request.tenant, elapsed / rows);
     if (!features.ok()) {
       Land(&image,
            {.kind = Landing::Kind::kFailed, .status = features.status()});
@@ -223,7 +299,9 @@ void Classifier::Encode(std::vector<CallImage> batch) {
 
 void Classifier::Conclude(CallImage image) {
   ImageCall& call = *image.call;
-  if (!StillWanted(&call)) return Finish(std::move(image), {});
+  if (!StillWanted(&call, Checkpoint::kHead)) {
+    return Finish(std::move(image), {});
+  }
   const SharedHeads heads = call.resolved();
   // Texts are encoded on the device thread only.
   if (heads == nullptr) return QueueEncode(std::move(image));
@@ -250,14 +328,18 @@ void Classifier::ResolveHeads(ImageCall* call, bool on_device) {
   }
 }
 
-bool Classifier::StillWanted(ImageCall* call) {
+bool Classifier::StillWanted(ImageCall* call, Checkpoint where) {
   if (call->failed()) return false;
   const absl::Status status =
       admission_.abandoned()
           ? ShuttingDown()
           : CheckAwaited(call->request.deadline, call->request.cancelled);
-  if (!status.ok()) call->Fail(status);
-  return status.ok();
+  if (status.ok()) return true;
+  if (call->Fail(status) && !admission_.abandoned()) {
+    observer_->OnGivenUp(where,
+                         status.code() == absl::StatusCode::kDeadlineExceeded);
+  }
+  return false;
 }
 
 void Classifier::Land(CallImage* image, const Landing& landing) {
@@ -274,11 +356,14 @@ void Classifier::Record(ImageCall* call, Stage stage,
 
 void Classifier::Finish(CallImage image, ImageOutcome outcome) {
   Land(&image, {.kind = Landing::Kind::kLead});
+  LeaveDecode(&image);
+  StillWanted(image.call.get(), Checkpoint::kReply);
   observer_->OnImage(outcome.status.ok() && !image.call->failed());
   outcome.cache = image.cache;
   outcome.batch_size = image.batch_size;
   image.call->Finish(image.index, std::move(outcome));
-  admission_.LeaveOne(image.bytes);
+  observer_->OnQueued(-1, -image.bytes);
+  admission_.LeaveOne(image.call->request.tenant, image.bytes);
 }
 
 void Classifier::Stop(absl::Time deadline) {

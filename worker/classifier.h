@@ -3,6 +3,7 @@
 // reply.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <thread>
 #include <vector>
@@ -10,13 +11,14 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "common/bounded_queue.h"
 #include "worker/admission.h"
+#include "worker/batch_times.h"
 #include "worker/device_loop.h"
 #include "worker/embedding_cache.h"
 #include "worker/encode_queue.h"
 #include "worker/encoder_set.h"
 #include "worker/executor.h"
+#include "worker/fair_queue.h"
 #include "worker/head_source.h"
 #include "worker/image_call.h"
 #include "worker/observer.h"
@@ -27,20 +29,25 @@ struct ClassifierOptions {
   int decode_threads = 1;
   int max_queued_images = 1024;
   int64_t max_queued_bytes = int64_t{1} << 30;
+  int max_queued_images_of_tenant = 512;
   int max_batch = 32;
+  absl::Duration max_batch_time = absl::InfiniteDuration();
   int64_t max_feature_cache_bytes = 256 << 20;    // of heads
   int64_t max_embedding_cache_bytes = 256 << 20;  // of images; 0: no cache
 };
 
+// Decode threads and the device serve tenants by turns (fair_queue.h). A call
+// whose images would not be answered before its deadline, as far as measured
+// times tell, is turned away at once.
 // An image whose feature is cached is answered on the calling thread, unless
 // texts have to be encoded first; any other one by the device thread. Deadline
 // and cancellation are checked at every stage. Thread-safe.
 class Classifier {
  public:
-  // `encoders`, `loop` and `observer` must outlive this. `read_blob` fetches
-  // the heads of learned prompts.
+  // `encoders`, `times`, `loop` and `observer` must outlive this. `read_blob`
+  // fetches the heads of learned prompts. What batches take goes into `times`.
   Classifier(const ClassifierOptions& options, const EncoderSet* encoders,
-             DeviceLoop* loop, Observer* observer,
+             BatchTimes* times, DeviceLoop* loop, Observer* observer,
              HeadSource::BlobReader read_blob);
   // Stop() with no grace.
   ~Classifier();
@@ -54,10 +61,15 @@ class Classifier {
 
  private:
   absl::Status Admit(ImageCall* call);
+  // Counts a call that was not admitted.
+  void Tell(const absl::Status& refused);
   // The stages. Each hands the image on or finishes it.
   void Begin(CallImage image);
   void Landed(CallImage image, const Landing& landing);
   void QueueDecode(CallImage image);
+  // How long an image that is queued now waits for its feature.
+  absl::Duration PredictedWait(const ImageCall& call);
+  void LeaveDecode(CallImage* image);
   void DecodeLoop();
   void Decode(CallImage image);
   void QueueEncode(CallImage image);
@@ -71,7 +83,7 @@ class Classifier {
   // this is not the device thread.
   void ResolveHeads(ImageCall* call, bool on_device);
   // Whether the call is still worth work; otherwise fails it.
-  bool StillWanted(ImageCall* call);
+  bool StillWanted(ImageCall* call, Checkpoint where);
   // What a leader owes; nothing for others.
   void Land(CallImage* image, const Landing& landing);
   void Record(ImageCall* call, Stage stage,
@@ -79,11 +91,13 @@ class Classifier {
 
   const ClassifierOptions options_;
   const EncoderSet* const encoders_;
+  BatchTimes* const times_;
   Observer* const observer_;
   HeadSource heads_;
   EmbeddingCache cache_;
   Admission admission_;
-  BoundedQueue<CallImage> decode_queue_;
+  FairQueue<CallImage> decode_queue_;
+  std::atomic<double> decode_seconds_ = 0;  // of one image, lately
   EncodeQueue encode_queue_;
   std::vector<std::thread> decoders_;
 };

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "worker/priority.h"
 
 namespace promptd::worker {
 
@@ -42,6 +43,8 @@ struct ClassifyCall {
   std::vector<std::vector<float>> pixels;
   // Neither takes features that are cached nor caches its own.
   bool no_cache = false;
+  // Among the tenant's own calls.
+  Priority priority = Priority::kNormal;
   absl::Time deadline = absl::InfiniteFuture();
   // Polled at every stage; true once the caller has gone away. May be empty.
   std::function<bool()> cancelled;

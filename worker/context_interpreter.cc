@@ -78,11 +78,10 @@ void ContextInterpreter::Interpret(const InterpretCall& call,
   absl::Status why = StillWanted(call);
   if (why.ok()) {
     absl::MutexLock lock(&mutex_);
-    why = stopping_
-              ? ShuttingDown()
-              : MakeError(absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
-                          "too many contexts wait to be interpreted: "
-                          "try again in a moment");
+    why = stopping_ ? ShuttingDown()
+                    : MakeError(absl::StatusCode::kUnavailable, "QUEUE_FULL",
+                                "too many contexts wait to be interpreted: "
+                                "try again in a moment");
   }
   done(why);
 }

@@ -1,7 +1,5 @@
 #include "worker/encode_queue.h"
 
-#include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -9,39 +7,76 @@
 namespace promptd::worker {
 
 std::vector<CallImage> EncodeQueue::Push(CallImage image) {
-  const std::string tower = TowerKey(image.call->request);
-  image.ready = absl::Now();
-  {
-    absl::MutexLock lock(&mutex_);
-    std::deque<CallImage>& waiting = waiting_[tower];
-    waiting.push_back(std::move(image));
-    // Whoever finds the queue empty posts the batch; it takes what gathers.
-    if (waiting.size() > 1) return {};
-  }
-  if (loop_->PostServing([this, tower] { RunBatch(tower); })) return {};
+  const std::string name = TowerKey(image.call->request);
+  const absl::Time now = absl::Now();
+  image.ready = now;
+  const ImageCall& call = *image.call;
   absl::MutexLock lock(&mutex_);
-  std::deque<CallImage>& waiting = waiting_[tower];
-  std::vector<CallImage> lost(std::make_move_iterator(waiting.begin()),
-                              std::make_move_iterator(waiting.end()));
-  waiting_.erase(tower);
+  Tower& tower = towers_[name];
+  tower.waiting.Push(call.request.tenant, &call, call.request.priority, now,
+                     std::move(image));
+  // Whoever comes first posts the batch; it takes what gathers.
+  if (tower.posted) return {};
+  tower.posted = loop_->PostServing([this, name] { RunBatch(name); });
+  if (tower.posted) return {};
+  std::vector<CallImage> lost = Take(&tower, tower.waiting.size());
+  towers_.erase(name);
   return lost;
 }
 
-void EncodeQueue::RunBatch(const std::string& tower) {
+void EncodeQueue::RunBatch(const std::string& name) {
   std::vector<CallImage> batch;
-  bool more = false;
   {
     absl::MutexLock lock(&mutex_);
-    std::deque<CallImage>& waiting = waiting_[tower];
-    const size_t taken = std::min(waiting.size(), max_batch_);
-    std::move(waiting.begin(), waiting.begin() + taken,
-              std::back_inserter(batch));
-    waiting.erase(waiting.begin(), waiting.begin() + taken);
-    more = !waiting.empty();
-    if (!more) waiting_.erase(tower);
+    Tower& tower = towers_[name];
+    batch = Take(&tower, static_cast<size_t>(BatchSize(name)));
+    tower.running = true;
+    tower.posted = tower.waiting.size() > 0 &&
+                   loop_->PostServing([this, name] { RunBatch(name); });
   }
-  if (more) loop_->PostServing([this, tower] { RunBatch(tower); });
+  std::vector<std::string> tenants;
+  tenants.reserve(batch.size());
+  for (const CallImage& image : batch) {
+    tenants.push_back(image.call->request.tenant);
+  }
+  const absl::Time start = absl::Now();
   encode_(std::move(batch));
+  const absl::Duration each =
+      (absl::Now() - start) / static_cast<int64_t>(tenants.size());
+  absl::MutexLock lock(&mutex_);
+  const auto tower = towers_.find(name);
+  for (const std::string& tenant : tenants) {
+    tower->second.waiting.Charge(tenant, each);
+    tower->second.waiting.Release(tenant);
+  }
+  tower->second.running = false;
+  if (!tower->second.posted && tower->second.waiting.size() == 0) {
+    towers_.erase(tower);
+  }
+}
+
+std::vector<CallImage> EncodeQueue::Take(Tower* tower, size_t most) {
+  std::vector<CallImage> taken;
+  const absl::Time now = absl::Now();
+  while (taken.size() < most) {
+    std::optional<CallImage> image = tower->waiting.TryPop(now);
+    if (!image.has_value()) break;
+    taken.push_back(*std::move(image));
+  }
+  return taken;
+}
+
+int64_t EncodeQueue::Ahead(const std::string& tower, const std::string& tenant,
+                           int64_t more) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = towers_.find(tower);
+  return found == towers_.end() ? 0 : found->second.waiting.Ahead(tenant, more);
+}
+
+bool EncodeQueue::Busy(const std::string& tower) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = towers_.find(tower);
+  return found != towers_.end() && found->second.running;
 }
 
 }  // namespace promptd::worker

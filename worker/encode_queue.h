@@ -1,7 +1,7 @@
 // Images that wait for the device, and the batches made of them.
 #pragma once
 
-#include <deque>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
@@ -9,36 +9,66 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "worker/batch_times.h"
 #include "worker/device_loop.h"
+#include "worker/fair_queue.h"
 #include "worker/image_call.h"
 
 namespace promptd::worker {
 
 // An idle device never waits: a batch is posted as soon as one image is here,
 // and takes all that have gathered when its turn comes, whatever task they
-// belong to. Thread-safe.
+// belong to, in the order of fair_queue.h; as many as fit into the time that a
+// batch may take. Thread-safe.
 class EncodeQueue {
  public:
+  struct Options {
+    int max_batch = 32;
+    absl::Duration max_batch_time = absl::InfiniteDuration();
+  };
   // Images of one tower, at least one.
   using Encode = std::function<void(std::vector<CallImage>)>;
 
-  // `encode` runs on the device thread. `loop` must outlive this, and this
-  // every batch.
-  EncodeQueue(int max_batch, DeviceLoop* loop, Encode encode)
-      : max_batch_(max_batch), loop_(loop), encode_(std::move(encode)) {}
+  // `encode` runs on the device thread. `times` and `loop` must outlive this,
+  // and this every batch.
+  EncodeQueue(const Options& options, const BatchTimes* times, DeviceLoop* loop,
+              Encode encode)
+      : options_(options),
+        times_(times),
+        loop_(loop),
+        encode_(std::move(encode)) {}
 
   // Returns the images that nobody will encode, as the loop has stopped.
   std::vector<CallImage> Push(CallImage image);
 
- private:
-  void RunBatch(const std::string& tower);
+  // Images of the largest batch of a tower.
+  int BatchSize(const std::string& tower) const {
+    return times_->Largest(tower, options_.max_batch_time, options_.max_batch);
+  }
 
-  const size_t max_batch_;
+  // FairQueue::Ahead of the tower's images.
+  int64_t Ahead(const std::string& tower, const std::string& tenant,
+                int64_t more);
+  // Whether a batch of the tower is posted or runs.
+  bool Busy(const std::string& tower);
+
+ private:
+  struct Tower {
+    FairQueue<CallImage> waiting;
+    bool posted = false;
+    bool running = false;
+  };
+
+  void RunBatch(const std::string& name);
+  std::vector<CallImage> Take(Tower* tower, size_t most);
+
+  const Options options_;
+  const BatchTimes* const times_;
   DeviceLoop* const loop_;
   const Encode encode_;
   absl::Mutex mutex_;
-  // By tower, waiting for the posted batch.
-  std::map<std::string, std::deque<CallImage>> waiting_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Tower> towers_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace promptd::worker

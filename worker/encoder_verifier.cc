@@ -30,7 +30,7 @@ void EncoderVerifier::Verify(const VerifyCall& call,
   if (queue_.TryPush({call, done})) return;
   absl::Status why = StillWanted(call);
   if (why.ok()) {
-    why = MakeError(absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
+    why = MakeError(absl::StatusCode::kUnavailable, "QUEUE_FULL",
                     "too many verifications wait: try again in a moment");
   }
   done(why);

@@ -98,7 +98,7 @@ class Executor {
 
   // Answers through `done`, exactly once, possibly before returning; hashes
   // the images, and reads a head that is not in memory, on the calling thread.
-  // RESOURCE_EXHAUSTED (QUEUE_FULL); DEADLINE_EXCEEDED (DEADLINE_EXPIRED);
+  // UNAVAILABLE (QUEUE_FULL); DEADLINE_EXCEEDED (DEADLINE_EXPIRED);
   // CANCELLED; FAILED_PRECONDITION (ENCODER_NOT_HELD); DATA_LOSS
   // (BLOB_CORRUPT); UNAVAILABLE (SHUTTING_DOWN). A bad image is an
   // ImageOutcome, not an error.

@@ -7,9 +7,11 @@
 
 namespace promptd::worker {
 
-void ImageCall::Fail(const absl::Status& why) {
+bool ImageCall::Fail(const absl::Status& why) {
   absl::MutexLock lock(&mutex);
-  if (status.ok()) status = why;
+  if (!status.ok()) return false;
+  status = why;
+  return true;
 }
 
 bool ImageCall::failed() {
@@ -24,7 +26,8 @@ SharedHeads ImageCall::resolved() {
 
 void ImageCall::SetHeads(std::vector<ResolvedHead> resolved) {
   if (resolved.size() == 1 && !resolved[0].status.ok()) {
-    return Fail(resolved[0].status);
+    Fail(resolved[0].status);
+    return;
   }
   absl::MutexLock lock(&mutex);
   if (heads != nullptr) return;

@@ -41,7 +41,8 @@ struct ImageCall {
   SharedHeads heads ABSL_GUARDED_BY(mutex);  // once they are resolved
 
   // Thread-safe, as all functions here.
-  void Fail(const absl::Status& why);
+  // Whether it is the first reason.
+  bool Fail(const absl::Status& why);
   bool failed();
   SharedHeads resolved();
   // Keeps them; the failure of an only head is the call's.
@@ -60,6 +61,7 @@ struct CallImage {
   CacheUse cache = CacheUse::kBypass;
   EmbeddingKey key = {};           // unless it bypasses the cache
   bool leads = false;              // owes the cache a Land()
+  bool decoding = false;           // owes the decode queue a Release()
   int batch_size = 0;              // that it was encoded in
   absl::Time ready = {};           // when it began to wait for a batch
   std::vector<float> pixels = {};  // [3, S, S] once decoded

@@ -6,9 +6,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/types/span.h"
 #include "clip/encoder.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "worker/batch_times.h"
 #include "worker/classifier.h"
 #include "worker/context_interpreter.h"
 #include "worker/device_loop.h"
@@ -16,6 +19,7 @@
 #include "worker/encoder_verifier.h"
 #include "worker/job_runner.h"
 #include "worker/prompt_check.h"
+#include "worker/prompt_features.h"
 #include "worker/runtime.h"
 #include "worker/text_embedder.h"
 
@@ -23,6 +27,8 @@ namespace promptd::worker {
 namespace {
 
 constexpr int kMaxDefaultDecodeThreads = 4;
+// The first prepares memory and kernels.
+constexpr int kWarmUpRuns = 2;
 
 absl::Status NotReady() {
   return MakeError(absl::StatusCode::kUnavailable, "NOT_READY",
@@ -42,7 +48,8 @@ class LocalWorkerImpl : public LocalWorker {
       ASSIGN_OR_RETURN(encoders_,
                        EncoderSet::Load(options_.encoder_dirs,
                                         {options_.precision, options_.device}));
-      return encoders_.PassSelfTests();
+      RETURN_IF_ERROR(encoders_.PassSelfTests());
+      return WarmUp();
     });
   }
 
@@ -52,14 +59,17 @@ class LocalWorkerImpl : public LocalWorker {
     classifier.decode_threads = options_.decode_threads;
     classifier.max_queued_images = options_.max_queued_images;
     classifier.max_queued_bytes = options_.max_queued_bytes;
+    classifier.max_queued_images_of_tenant =
+        options_.max_queued_images_of_tenant;
     classifier.max_batch = options_.max_batch;
+    classifier.max_batch_time = options_.max_batch_time;
     classifier.max_feature_cache_bytes = options_.max_feature_cache_bytes;
     classifier.max_embedding_cache_bytes = options_.max_embedding_cache_bytes;
-    classifier_ =
-        std::make_unique<Classifier>(classifier, &encoders_, &loop_, observer_,
-                                     [control](const std::string& digest) {
-                                       return control->GetBlob(digest);
-                                     });
+    classifier_ = std::make_unique<Classifier>(
+        classifier, &encoders_, &times_, &loop_, observer_,
+        [control](const std::string& digest) {
+          return control->GetBlob(digest);
+        });
     TextEmbedderOptions texts;
     texts.max_queued_texts = options_.max_queued_texts;
     texts_ = std::make_unique<TextEmbedder>(texts, &encoders_, &loop_);
@@ -159,6 +169,29 @@ class LocalWorkerImpl : public LocalWorker {
   }
 
  private:
+  // Runs and times batches of growing size on every encoder, until one takes
+  // longer than a batch may.
+  absl::Status WarmUp() {
+    for (const std::string& digest : encoders_.digests()) {
+      ASSIGN_OR_RETURN(const auto encoder, encoders_.Find(digest));
+      const int64_t side = encoder->config().vision.image_size;
+      const std::vector<float> image(static_cast<size_t>(3 * side * side), 0);
+      for (int size = 1; size <= options_.max_batch; size *= 2) {
+        const std::vector<absl::Span<const float>> batch(
+            static_cast<size_t>(size), image);
+        absl::Duration fastest = absl::InfiniteDuration();
+        for (int run = 0; run < kWarmUpRuns; ++run) {
+          const absl::Time start = absl::Now();
+          RETURN_IF_ERROR(EncodeImageBatch(*encoder, batch, size).status());
+          fastest = std::min(fastest, absl::Now() - start);
+        }
+        times_.Measured(digest, size, fastest);
+        if (fastest > options_.max_batch_time) break;
+      }
+    }
+    return absl::OkStatus();
+  }
+
   static LocalWorkerOptions WithDefaults(LocalWorkerOptions options) {
     if (options.decode_threads <= 0) {
       options.decode_threads =
@@ -183,6 +216,7 @@ class LocalWorkerImpl : public LocalWorker {
   const LocalWorkerOptions options_;
   Observer* const observer_;
   EncoderSet encoders_;  // constant after LoadEncoders()
+  BatchTimes times_;
   DeviceLoop loop_;
   EncoderVerifier verifier_{&encoders_, &loop_};
 

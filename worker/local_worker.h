@@ -31,14 +31,18 @@ struct LocalWorkerOptions {
   // Threads that decode and resample images. 0: one per core, at most 4.
   int decode_threads = 0;
   // Images waiting for decode or encode, over all calls. A call that would
-  // pass this gets RESOURCE_EXHAUSTED (QUEUE_FULL).
+  // pass this gets UNAVAILABLE (QUEUE_FULL).
   int max_queued_images = 1024;
+  // The same of one tenant's calls: RESOURCE_EXHAUSTED (TENANT_QUOTA).
+  int max_queued_images_of_tenant = 512;
   // Their bytes, as files and as pixels; as above.
   int64_t max_queued_bytes = int64_t{1} << 30;
   // Texts waiting to be embedded, over all calls; as above.
   int max_queued_texts = 8192;
-  // Images of one classification encode batch.
+  // Images of one classification encode batch, and about how long it may take:
+  // what an image waits for that comes when a batch has just begun.
   int max_batch = 32;
+  absl::Duration max_batch_time = absl::Milliseconds(250);
   // Bytes of derived text features kept in memory.
   int64_t max_feature_cache_bytes = 256 << 20;
   // Bytes of image features kept in memory. 0: every image is encoded.

@@ -36,4 +36,18 @@ absl::string_view CacheUseName(CacheUse use) {
   return "unknown";
 }
 
+absl::string_view RejectionName(Rejection rejection) {
+  static constexpr absl::string_view kNames[] = {
+      "tenant_quota", "queue_full", "deadline_unmeetable", "draining"};
+  static_assert(std::size(kNames) == kRejections);
+  return kNames[static_cast<size_t>(rejection)];
+}
+
+absl::string_view CheckpointName(Checkpoint checkpoint) {
+  static constexpr absl::string_view kNames[] = {
+      "admission", "decode", "decoded", "encode", "head", "reply"};
+  static_assert(std::size(kNames) == kCheckpoints);
+  return kNames[static_cast<size_t>(checkpoint)];
+}
+
 }  // namespace promptd::worker

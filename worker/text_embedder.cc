@@ -63,7 +63,7 @@ absl::Status TextEmbedder::Admit(Call* call) {
   if (stopping_) return ShuttingDown();
   if (texts_in_flight_ + texts > options_.max_queued_texts) {
     return MakeError(
-        absl::StatusCode::kResourceExhausted, "QUEUE_FULL",
+        absl::StatusCode::kUnavailable, "QUEUE_FULL",
         absl::StrCat("the text queue holds ", texts_in_flight_,
                      " texts of at most ", options_.max_queued_texts,
                      ": try again in a moment"));
