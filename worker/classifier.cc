@@ -23,10 +23,11 @@ struct Classifier::Image {
   size_t index = 0;
   std::vector<float> pixels;  // [3, S, S] once decoded
   absl::Time ready;           // when it began to wait for a batch
+  std::shared_ptr<const clip::Encoder> encoder;  // that encodes it
 };
 
 Classifier::Classifier(const ClassifierOptions& options,
-                       const EncoderSet* encoders, DeviceLoop* loop,
+                       TunedEncoders* encoders, DeviceLoop* loop,
                        Observer* observer, BlobReader read_blob)
     : options_(options),
       encoders_(encoders),
@@ -53,7 +54,7 @@ void Classifier::Classify(ClassifyCall request,
   }
   for (size_t i = 0; i < ImageCount(call->request); ++i) {
     // Never full: the queue holds as many as admission lets in.
-    decode_queue_.TryPush(Image{call, i, {}, {}});
+    decode_queue_.TryPush(Image{call, i, {}, {}, {}});
   }
 }
 
@@ -63,11 +64,12 @@ absl::Status Classifier::Admit(const std::shared_ptr<ImageCall>& call) {
     return MakeError(absl::StatusCode::kInvalidArgument, "NO_IMAGES",
                      "the call has no images: send at least one");
   }
-  ASSIGN_OR_RETURN(call->encoder,
-                   encoders_->Find(call->request.encoder_digest));
+  ASSIGN_OR_RETURN(call->encoder, encoders_->Find(call->request.encoder_digest,
+                                                  /*image_tower=*/""));
   {
     absl::MutexLock lock(&call->mutex);
     call->outcome.images.resize(ImageCount(call->request));
+    call->image_encoder = call->encoder;
   }
   call->remaining = images;
   absl::MutexLock lock(&mutex_);
@@ -122,7 +124,11 @@ absl::StatusOr<std::vector<float>> Classifier::PixelsOf(ImageCall* call,
 }
 
 void Classifier::PostBatch(Image image) {
-  const std::string digest = image.call->request.encoder_digest;
+  {
+    absl::MutexLock lock(&image.call->mutex);
+    image.encoder = image.call->image_encoder;
+  }
+  const std::string digest = image.encoder->digest();
   image.ready = absl::Now();
   {
     absl::MutexLock lock(&mutex_);
@@ -178,7 +184,7 @@ void Classifier::RunBatch(const std::string& encoder_digest) {
   }
   if (wanted.empty()) return;
   const absl::Time encode_start = absl::Now();
-  const clip::Encoder& encoder = *wanted.front().call->encoder;
+  const clip::Encoder& encoder = *wanted.front().encoder;
   std::vector<absl::Span<const float>> pixels;
   pixels.reserve(wanted.size());
   for (const Image& image : wanted) pixels.push_back(image.pixels);
@@ -246,8 +252,12 @@ absl::Status Classifier::ResolveLearnedHead(ImageCall* call) {
         ASSIGN_OR_RETURN(const std::string bytes, read_blob_(digest));
         return ParseHead(bytes, call->encoder->config().embed_dim);
       }));
+  ASSIGN_OR_RETURN(
+      std::shared_ptr<const clip::Encoder> encoder,
+      encoders_->Find(call->request.encoder_digest, head->image_tower));
   absl::MutexLock lock(&call->mutex);
   call->head = std::move(head);
+  call->image_encoder = std::move(encoder);
   return absl::OkStatus();
 }
 

@@ -17,11 +17,11 @@
 #include "absl/types/span.h"
 #include "common/bounded_queue.h"
 #include "worker/device_loop.h"
-#include "worker/encoder_set.h"
 #include "worker/executor.h"
 #include "worker/head_cache.h"
 #include "worker/image_call.h"
 #include "worker/observer.h"
+#include "worker/tuned_encoders.h"
 
 namespace promptd::worker {
 
@@ -42,8 +42,8 @@ class Classifier {
       std::function<absl::StatusOr<std::string>(const std::string& digest)>;
 
   // `encoders`, `loop` and `observer` must outlive this. `read_blob` fetches
-  // the text features of learned prompts.
-  Classifier(const ClassifierOptions& options, const EncoderSet* encoders,
+  // the heads of versions.
+  Classifier(const ClassifierOptions& options, TunedEncoders* encoders,
              DeviceLoop* loop, Observer* observer, BlobReader read_blob);
   // Stop() with no grace.
   ~Classifier();
@@ -71,6 +71,7 @@ class Classifier {
                absl::Duration encode_time);
   // One image's answer from its feature [E]. The text is resolved.
   ImageOutcome Conclude(ImageCall* call, absl::Span<const float> feature);
+  // With the encoder that the version's images are for.
   absl::Status ResolveLearnedHead(ImageCall* call);
   absl::Status ResolveZeroShotHead(ImageCall* call);
   // Whether the call is still worth work; otherwise fails it.
@@ -81,7 +82,7 @@ class Classifier {
   }
 
   const ClassifierOptions options_;
-  const EncoderSet* const encoders_;
+  TunedEncoders* const encoders_;
   DeviceLoop* const loop_;
   Observer* const observer_;
   const BlobReader read_blob_;
@@ -93,7 +94,8 @@ class Classifier {
   int images_in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
-  // Decoded images by encoder digest, waiting for the posted batch.
+  // Decoded images by the digest of the encoder that they are for, waiting for
+  // the posted batch.
   std::map<std::string, std::deque<Image>> pending_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -31,6 +31,8 @@ struct ImageCall {
   absl::Status status ABSL_GUARDED_BY(mutex);
   ClassifyOutcome outcome ABSL_GUARDED_BY(mutex);
   SharedHead head ABSL_GUARDED_BY(mutex);  // none in an embed call
+  // `encoder`, or that with the image tower of the version's own.
+  std::shared_ptr<const clip::Encoder> image_encoder ABSL_GUARDED_BY(mutex);
 
   // Thread-safe, as all functions here.
   void Fail(const absl::Status& why);

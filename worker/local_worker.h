@@ -39,6 +39,8 @@ struct LocalWorkerOptions {
   int max_batch = 32;
   // Bytes of derived text features kept in memory.
   int64_t max_feature_cache_bytes = 256 << 20;
+  // Bytes of versions' own image towers kept loaded; the last one always is.
+  int64_t max_image_tower_bytes = int64_t{1} << 30;
   // Between two checkpoints of a running job.
   absl::Duration checkpoint_interval = absl::Seconds(5);
   // Between two heartbeats of a running job; a third of the lease or less.

@@ -16,6 +16,7 @@
 #include "weights/encoder_folder.h"
 #include "worker/classifier.h"
 #include "worker/encoder_set.h"
+#include "worker/tuned_encoders.h"
 #include "worker/prompt_features.h"
 #include "worker/text_embedder.h"
 
@@ -156,7 +157,8 @@ TEST_F(EmbedTest, SharesABatchWithClassifyCalls) {
   DeviceLoop loop;
   ClassifierOptions options;
   options.decode_threads = 1;
-  Classifier classifier(options, &*encoders, &loop, &observer, nullptr);
+  TunedEncoders tuned(1, &*encoders, &loop, nullptr);
+  Classifier classifier(options, &tuned, &loop, &observer, nullptr);
   absl::Notification release;
   loop.PostServing([&] { release.WaitForNotification(); });
   const std::string image = Image("jpeg_420.jpeg");
