@@ -11,15 +11,19 @@ side learns from the same picks and the same features (`promptctl embed image`):
   the paper's seven, averaged as open_clip's build_zero_shot_classifier does;
 - text_bias, text_transform: autograd and torch.optim.SGD, images in the order
   of common/random.h, so that only the mathematics can differ;
+- image_encoder: open_clip's `visual` in evaluation mode with all its parameters
+  in torch.optim.SGD, on pixels that Pillow decoded, resized and cropped;
 - class_prior: scipy's BFGS on the cosines;
 - linear_probe: scikit-learn's LogisticRegression at the C that promptd chose.
 
-Prints a Markdown table of accuracies in percent on the test split; exit code 1
+--methods picks some of them. Prints a Markdown table of accuracies in percent on the test split; exit code 1
 when a method's mean differs by more than 0.5 points. Wants `scripts/setup
 parity`. A few minutes on one core.
 """
 
 import argparse
+import copy
+import json
 import statistics
 import sys
 import tempfile
@@ -28,6 +32,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
@@ -42,16 +47,16 @@ SEVEN = ["itap of a {}.", "a bad photo of the {}.", "a origami {}.",
          "art of the {}.", "a photo of the small {}."]
 PRIOR_PENALTY = 0.01  # kPriorPenalty of learners/class_prior.h
 METHODS = ("zero_shot", "ensemble", "class_prior", "text_bias",
-           "text_transform", "linear_probe")
+           "text_transform", "linear_probe", "image_encoder")
 
 
 class Side:
     """A task's images as promptd sees them: raw and unit features."""
 
     def __init__(self, server, task, split):
-        self.names, paths, self.labels = coop.listing(
+        self.names, self.paths, self.labels = coop.listing(
             local_promptd.TASKS / task / split)
-        told = server.json("embed", "image", *paths)["embeddings"]
+        told = server.json("embed", "image", *self.paths)["embeddings"]
         self.unit = torch.tensor([image["values"] for image in told])
         self.raw = self.unit * torch.tensor(
             [[image["norm"]] for image in told])
@@ -106,6 +111,53 @@ def tuned(method, clip, base, images, labels, test, job, seed):
         return accuracy(test.unit @ weights().t(), test.labels)
 
 
+def pixels(paths):
+    """[N, 3, S, S] as the test transform of open_clip leaves images."""
+    config = json.loads((coop.ENCODER / "open_clip_config.json").read_text())
+    size = config["model_cfg"]["vision_cfg"]["image_size"]
+    mean, std = (torch.tensor(config["preprocess_cfg"][key]).view(3, 1, 1)
+                 for key in ("mean", "std"))
+    rows = []
+    for path in paths:
+        image = Image.open(path).convert("RGB")
+        scale = size / min(image.size)
+        image = image.resize([max(size, int(side * scale))
+                              for side in image.size], Image.BICUBIC)
+        left, top = (round((side - size) / 2) for side in image.size)
+        image = image.crop((left, top, left + size, top + size))
+        values = torch.tensor(np.asarray(image), dtype=torch.float32)
+        rows.append((values.permute(2, 0, 1) / 255 - mean) / std)
+    return torch.stack(rows)
+
+
+def tuned_tower(clip, base, images, labels, test, spec, seed):
+    """Accuracy after SGD on the whole image tower."""
+    model = copy.deepcopy(clip[0]).eval()
+    scale = model.logit_scale.exp()
+    for parameter in model.visual.parameters():
+        parameter.requires_grad_(True)
+    optimizer = torch.optim.SGD(model.visual.parameters(), lr=0.0,
+                                momentum=0.9, weight_decay=5e-4)
+    draws = coop.Draws(seed, False)
+    count, batch = len(labels), min(32, len(labels))
+    for epoch in range(spec["epochs"]):
+        for group in optimizer.param_groups:
+            group["lr"] = reference.learning_rate(epoch, spec["epochs"],
+                                                  spec["learning_rate"])
+        order = draws.order(count)
+        for first in range(0, count - batch + 1, batch):
+            rows = order[first:first + batch]
+            features = F.normalize(model.encode_image(images[rows]), dim=-1)
+            loss = F.cross_entropy(scale * features @ base.t(), labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    with torch.no_grad():
+        seen = torch.cat([model.encode_image(part)
+                          for part in pixels(test.paths).split(128)])
+        return accuracy(F.normalize(seen, dim=-1) @ base.t(), test.labels)
+
+
 def prior(clip, base, images, labels, test):
     scale = clip[0].logit_scale.exp()
     logits = (scale * images @ base.t()).double().numpy()
@@ -154,7 +206,7 @@ def compare(args, server):
         for seed in args.seeds:
             picks = coop.few_shot(learned.labels, args.shots, seed)
             unit, labels = learned.unit[picks], learned.labels[picks]
-            for method in METHODS:
+            for method in args.methods:
                 job = train(server, task, method, args.shots, seed)
                 if method == "zero_shot":
                     other = accuracy(test.unit @ base.t(), test.labels)
@@ -166,6 +218,10 @@ def compare(args, server):
                     other = prior(clip, base, unit, labels, test)
                 elif method == "linear_probe":
                     other = probe(learned.raw[picks], labels, test, job)
+                elif method == "image_encoder":
+                    shots = pixels([learned.paths[i] for i in picks])
+                    other = tuned_tower(clip, base, shots, labels, test,
+                                        job["spec"], seed)
                 else:
                     other = tuned(method, clip, base, unit, labels, test, job,
                                   seed)
@@ -180,7 +236,7 @@ def table(args, runs):
     print("| method | " + " | ".join(args.tasks) + " | mean difference |")
     print("| --- |" + " --- |" * (len(args.tasks) + 1))
     well = True
-    for method in METHODS:
+    for method in args.methods:
         cells, differences = [], []
         for task in args.tasks:
             mine, other = (100 * statistics.mean(
@@ -200,11 +256,13 @@ def main():
     parser.add_argument("build", type=Path)
     parser.add_argument("--work", type=Path)
     parser.add_argument("--tasks", default="novel,food,animals,clothes")
+    parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--shots", type=int, default=16)
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     args.tasks = args.tasks.split(",")
+    args.methods = args.methods.split(",")
     args.seeds = [int(seed) for seed in args.seeds.split(",")]
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:

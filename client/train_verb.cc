@@ -114,11 +114,13 @@ void AddHyperParameters(CLI::App* train, TrainOptions* job) {
                    "all)")
       ->check(CLI::IsMember({"all", "base", "new"}));
   train->add_option("--epochs", job->epochs,
-                    "Passes over the shots (default 50, 100 or 200 by shots)");
+                    "Passes over the shots (default 50, 100 or 200 by shots; "
+                    "20 of image_encoder)");
   train->add_option("--batch-size", job->batch_size,
                     "Images per step (default 32)");
   train->add_option("--lr", job->learning_rate,
-                    "Base learning rate (default 0.002 * 100 / logit scale)");
+                    "Base learning rate (default 0.002 * 100 / logit scale; of "
+                    "image_encoder 0.0001 * 100 / logit scale)");
   train->add_option("--seed", job->seed,
                     "Seed of sampling and initialisation (default 1)");
   train->add_option("--encoder", job->encoder,
@@ -145,10 +147,11 @@ void AddMethod(CLI::App* train, TrainFlags* flags) {
   train->add_option("--method", job->method, MethodHelp());
   CLI::Option* const text =
       train
-          ->add_option("--text-template", job->text_templates,
-                       "Text with one {} that zero_shot, class_prior, "
-                       "text_bias and text_transform start from; several are "
-                       "averaged (default \"a photo of a {}.\")")
+          ->add_option(
+              "--text-template", job->text_templates,
+              "Text with one {} that all methods but coop and linear_probe "
+              "start from; several are averaged (default \"a photo "
+              "of a {}.\")")
           ->take_all()
           ->allow_extra_args(false);
   train

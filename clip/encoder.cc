@@ -20,6 +20,7 @@
 #include "clip/torch_status.h"
 #include "clip/vision_transformer.h"
 #include "common/error.h"
+#include "common/sha256.h"
 #include "common/status_macros.h"
 
 namespace promptd::clip {
@@ -75,7 +76,7 @@ absl::Status CheckPixelShape(const std::vector<int64_t>& shape, int64_t side) {
 
 }  // namespace
 
-Encoder::Encoder(Tokenizer tokenizer) : tokenizer_(std::move(tokenizer)) {}
+Encoder::Encoder() = default;
 
 Encoder::~Encoder() = default;
 
@@ -88,7 +89,9 @@ absl::StatusOr<std::shared_ptr<const Encoder>> Encoder::Load(
       [&]() -> absl::StatusOr<std::shared_ptr<const Encoder>> {
         const at::NoGradGuard no_grad;
         const at::TensorOptions layers = LayerOptions(options);
-        std::shared_ptr<Encoder> encoder(new Encoder(std::move(tokenizer)));
+        std::shared_ptr<Encoder> encoder(new Encoder());
+        encoder->tokenizer_ =
+            std::make_shared<const Tokenizer>(std::move(tokenizer));
         TensorReader reader(folder.tensors);
         encoder->image_tower_ = LoadImageTower(config, layers, reader);
         const TextWeights text = TextWeights::Read(config, reader);
@@ -104,6 +107,32 @@ absl::StatusOr<std::shared_ptr<const Encoder>> Encoder::Load(
         encoder->digest_ = folder.digest.get();
         return encoder;
       });
+}
+
+absl::StatusOr<std::shared_ptr<const Encoder>> Encoder::WithImageTower(
+    const weights::Safetensors& tower, const std::string& tower_digest) const {
+  return Guarded(absl::StrCat("load an image tower for encoder ", name_),
+                 [&]() -> absl::StatusOr<std::shared_ptr<const Encoder>> {
+                   const at::NoGradGuard no_grad;
+                   TensorReader reader(tower);
+                   std::unique_ptr<const ImageTower> image_tower =
+                       LoadImageTower(config_, LayerOptions(options_), reader);
+                   reader.ExpectNothingElse();
+                   if (!reader.ok()) return reader.status();
+                   std::shared_ptr<Encoder> encoder(new Encoder());
+                   encoder->name_ = name_;
+                   encoder->digest_ =
+                       Sha256Hex(absl::StrCat("promptd image tower\n", digest_,
+                                              "\n", tower_digest, "\n"));
+                   encoder->config_ = config_;
+                   encoder->options_ = options_;
+                   encoder->parameters_ = parameters_;
+                   encoder->logit_scale_ = logit_scale_;
+                   encoder->tokenizer_ = tokenizer_;
+                   encoder->image_tower_ = std::move(image_tower);
+                   encoder->text_tower_ = text_tower_;
+                   return encoder;
+                 });
 }
 
 absl::StatusOr<FloatTensor> Encoder::EncodeImages(

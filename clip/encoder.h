@@ -43,6 +43,14 @@ class Encoder {
   // UNAVAILABLE (DEVICE_FAILED).
   static absl::StatusOr<std::shared_ptr<const Encoder>> Load(
       const weights::EncoderFolder& folder, const EncoderOptions& options = {});
+
+  // The same encoder with another image tower of its architecture, the tensors
+  // "visual.*" of `tower` (TrainableImageTower::Tensors), everything else
+  // shared. Its digest is made of this one's and of `tower_digest`, which names
+  // those tensors. Errors of Load.
+  absl::StatusOr<std::shared_ptr<const Encoder>> WithImageTower(
+      const weights::Safetensors& tower, const std::string& tower_digest) const;
+
   ~Encoder();
   Encoder(const Encoder&) = delete;
   Encoder& operator=(const Encoder&) = delete;
@@ -60,7 +68,7 @@ class Encoder {
   // exp of the parameter: what cosines are multiplied by.
   float logit_scale() const { return logit_scale_; }
 
-  const Tokenizer& tokenizer() const { return tokenizer_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
   const ImageTower& image_tower() const { return *image_tower_; }
   const std::shared_ptr<const TextTower>& text_tower() const {
     return text_tower_;
@@ -80,7 +88,7 @@ class Encoder {
   at::Tensor NewPixels(int64_t batch) const;
 
  private:
-  explicit Encoder(Tokenizer tokenizer);
+  Encoder();
 
   std::string name_;
   std::string digest_;
@@ -88,7 +96,7 @@ class Encoder {
   EncoderOptions options_;
   int64_t parameters_ = 0;
   float logit_scale_ = 1;
-  Tokenizer tokenizer_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
   std::unique_ptr<const ImageTower> image_tower_;
   std::shared_ptr<const TextTower> text_tower_;
 };

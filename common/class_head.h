@@ -2,6 +2,8 @@
 // with once a method has learned.
 #pragma once
 
+#include <string>
+
 #include "common/float_tensor.h"
 
 namespace promptd {
@@ -16,6 +18,9 @@ struct ClassHead {
   FloatTensor weights;    // [C, E]
   FloatTensor bias = {};  // [C]; its shape is empty when there is none
   bool cosine = true;
+  // Digest of the image tower that f comes from, a blob of its tensors; empty:
+  // the encoder's own.
+  std::string image_tower = {};
 };
 
 }  // namespace promptd

@@ -27,10 +27,13 @@ struct MethodTraits {
   bool shots = true;
   // Takes `inverse_regularization`.
   bool regularized = false;
+  // Learns from pixels and changes the image tower itself, so that a version's
+  // images are encoded for it alone.
+  bool image_tower = false;
 };
 
 // In alphabetical order.
-inline constexpr std::array<MethodTraits, 6> kMethods = {{
+inline constexpr std::array<MethodTraits, 7> kMethods = {{
     {.name = "class_prior",
      .summary = "zero-shot and a learned bias for every class",
      .text_templates = true},
@@ -39,6 +42,11 @@ inline constexpr std::array<MethodTraits, 6> kMethods = {{
      .context = true,
      .steps = true,
      .class_specific = true},
+    {.name = "image_encoder",
+     .summary = "the image tower itself, fine-tuned",
+     .text_templates = true,
+     .steps = true,
+     .image_tower = true},
     {.name = "linear_probe",
      .summary = "logistic regression on image features",
      .regularized = true},

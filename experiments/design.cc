@@ -44,7 +44,8 @@ Design DesignOf(const std::string& experiment, bool variants) {
                       Coop(16)};
   } else if (experiment == "tuning-methods") {
     design.methods = {ZeroShot(), ClassPrior(),    LinearProbe(),
-                      TextBias(), TextTransform(), Coop(16)};
+                      TextBias(), TextTransform(), ImageEncoder(),
+                      Coop(16)};
   } else {  // initialization
     design.methods = {Coop(4), CoopFromWords("a photo of a")};
   }

@@ -64,6 +64,10 @@ Method TextTransform() {
   return OfTaskTemplate("text-transform", "Text transform", "text_transform");
 }
 
+Method ImageEncoder() {
+  return OfTaskTemplate("image-encoder", "Image encoder", "image_encoder");
+}
+
 Method Coop(int context_tokens, const std::string& position,
             bool class_specific) {
   Method out =

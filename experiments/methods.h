@@ -26,6 +26,7 @@ Method LinearProbe();
 Method ClassPrior();
 Method TextBias();
 Method TextTransform();
+Method ImageEncoder();
 // `position` "end" or "middle".
 Method Coop(int context_tokens, const std::string& position = "end",
             bool class_specific = false);

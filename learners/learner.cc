@@ -9,6 +9,7 @@
 #include "common/error.h"
 #include "common/method_traits.h"
 #include "learners/class_prior.h"
+#include "learners/image_tuning.h"
 #include "learners/linear_probe.h"
 #include "learners/trainer.h"
 #include "learners/zero_shot.h"
@@ -30,11 +31,19 @@ absl::Status Learner::SetFeatures(int /*view*/,
   return absl::OkStatus();
 }
 
+absl::Status Learner::SetPixels(const FloatTensor& /*pixels*/) {
+  PROMPTD_CHECK(NeedsPixels().has_value());
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<Learner>> MakeLearner(
     std::shared_ptr<const clip::Encoder> encoder, const TrainerSpec& spec,
     TrainingData data) {
   const MethodTraits* const traits = FindMethod(spec.method);
   if (traits == nullptr) return UnknownMethod(spec.method);
+  if (traits->image_tower) {
+    return MakeImageTuning(std::move(encoder), spec, std::move(data));
+  }
   if (traits->steps) {
     return Trainer::Create(std::move(encoder), spec, std::move(data));
   }

@@ -6,6 +6,9 @@
 //     if (const auto view = learner->NeedsView()) {
 //       RETURN_IF_ERROR(learner->SetFeatures(*view, FeaturesOf(*view)));
 //     }
+//     if (const auto images = learner->NeedsPixels()) {
+//       RETURN_IF_ERROR(learner->SetPixels(PixelsOf(*images)));
+//     }
 //     RETURN_IF_ERROR(learner->RunUnit());
 //   }
 //   for (int64_t i = 0; i < learner->head_units(); ++i) {
@@ -29,6 +32,10 @@
 
 namespace promptd::clip {
 class Encoder;
+}
+
+namespace promptd::weights {
+struct EncoderFolder;
 }
 
 namespace promptd::learners {
@@ -74,6 +81,16 @@ struct TrainingData {
   // empty for none.
   FloatTensor initial_context;
   std::string initial_context_digest;
+  // The encoder's files, of the methods that change its image tower; read while
+  // the learner is made.
+  const weights::EncoderFolder* encoder_folder = nullptr;
+};
+
+// Images that a learner wants to see themselves.
+struct PixelRequest {
+  std::vector<int64_t> rows;  // of the labels
+  // The random view of them; nothing: as the test transform leaves them.
+  std::optional<int> view;
 };
 
 struct LearnerProgress {
@@ -96,8 +113,8 @@ struct Chosen {
 struct Learned {
   ClassHead head;
   // The learned tensors by name: "ctx" [M, W] or [C, M, W]; "bias" [E] or
-  // [C, E]; "transform" [E, E]; empty for zero-shot, and for the methods whose
-  // head is all there is.
+  // [C, E]; "transform" [E, E]; a whole image tower, "visual.*"; empty for
+  // zero-shot, and for the methods whose head is all there is.
   std::map<std::string, FloatTensor> parameters;
   std::optional<Chosen> chosen;
 };
@@ -117,7 +134,16 @@ class Learner {
   // For who never needs one it is a mistake to call it.
   virtual absl::Status SetFeatures(int view, const FloatTensor& features);
 
-  // One bounded piece of work. Call it when no view is needed. OUT_OF_RANGE
+  // The images whose pixels the next unit needs; nothing when it has them. The
+  // same of methods that look at features alone.
+  virtual std::optional<PixelRequest> NeedsPixels() const {
+    return std::nullopt;
+  }
+  // [rows, 3, S, S], as asked for by NeedsPixels. INVALID_ARGUMENT
+  // (BAD_TRAINING_DATA).
+  virtual absl::Status SetPixels(const FloatTensor& pixels);
+
+  // One bounded piece of work. Call it when nothing is needed. OUT_OF_RANGE
   // (NON_FINITE_LOSS) names the step; the learner stays as it was before that
   // step and can be saved.
   virtual absl::Status RunUnit() = 0;

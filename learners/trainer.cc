@@ -1,6 +1,5 @@
 #include "learners/trainer.h"
 
-#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -19,9 +18,9 @@
 #include "learners/checkpoint.h"
 #include "learners/checkpoint_metadata.h"
 #include "learners/cosine_loss.h"
+#include "learners/epochs.h"
 #include "learners/labelled_check.h"
 #include "learners/method.h"
-#include "learners/schedule.h"
 #include "learners/tensor_convert.h"
 
 namespace promptd::learners {
@@ -36,16 +35,12 @@ struct Trainer::State {
   at::Tensor labels;             // [N] int64
   at::Tensor validation_images;  // [V, E], unit rows; with kBestValidation
   at::Tensor validation_labels;  // [V] int64
-  int64_t batch_size = 0;
-  int64_t steps_per_epoch = 0;
+  std::optional<Epochs> epochs;
 
   at::Tensor parameter;
   at::Tensor momentum;
   at::Tensor best_parameter;  // once best.epoch > 0
   BestEpoch best;
-  EpochState epoch_state;
-  std::vector<int64_t> order;  // of the running epoch
-  LearnerProgress progress;
 
   int64_t next_setup = 0;
 
@@ -57,11 +52,11 @@ struct Trainer::State {
   int64_t head_setup = 0;
   int64_t next_text = 0;
 
-  bool trained() const { return progress.step == progress.steps; }
+  bool trained() const { return epochs->done(); }
   // Whether the parameter that an epoch ended with has not been scored yet.
   bool ValidationDue() const {
     return spec.selection == Selection::kBestValidation &&
-           best.validated < progress.epoch;
+           best.validated < epochs->progress().epoch;
   }
   const at::Tensor& selected_parameter() const {
     return best.epoch > 0 ? best_parameter : parameter;
@@ -71,34 +66,12 @@ struct Trainer::State {
   absl::Status RunUnit();
   absl::Status RunSetupUnit();
   absl::Status RunHeadUnit();
-  void BeginEpoch();
   void Validate();
   void ComputeLoss();
   absl::Status ApplyGradient();
-  absl::Status NotFinite(absl::string_view what) const;
-  void FinishEpoch();
 };
 
 namespace {
-
-absl::Status CheckSpec(const TrainerSpec& spec) {
-  std::vector<FieldViolation> bad;
-  if (spec.epochs < 0) bad.push_back({"epochs", "is negative"});
-  if (spec.batch_size < 1) bad.push_back({"batch_size", "must be at least 1"});
-  for (const auto& [name, value] :
-       {std::pair{"learning_rate", spec.learning_rate},
-        std::pair{"momentum", spec.momentum},
-        std::pair{"weight_decay", spec.weight_decay},
-        std::pair{"warmup_learning_rate", spec.warmup_learning_rate}}) {
-    if (!std::isfinite(value) || value < 0) {
-      bad.push_back({name, "must be zero or a positive number"});
-    }
-  }
-  if (spec.warmup_epochs < 0) bad.push_back({"warmup_epochs", "is negative"});
-  if (spec.views < 0) bad.push_back({"views", "is negative"});
-  return bad.empty() ? absl::OkStatus()
-                     : InvalidFields("BAD_TRAINER_SPEC", bad);
-}
 
 absl::Status CheckData(const TrainerSpec& spec, const TrainingData& data,
                        int embed_dim) {
@@ -139,7 +112,7 @@ Trainer::~Trainer() = default;
 absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
     std::shared_ptr<const clip::Encoder> encoder, const TrainerSpec& spec,
     TrainingData data) {
-  RETURN_IF_ERROR(CheckSpec(spec));
+  RETURN_IF_ERROR(Epochs::CheckSpec(spec));
   if (spec.epochs > 0) {
     RETURN_IF_ERROR(CheckData(spec, data, encoder->config().embed_dim));
   }
@@ -160,7 +133,8 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
         state->identity = TrainingIdentity(spec, encoder->digest(), data);
         state->encoder = std::move(encoder);
         state->spec = spec;
-        state->epoch_state.random = random.State();
+        const auto rows = static_cast<int64_t>(data.labels.size());
+        state->epochs.emplace(spec, spec.epochs > 0 ? rows : 0, random.State());
         if (spec.epochs > 0) state->TakeImages(data);
         return std::unique_ptr<Trainer>(new Trainer(std::move(state)));
       });
@@ -173,17 +147,15 @@ void Trainer::State::TakeImages(const TrainingData& data) {
     validation_images = UnitRows(ToTensor(data.validation_features, parameter));
     validation_labels = ToLabelTensor(data.validation_labels, parameter);
   }
-  const int64_t rows = static_cast<int64_t>(data.labels.size());
-  batch_size = std::min<int64_t>(spec.batch_size, rows);
-  steps_per_epoch = rows / batch_size;
-  progress.steps = steps_per_epoch * spec.epochs;
 }
 
 bool Trainer::done() const {
   return state_->trained() && !state_->ValidationDue();
 }
 
-const LearnerProgress& Trainer::progress() const { return state_->progress; }
+const LearnerProgress& Trainer::progress() const {
+  return state_->epochs->progress();
+}
 
 std::optional<SelectedEpoch> Trainer::selected() const {
   const BestEpoch& best = state_->best;
@@ -195,10 +167,8 @@ std::optional<SelectedEpoch> Trainer::selected() const {
 
 std::optional<int> Trainer::NeedsView() const {
   const State& state = *state_;
-  const int views = state.spec.views;
-  if (views == 1 || state.trained()) return std::nullopt;
-  const int epoch = state.progress.epoch;
-  const int view = views == 0 ? epoch : epoch % views;
+  if (state.spec.views == 1 || state.trained()) return std::nullopt;
+  const int view = state.epochs->view();
   if (state.loaded_view == view) return std::nullopt;
   return view;
 }
@@ -245,7 +215,7 @@ absl::Status Trainer::State::RunUnit() {
       continue;
     }
     if (next_forward == 0) {
-      if (order.empty() && !trained()) BeginEpoch();
+      epochs->Begin();
       method->Begin(parameter);
     }
     method->ForwardUnit(next_forward++);
@@ -273,47 +243,24 @@ absl::Status Trainer::State::RunHeadUnit() {
   return absl::OkStatus();
 }
 
-void Trainer::State::BeginEpoch() {
-  // The permutation follows from the state at the epoch's start, which is what
-  // a checkpoint keeps. The state was checked when it came in.
-  Random random = *Random::FromState(epoch_state.random);
-  order = random.Permutation(labels.size(0));
-  epoch_state.random_after = random.State();
-  progress.learning_rate =
-      LearningRate({spec.learning_rate, spec.epochs, spec.warmup_epochs,
-                    spec.warmup_learning_rate},
-                   progress.epoch);
-}
-
 void Trainer::State::Validate() {
   // The text features are those of the parameter that the epoch ended with.
   const at::Tensor answers =
       validation_images.mm(UnitRows(method->text_features()).t()).argmax(1);
   const at::Tensor correct = answers.eq(validation_labels).sum().to(at::kCPU);
   const int64_t count = *correct.const_data_ptr<int64_t>();
-  best.validated = progress.epoch;
+  best.validated = epochs->progress().epoch;
   if (best.epoch > 0 && count <= best.correct) return;
-  best.epoch = progress.epoch;
+  best.epoch = epochs->progress().epoch;
   best.correct = count;
   best_parameter = parameter.clone();
 }
 
 void Trainer::State::ComputeLoss() {
-  const int64_t in_epoch = progress.step % steps_per_epoch;
-  const auto first = order.begin() + in_epoch * batch_size;
-  const at::Tensor rows = ToIndexTensor({first, first + batch_size}, labels);
+  const at::Tensor rows = ToIndexTensor(epochs->Batch(), labels);
   loss =
       CosineCrossEntropy(images.index_select(0, rows), method->text_features(),
                          labels.index_select(0, rows), encoder->logit_scale());
-}
-
-absl::Status Trainer::State::NotFinite(absl::string_view what) const {
-  return MakeError(absl::StatusCode::kOutOfRange, "NON_FINITE_LOSS",
-                   absl::StrCat("the ", what, " is not finite at step ",
-                                progress.step + 1, " of ", progress.steps,
-                                ": train with a lower learning "
-                                "rate than ",
-                                spec.learning_rate));
 }
 
 absl::Status Trainer::State::ApplyGradient() {
@@ -323,7 +270,7 @@ absl::Status Trainer::State::ApplyGradient() {
       method->gradient().add(parameter, spec.weight_decay);
   const at::Tensor next_momentum = momentum.mul(spec.momentum).add_(gradient);
   const at::Tensor next_parameter =
-      parameter.add(next_momentum, -progress.learning_rate);
+      parameter.add(next_momentum, -epochs->progress().learning_rate);
   // The step's one wait for the device, so that steps do not pile up before
   // the serving units behind them.
   const at::Tensor numbers =
@@ -331,31 +278,14 @@ absl::Status Trainer::State::ApplyGradient() {
                  next_parameter.isfinite().all().to(at::kDouble)})
           .to(at::kCPU);
   const double* number = numbers.const_data_ptr<double>();
-  if (!std::isfinite(number[0])) return NotFinite("loss");
-  if (number[2] == 0) return NotFinite("parameter");
+  if (!std::isfinite(number[0])) return epochs->NotFinite("loss");
+  if (number[2] == 0) return epochs->NotFinite("parameter");
 
   // Not before: a step that fails leaves the last good state, to be saved.
   momentum = next_momentum;
   parameter = next_parameter;
-  epoch_state.loss_sum += number[0];
-  epoch_state.correct += static_cast<int64_t>(number[1]);
-  ++progress.step;
-  const int64_t in_epoch = (progress.step - 1) % steps_per_epoch + 1;
-  if (progress.epoch == 0 || in_epoch == steps_per_epoch) {
-    progress.loss = epoch_state.loss_sum / static_cast<double>(in_epoch);
-    progress.accuracy = static_cast<double>(epoch_state.correct) /
-                        static_cast<double>(in_epoch * batch_size);
-  }
-  if (in_epoch == steps_per_epoch) FinishEpoch();
+  epochs->FinishStep(number[0], static_cast<int64_t>(number[1]));
   return absl::OkStatus();
-}
-
-void Trainer::State::FinishEpoch() {
-  ++progress.epoch;
-  order.clear();
-  epoch_state.random = epoch_state.random_after;
-  epoch_state.loss_sum = 0;
-  epoch_state.correct = 0;
 }
 
 absl::StatusOr<std::string> Trainer::SaveCheckpoint() const {
@@ -369,8 +299,7 @@ absl::StatusOr<std::string> Trainer::SaveCheckpoint() const {
     if (state.best.epoch > 0) {
       content.best_parameter = clip::ToFloatTensor(state.best_parameter);
     }
-    content.epoch = state.epoch_state;
-    content.progress = state.progress;
+    state.epochs->Save(&content);
     return WriteCheckpoint(content);
   });
 }
@@ -378,10 +307,7 @@ absl::StatusOr<std::string> Trainer::SaveCheckpoint() const {
 absl::Status Trainer::Restore(const std::string& checkpoint) {
   State& state = *state_;
   ASSIGN_OR_RETURN(const CheckpointContent content, ReadCheckpoint(checkpoint));
-  if (content.identity != state.identity ||
-      content.progress.steps != state.progress.steps ||
-      state.steps_per_epoch == 0 ||  // nothing to go on with
-      content.progress.epoch != content.progress.step / state.steps_per_epoch ||
+  if (content.identity != state.identity || !state.epochs->Fits(content) ||
       content.parameter.shape != state.parameter.sizes().vec()) {
     return CheckpointOfAnotherJob();
   }
@@ -392,14 +318,9 @@ absl::Status Trainer::Restore(const std::string& checkpoint) {
     if (state.best.epoch > 0) {
       state.best_parameter = ToTensor(content.best_parameter, state.parameter);
     }
-    state.epoch_state = content.epoch;
-    state.progress = content.progress;
-    state.order.clear();
+    state.epochs->Restore(content);
     state.next_forward = 0;
     state.next_backward = -1;
-    // In the middle of an epoch its permutation and rate are needed again.
-    const bool inside = state.progress.step % state.steps_per_epoch != 0;
-    if (inside) state.BeginEpoch();
     return absl::OkStatus();
   });
 }

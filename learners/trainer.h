@@ -33,9 +33,8 @@ struct SelectedEpoch {
 };
 
 // The paper's recipe: SGD with momentum and weight decay as torch.optim.SGD
-// does it, one learning rate an epoch (schedule.h), a fresh uniform
-// permutation each epoch, incomplete batches dropped unless there is only one
-// (drop_last when N >= batch_size), the mean cross-entropy of scaled cosines.
+// does it, in the course of epochs.h, by the mean cross-entropy of scaled
+// cosines.
 // With kBestValidation the parameter after each epoch is scored on the
 // validation features, and the best one is kept, the first of equals (Dassl's
 // TEST.FINAL_MODEL = best_val). The next epoch's first step encodes the classes

@@ -20,7 +20,7 @@ namespace {
 
 constexpr char kInvalidRequest[] = "INVALID_CLASSIFY_REQUEST";
 
-// The tasks of one encoder, by place in the request, and their call. The
+// The tasks of one image tower, by place in the request, and their call. The
 // call's heads and the tasks are in the same order.
 struct Group {
   std::vector<int> tasks;
@@ -74,7 +74,7 @@ class Run : public std::enable_shared_from_this<Run> {
       absl::MutexLock lock(&mutex_);
       waiting_ = groups_.size();
     }
-    for (auto& [encoder, group] : groups_) Send(encoder, &group);
+    for (auto& [towers, group] : groups_) Send(towers.first, &group);
   }
 
  private:
@@ -100,7 +100,9 @@ class Run : public std::enable_shared_from_this<Run> {
       const int top_k =
           EffectiveTopK(choice.top_k(), version->class_names.size());
       scores += int64_t{top_k} * request_.images_size();
-      Group& group = groups_[version->encoder_digest];
+      absl::StatusOr<std::string> tower = ImageTowerOf(*version);
+      if (!tower.ok()) return tower.status();
+      Group& group = groups_[{version->encoder_digest, *tower}];
       group.tasks.push_back(i);
       group.call.heads.push_back(
           {{.features_digest = version->features_digest}, top_k});
@@ -173,7 +175,8 @@ class Run : public std::enable_shared_from_this<Run> {
   v1::MultiClassifyResponse* const reply_;
   const Rpc::Done done_;
   std::vector<std::vector<std::string>> class_names_;  // by task
-  std::map<std::string, Group> groups_;                // by encoder
+  std::map<std::pair<std::string, std::string>, Group>
+      groups_;  // by encoder and tower
   absl::Mutex mutex_;
   size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);

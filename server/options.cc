@@ -112,8 +112,7 @@ void DeclareTuning(RawOptions* raw, CLI::App* app) {
       ->envname("PROMPTD_EMBEDDING_CACHE_BYTES")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 50))
       ->capture_default_str();
-  app->add_option("--max-batch", raw->max_batch,
-                  "Images of one encode batch")
+  app->add_option("--max-batch", raw->max_batch, "Images of one encode batch")
       ->envname("PROMPTD_MAX_BATCH")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

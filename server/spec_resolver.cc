@@ -27,6 +27,9 @@ namespace {
 
 constexpr double kPaperLearningRate = 0.002;
 constexpr double kPaperLogitScale = 100;
+// Of a whole image tower, measured on the bundled tasks (docs/methods.md).
+constexpr double kImageTowerLearningRate = 1e-4;
+constexpr int kImageTowerEpochs = 20;
 constexpr char kDefaultMethod[] = "coop";
 constexpr double kMostInverseRegularization = 1e12;
 constexpr size_t kMethodNameBytes = 64;  // of an unknown one, for its nearest
@@ -220,9 +223,10 @@ class Resolver {
 
   void Steps() {
     const Limits& limits = backend_.limits;
-    spec_.epochs = Whole("epochs", asked_.has_epochs(), asked_.epochs(),
-                         DefaultEpochs(spec_.shots), method_->context ? 0 : 1,
-                         limits.max_epochs);
+    spec_.epochs = Whole(
+        "epochs", asked_.has_epochs(), asked_.epochs(),
+        method_->image_tower ? kImageTowerEpochs : DefaultEpochs(spec_.shots),
+        method_->context ? 0 : 1, limits.max_epochs);
     spec_.batch_size = Whole("batch_size", asked_.has_batch_size(),
                              asked_.batch_size(), 32, 1, limits.max_batch_size);
     spec_.warmup_epochs = Whole("warmup_epochs", asked_.has_warmup_epochs(),
@@ -237,11 +241,21 @@ class Resolver {
              asked_.warmup_learning_rate(), 1e-5, 10, true);
     spec_.learning_rate =
         Real("learning_rate", asked_.has_learning_rate(),
-             asked_.learning_rate(), kPaperLearningRate, 10, false);
+             asked_.learning_rate(), DefaultLearningRate(), 10, false);
     spec_.views = Whole("views", asked_.has_views(), asked_.views(), 1, 0,
                         limits.max_views);
     ResolveChoice(asked_.selection(), "selection", &spec_.selection,
                   &violations_);
+    if (method_->image_tower && spec_.selection == Selection::kBestValidation) {
+      Violate("selection",
+              absl::StrCat("must be last_step: ", method_->name,
+                           " would encode the validation images anew after "
+                           "every epoch"));
+    }
+  }
+
+  double DefaultLearningRate() const {
+    return method_->image_tower ? kImageTowerLearningRate : kPaperLearningRate;
   }
 
   absl::Status Encoder() {
@@ -253,7 +267,7 @@ class Resolver {
     if (method_->steps && !asked_.has_learning_rate() &&
         encoder_->logit_scale > 0) {
       spec_.learning_rate =
-          kPaperLearningRate * kPaperLogitScale / encoder_->logit_scale;
+          DefaultLearningRate() * kPaperLogitScale / encoder_->logit_scale;
     }
     return absl::OkStatus();
   }

@@ -21,4 +21,9 @@ absl::StatusOr<registry::PromptVersion> SelectVersion(
   return prompts.GetVersionByAlias(tenant, request.task(), request.alias());
 }
 
+// Digest of the image tower that the version has of its own; empty: its images
+// go through the encoder's. INTERNAL (BAD_STORED_SPEC).
+absl::StatusOr<std::string> ImageTowerOf(
+    const registry::PromptVersion& version);
+
 }  // namespace promptd::server

@@ -32,7 +32,7 @@ int DistinctHeads(const std::vector<CallImage>& images) {
 }  // namespace
 
 Classifier::Classifier(const ClassifierOptions& options,
-                       const EncoderSet* encoders, BatchTimes* times,
+                       TunedEncoders* encoders, BatchTimes* times,
                        DeviceLoop* loop, Observer* observer,
                        HeadSource::BlobReader read_blob)
     : options_(options),
@@ -66,8 +66,10 @@ void Classifier::Classify(ClassifyCall request,
     call->done(admitted);
     return;
   }
-  if (StillWanted(call.get(), Checkpoint::kAdmission))
+  if (StillWanted(call.get(), Checkpoint::kAdmission)) {
     ResolveHeads(call.get(), /*on_device=*/false);
+    ResolveTower(call.get());
+  }
   const size_t images = ImageCount(call->request);
   for (size_t i = 0; i < images; ++i) {
     Begin({.call = call, .index = i, .bytes = HeldBytes(*call, i)});
@@ -80,8 +82,9 @@ absl::Status Classifier::Admit(ImageCall* call) {
     return MakeError(absl::StatusCode::kInvalidArgument, "NO_IMAGES",
                      "the call has no images: send at least one");
   }
-  ASSIGN_OR_RETURN(call->encoder,
-                   encoders_->Find(call->request.encoder_digest));
+  ASSIGN_OR_RETURN(call->encoder, encoders_->Find(call->request.encoder_digest,
+                                                  /*image_tower=*/""));
+  call->image_encoder = call->encoder;
   for (const HeadQuery& query : call->request.heads) {
     call->head_names.push_back(HeadSource::NameOf(*call->encoder, query.text));
   }
@@ -175,7 +178,7 @@ absl::Duration Classifier::PredictedWait(const ImageCall& call) {
   if (call.request.deadline == absl::InfiniteFuture()) {
     return absl::ZeroDuration();
   }
-  const std::string& tower = TowerKey(call.request);
+  const std::string& tower = TowerKey(call);
   const std::string& tenant = call.request.tenant;
   const int64_t undecoded = decode_queue_.Ahead(tenant, 1) + 1;
   const int64_t images = undecoded + encode_queue_.Ahead(tower, tenant, 1);
@@ -263,12 +266,13 @@ void Classifier::Encode(std::vector<CallImage> batch) {
   const absl::Time start = absl::Now();
   absl::StatusOr<std::vector<float>> features = std::vector<float>();
   if (rows > 0) {
-    features = EncodeImageBatch(*images.front().call->encoder, pixels, rows);
+    features =
+        EncodeImageBatch(*images.front().call->image_encoder, pixels, rows);
     observer_->OnBatch(rows, DistinctHeads(images));
   }
   const absl::Duration elapsed = absl::Now() - start;
   if (features.ok() && rows > 0) {
-    times_->Measured(TowerKey(images.front().call->request), rows, elapsed);
+    times_->Measured(TowerKey(*images.front().call), rows, elapsed);
   }
   const float* next = features.ok() ? features->data() : nullptr;
   const size_t width = features.ok() && rows > 0 ? features->size() / rows : 0;
@@ -325,6 +329,31 @@ void Classifier::ResolveHeads(ImageCall* call, bool on_device) {
   if (heads_.Resolve(*call->encoder, call->request.heads, call->head_names,
                      on_device, &heads)) {
     call->SetHeads(std::move(heads));
+  }
+}
+
+void Classifier::ResolveTower(ImageCall* call) {
+  const SharedHeads heads = call->resolved();
+  if (heads == nullptr) return;  // texts, which no tower of its own goes with
+  const std::string* tower = nullptr;
+  for (const ResolvedHead& resolved : *heads) {
+    if (resolved.head == nullptr) continue;
+    const std::string& wanted = resolved.head->image_tower();
+    if (tower != nullptr && *tower != wanted) {
+      call->Fail(MakeError(absl::StatusCode::kInvalidArgument,
+                           "IMAGE_TOWERS_DIFFER",
+                           "the heads of a call go with different image "
+                           "towers: send a call for each of them"));
+      return;
+    }
+    tower = &wanted;
+  }
+  if (tower == nullptr || tower->empty()) return;
+  auto tuned = encoders_->Find(call->request.encoder_digest, *tower);
+  if (tuned.ok()) {
+    call->image_encoder = *std::move(tuned);
+  } else {
+    call->Fail(tuned.status());
   }
 }
 

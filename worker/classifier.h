@@ -16,12 +16,12 @@
 #include "worker/device_loop.h"
 #include "worker/embedding_cache.h"
 #include "worker/encode_queue.h"
-#include "worker/encoder_set.h"
 #include "worker/executor.h"
 #include "worker/fair_queue.h"
 #include "worker/head_source.h"
 #include "worker/image_call.h"
 #include "worker/observer.h"
+#include "worker/tuned_encoders.h"
 
 namespace promptd::worker {
 
@@ -46,7 +46,7 @@ class Classifier {
  public:
   // `encoders`, `times`, `loop` and `observer` must outlive this. `read_blob`
   // fetches the heads of learned prompts. What batches take goes into `times`.
-  Classifier(const ClassifierOptions& options, const EncoderSet* encoders,
+  Classifier(const ClassifierOptions& options, TunedEncoders* encoders,
              BatchTimes* times, DeviceLoop* loop, Observer* observer,
              HeadSource::BlobReader read_blob);
   // Stop() with no grace.
@@ -82,6 +82,8 @@ class Classifier {
   // Finds the call's heads unless they are known, or to be encoded first and
   // this is not the device thread.
   void ResolveHeads(ImageCall* call, bool on_device);
+  // Finds the encoder whose image tower the call's heads are of.
+  void ResolveTower(ImageCall* call);
   // Whether the call is still worth work; otherwise fails it.
   bool StillWanted(ImageCall* call, Checkpoint where);
   // What a leader owes; nothing for others.
@@ -90,7 +92,7 @@ class Classifier {
               absl::Duration StageTimings::*timing, absl::Duration elapsed);
 
   const ClassifierOptions options_;
-  const EncoderSet* const encoders_;
+  TunedEncoders* const encoders_;
   BatchTimes* const times_;
   Observer* const observer_;
   HeadSource heads_;

@@ -7,7 +7,7 @@
 namespace promptd::worker {
 
 std::vector<CallImage> EncodeQueue::Push(CallImage image) {
-  const std::string name = TowerKey(image.call->request);
+  const std::string name = TowerKey(*image.call);
   const absl::Time now = absl::Now();
   image.ready = now;
   const ImageCall& call = *image.call;

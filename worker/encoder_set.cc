@@ -117,6 +117,18 @@ absl::StatusOr<EncoderVerification> EncoderSet::RunSelfTest(
   return worker::RunSelfTest(*held->encoder, held->golden.value());
 }
 
+absl::StatusOr<weights::EncoderFolder> EncoderSet::OpenFolder(
+    const std::string& digest) const {
+  ASSIGN_OR_RETURN(const Held* held, FindHeld(digest));
+  ASSIGN_OR_RETURN(weights::EncoderFolder folder,
+                   weights::EncoderFolder::Open(held->folder));
+  if (folder.digest.get() == digest) return folder;
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, "ENCODER_CHANGED",
+      absl::StrCat("the files of encoder ", held->encoder->name(),
+                   " are not those that were loaded: start promptd anew"));
+}
+
 absl::StatusOr<std::string> EncoderSet::Folder(
     const std::string& digest) const {
   ASSIGN_OR_RETURN(const Held* held, FindHeld(digest));

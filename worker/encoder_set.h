@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "weights/encoder_folder.h"
 #include "weights/self_test.h"
 #include "worker/executor.h"
 
@@ -42,6 +43,12 @@ class EncoderSet {
   // The self-test of a held encoder and the figures of now. Device thread
   // only. FAILED_PRECONDITION (ENCODER_NOT_HELD).
   absl::StatusOr<EncoderVerification> RunSelfTest(
+      const std::string& digest) const;
+
+  // The files of a held encoder, opened again. FAILED_PRECONDITION
+  // (ENCODER_NOT_HELD, ENCODER_CHANGED when they are not those that were
+  // loaded); errors of EncoderFolder::Open.
+  absl::StatusOr<weights::EncoderFolder> OpenFolder(
       const std::string& digest) const;
 
   // Where a held encoder was loaded from. FAILED_PRECONDITION

@@ -27,10 +27,22 @@ EvaluationRun::EvaluationRun(const RunEnvironment& environment,
 absl::StatusOr<int64_t> EvaluationRun::Run() {
   RETURN_IF_ERROR(Prepare());
   ASSIGN_OR_RETURN(const ClassHead head, Head());
+  const double own_done =
+      head.image_tower.empty() ? kFeaturesDone : kFeaturesDone / 2;
+  ASSIGN_OR_RETURN(images_, Features(*encoder_, 0, own_done));
+  LabelledFeatures tuned;
+  if (!head.image_tower.empty()) {
+    ASSIGN_OR_RETURN(const std::shared_ptr<const clip::Encoder> encoder,
+                     environment_.tuned_encoders->Find(spec_.encoder_digest,
+                                                       head.image_tower));
+    ASSIGN_OR_RETURN(tuned, Features(*encoder, own_done, kFeaturesDone));
+  }
   PromptEvaluation evaluation(environment_.loop, encoder_.get(),
                               environment_.check);
   ASSIGN_OR_RETURN(const Evaluation result,
                    evaluation.Run(spec_.split, class_names_, spec_.templates,
+                                  head.image_tower.empty() ? images_.features
+                                                           : tuned.features,
                                   images_.features, images_.labels, head));
   RETURN_IF_ERROR(environment_.check());
   RETURN_IF_ERROR(
@@ -40,20 +52,23 @@ absl::StatusOr<int64_t> EvaluationRun::Run() {
 
 absl::Status EvaluationRun::Prepare() {
   ASSIGN_OR_RETURN(encoder_, environment_.encoders->Find(spec_.encoder_digest));
-  ASSIGN_OR_RETURN(const datasets::Manifest manifest,
+  ASSIGN_OR_RETURN(manifest_,
                    environment_.control->GetManifest(spec_.dataset_digest));
-  const datasets::ClassRange classes = datasets::RangeOf(
-      spec_.class_subset, static_cast<int>(manifest.class_names.size()));
-  const auto first = manifest.class_names.begin() + classes.first;
-  class_names_ = {first, first + classes.count};
+  classes_ = datasets::RangeOf(spec_.class_subset,
+                               static_cast<int>(manifest_.class_names.size()));
+  const auto first = manifest_.class_names.begin() + classes_.first;
+  class_names_ = {first, first + classes_.count};
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LabelledFeatures> EvaluationRun::Features(
+    const clip::Encoder& encoder, double from, double to) {
   const datasets::Split split =
       spec_.split == "val" ? datasets::Split::kVal : datasets::Split::kTest;
-  ASSIGN_OR_RETURN(
-      images_, FeaturesOf(environment_, *encoder_, manifest, classes,
-                          ItemsTaking(manifest, classes,
-                                      datasets::ItemsOfSplit(manifest, split)),
-                          {.from = 0, .to = kFeaturesDone}, &reporter_));
-  return absl::OkStatus();
+  return FeaturesOf(environment_, encoder, manifest_, classes_,
+                    ItemsTaking(manifest_, classes_,
+                                datasets::ItemsOfSplit(manifest_, split)),
+                    {.from = from, .to = to}, &reporter_);
 }
 
 absl::StatusOr<ClassHead> EvaluationRun::Head() const {

@@ -30,14 +30,18 @@ class EvaluationRun {
   absl::Status Prepare();
   // The version's head, of the classes that compete.
   absl::StatusOr<ClassHead> Head() const;
+  absl::StatusOr<LabelledFeatures> Features(const clip::Encoder& encoder,
+                                            double from, double to);
 
   const RunEnvironment environment_;
   const LeasedJob job_;
   const EvaluationSpec& spec_;
   ProgressReporter reporter_;
   std::shared_ptr<const clip::Encoder> encoder_;
+  datasets::Manifest manifest_;
+  datasets::ClassRange classes_;          // of the manifest, that take part
   std::vector<std::string> class_names_;  // that compete
-  LabelledFeatures images_;
+  LabelledFeatures images_;               // by the encoder's own tower
 };
 
 }  // namespace promptd::worker

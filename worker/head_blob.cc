@@ -14,6 +14,7 @@ namespace {
 constexpr char kTextFeatures[] = "text_features";
 constexpr char kWeights[] = "weights";
 constexpr char kBias[] = "bias";
+constexpr char kImageTower[] = "image_tower";
 
 absl::Status Corrupt(const std::string& why) {
   return MakeError(absl::StatusCode::kDataLoss, "BLOB_CORRUPT",
@@ -39,12 +40,16 @@ absl::StatusOr<std::string> SerializeHead(const ClassHead& head) {
   std::map<std::string, FloatTensor> tensors;
   tensors[head.cosine ? kTextFeatures : kWeights] = head.weights;
   if (!head.bias.shape.empty()) tensors[kBias] = head.bias;
-  return SerializeTensors(tensors);
+  std::map<std::string, std::string> metadata;
+  if (!head.image_tower.empty()) metadata[kImageTower] = head.image_tower;
+  return SerializeTensors(tensors, metadata);
 }
 
 absl::StatusOr<ClassHead> ParseHead(absl::string_view bytes, int embed_dim) {
-  ASSIGN_OR_RETURN(auto tensors, ParseTensors(bytes, "head"));
+  ASSIGN_OR_RETURN(NamedTensors parsed, ParseTensors(bytes, "head"));
+  auto& tensors = parsed.tensors;
   ClassHead head;
+  head.image_tower = parsed.metadata[kImageTower];
   head.cosine = tensors.contains(kTextFeatures);
   if (!head.cosine && !tensors.contains(kWeights)) {
     return Corrupt("has neither text_features nor weights");
@@ -73,6 +78,7 @@ ClassHead SelectClasses(const ClassHead& head,
                         const std::vector<int64_t>& rows) {
   ClassHead selected;
   selected.cosine = head.cosine;
+  selected.image_tower = head.image_tower;
   selected.weights = SelectRows(head.weights, rows);
   if (!head.bias.shape.empty()) selected.bias = SelectRows(head.bias, rows);
   return selected;

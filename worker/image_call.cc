@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "clip/encoder.h"
 
 namespace promptd::worker {
 
@@ -65,8 +66,8 @@ void ImageCall::Finish(size_t index, ImageOutcome image) {
   done(std::move(result));
 }
 
-const std::string& TowerKey(const ClassifyCall& call) {
-  return call.encoder_digest;
+const std::string& TowerKey(const ImageCall& call) {
+  return call.image_encoder->digest();
 }
 
 }  // namespace promptd::worker

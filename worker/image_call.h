@@ -30,6 +30,8 @@ struct ImageCall {
   ClassifyCall request;
   Executor::ClassifyCallback done;
   std::shared_ptr<const clip::Encoder> encoder;
+  // That, or the one with the image tower that the heads are of.
+  std::shared_ptr<const clip::Encoder> image_encoder;
   std::vector<std::string> head_names;
   absl::Time start;
   std::atomic<int> remaining{0};  // images without an outcome
@@ -70,6 +72,6 @@ struct CallImage {
 
 // Names the image tower that a call's images go through. Images of one tower
 // share batches, and their features.
-const std::string& TowerKey(const ClassifyCall& call);
+const std::string& TowerKey(const ImageCall& call);
 
 }  // namespace promptd::worker

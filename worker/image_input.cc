@@ -28,12 +28,12 @@ int64_t HeldBytes(const ImageCall& call, size_t index) {
 EmbeddingKey KeyOf(const ImageCall& call, size_t index) {
   const ClassifyCall& request = call.request;
   if (request.pixels.empty()) {
-    return EmbeddingKeyOf(request.tenant, TowerKey(request), ImageKind::kFile,
+    return EmbeddingKeyOf(request.tenant, TowerKey(call), ImageKind::kFile,
                           request.images[index]);
   }
   const std::vector<float>& pixels = request.pixels[index];
   return EmbeddingKeyOf(
-      request.tenant, TowerKey(request), ImageKind::kPixels,
+      request.tenant, TowerKey(call), ImageKind::kPixels,
       absl::string_view(reinterpret_cast<const char*>(pixels.data()),
                         pixels.size() * sizeof(float)));
 }

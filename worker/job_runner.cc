@@ -10,10 +10,11 @@
 namespace promptd::worker {
 
 JobRunner::JobRunner(const JobRunnerOptions& options,
-                     const EncoderSet* encoders, DeviceLoop* loop,
-                     Observer* observer, Control* control)
+                     const EncoderSet* encoders, TunedEncoders* tuned_encoders,
+                     DeviceLoop* loop, Observer* observer, Control* control)
     : options_(options),
       encoders_(encoders),
+      tuned_encoders_(tuned_encoders),
       loop_(loop),
       observer_(observer),
       control_(control),
@@ -62,6 +63,7 @@ void JobRunner::RunJob(const LeasedJob& job) {
     RunEnvironment environment;
     environment.control = control_;
     environment.encoders = encoders_;
+    environment.tuned_encoders = tuned_encoders_;
     environment.loop = loop_;
     environment.decode_threads = options_.decode_threads;
     environment.checkpoint_interval = options_.checkpoint_interval;

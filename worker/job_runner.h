@@ -12,6 +12,7 @@
 #include "worker/device_loop.h"
 #include "worker/encoder_set.h"
 #include "worker/observer.h"
+#include "worker/tuned_encoders.h"
 
 namespace promptd::worker {
 
@@ -29,7 +30,8 @@ class JobRunner {
  public:
   // Everything is borrowed and must outlive Stop().
   JobRunner(const JobRunnerOptions& options, const EncoderSet* encoders,
-            DeviceLoop* loop, Observer* observer, Control* control);
+            TunedEncoders* tuned_encoders, DeviceLoop* loop, Observer* observer,
+            Control* control);
   // Stop().
   ~JobRunner();
 
@@ -47,6 +49,7 @@ class JobRunner {
 
   const JobRunnerOptions options_;
   const EncoderSet* const encoders_;
+  TunedEncoders* const tuned_encoders_;
   DeviceLoop* const loop_;
   Observer* const observer_;
   Control* const control_;

@@ -22,6 +22,7 @@
 #include "worker/prompt_features.h"
 #include "worker/runtime.h"
 #include "worker/text_embedder.h"
+#include "worker/tuned_encoders.h"
 
 namespace promptd::worker {
 namespace {
@@ -65,26 +66,26 @@ class LocalWorkerImpl : public LocalWorker {
     classifier.max_batch_time = options_.max_batch_time;
     classifier.max_feature_cache_bytes = options_.max_feature_cache_bytes;
     classifier.max_embedding_cache_bytes = options_.max_embedding_cache_bytes;
-    classifier_ = std::make_unique<Classifier>(
-        classifier, &encoders_, &times_, &loop_, observer_,
-        [control](const std::string& digest) {
-          return control->GetBlob(digest);
-        });
+    const auto read_blob = [control](const std::string& digest) {
+      return control->GetBlob(digest);
+    };
+    tuned_encoders_ = std::make_unique<TunedEncoders>(
+        options_.max_image_tower_bytes, &encoders_, &loop_, read_blob);
+    classifier_ =
+        std::make_unique<Classifier>(classifier, tuned_encoders_.get(), &times_,
+                                     &loop_, observer_, read_blob);
     TextEmbedderOptions texts;
     texts.max_queued_texts = options_.max_queued_texts;
     texts_ = std::make_unique<TextEmbedder>(texts, &encoders_, &loop_);
     interpreter_ = std::make_unique<ContextInterpreter>(
-        ContextInterpreterOptions(), &encoders_, &loop_,
-        [control](const std::string& digest) {
-          return control->GetBlob(digest);
-        });
+        ContextInterpreterOptions(), &encoders_, &loop_, read_blob);
     JobRunnerOptions runner;
     runner.worker_id = options_.id;
     runner.decode_threads = options_.decode_threads;
     runner.checkpoint_interval = options_.checkpoint_interval;
     runner.heartbeat_interval = options_.heartbeat_interval;
-    runner_ = std::make_unique<JobRunner>(runner, &encoders_, &loop_, observer_,
-                                          control);
+    runner_ = std::make_unique<JobRunner>(
+        runner, &encoders_, tuned_encoders_.get(), &loop_, observer_, control);
     ready_ = true;
     for (const std::string& digest : encoders_.unverified()) {
       VerifyCall call;
@@ -222,6 +223,8 @@ class LocalWorkerImpl : public LocalWorker {
 
   mutable absl::Mutex mutex_;
   bool ready_ ABSL_GUARDED_BY(mutex_) = false;
+  // Outlives those that use it.
+  std::unique_ptr<TunedEncoders> tuned_encoders_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<Classifier> classifier_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<TextEmbedder> texts_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<ContextInterpreter> interpreter_ ABSL_GUARDED_BY(mutex_);

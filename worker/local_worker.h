@@ -45,6 +45,8 @@ struct LocalWorkerOptions {
   absl::Duration max_batch_time = absl::Milliseconds(250);
   // Bytes of derived text features kept in memory.
   int64_t max_feature_cache_bytes = 256 << 20;
+  // Bytes of versions' own image towers kept loaded; the last one always is.
+  int64_t max_image_tower_bytes = int64_t{1} << 30;
   // Bytes of image features kept in memory. 0: every image is encoded.
   int64_t max_embedding_cache_bytes = 256 << 20;
   // Between two checkpoints of a running job.

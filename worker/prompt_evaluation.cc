@@ -84,8 +84,8 @@ absl::StatusOr<FloatTensor> PromptEvaluation::Encode(
 absl::StatusOr<Evaluation> PromptEvaluation::Run(
     const std::string& split, const std::vector<std::string>& class_names,
     const std::vector<std::string>& templates,
-    const FloatTensor& image_features, const std::vector<int>& labels,
-    const ClassHead& head) {
+    const FloatTensor& image_features, const FloatTensor& encoder_features,
+    const std::vector<int>& labels, const ClassHead& head) {
   const float scale = encoder_->logit_scale();
   Evaluation evaluation;
   evaluation.split = split;
@@ -104,7 +104,7 @@ absl::StatusOr<Evaluation> PromptEvaluation::Run(
                      Encode(FillForAll(text, class_names)));
     ASSIGN_OR_RETURN(
         learners::Scores scores,
-        learners::ScoreFeatures(image_features, labels, {zero_shot}, scale));
+        learners::ScoreFeatures(encoder_features, labels, {zero_shot}, scale));
     evaluation.templates.push_back({text, scores.accuracy});
     if (!best.has_value() || scores.accuracy > best->accuracy) {
       best = std::move(scores);

@@ -33,13 +33,16 @@ class PromptEvaluation {
                                  const std::vector<std::string>& class_names,
                                  const std::vector<std::string>& templates);
 
-  // image_features [N, E], as the tower gives them, with labels [N].
+  // image_features [N, E], as the head's image tower gives them, with labels
+  // [N]; encoder_features are those of the encoder's own tower, for the
+  // baselines.
   // Every template holds one "{}" for the class name; the most accurate one is
   // the baseline (the first of equals).
   absl::StatusOr<Evaluation> Run(const std::string& split,
                                  const std::vector<std::string>& class_names,
                                  const std::vector<std::string>& templates,
                                  const FloatTensor& image_features,
+                                 const FloatTensor& encoder_features,
                                  const std::vector<int>& labels,
                                  const ClassHead& head);
 

@@ -32,7 +32,9 @@ double LengthOf(absl::Span<const float> row) {
 }  // namespace
 
 ResidentHead::ResidentHead(const ClassHead& head)
-    : cosine_(head.cosine), biases_(head.bias.values) {
+    : cosine_(head.cosine),
+      image_tower_(head.image_tower),
+      biases_(head.bias.values) {
   PROMPTD_CHECK(head.weights.shape.size() == 2);
   const size_t classes = static_cast<size_t>(head.weights.shape[0]);
   width_ = static_cast<size_t>(head.weights.shape[1]);

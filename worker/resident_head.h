@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -21,6 +22,8 @@ class ResidentHead {
   size_t classes() const { return scales_.size(); }
   size_t width() const { return width_; }
   bool cosine() const { return cosine_; }
+  // As in ClassHead.
+  const std::string& image_tower() const { return image_tower_; }
 
   // The product of a class's row and a feature [E].
   double Dot(size_t class_index, absl::Span<const float> feature) const;
@@ -38,6 +41,7 @@ class ResidentHead {
  private:
   size_t width_ = 0;
   bool cosine_ = true;
+  std::string image_tower_;
   std::vector<int16_t> rows_;           // [C, E]
   std::vector<float> scales_;           // [C]
   std::vector<float> inverse_lengths_;  // [C]; none of a cosine head

@@ -17,6 +17,7 @@
 #include "worker/device_loop.h"
 #include "worker/encoder_set.h"
 #include "worker/training_features.h"
+#include "worker/tuned_encoders.h"
 
 namespace promptd::worker {
 
@@ -24,6 +25,7 @@ namespace promptd::worker {
 struct RunEnvironment {
   Control* control = nullptr;
   const EncoderSet* encoders = nullptr;
+  TunedEncoders* tuned_encoders = nullptr;
   DeviceLoop* loop = nullptr;
   int decode_threads = 1;
   absl::Duration checkpoint_interval = absl::Seconds(5);

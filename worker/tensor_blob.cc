@@ -29,30 +29,32 @@ absl::StatusOr<std::string> SerializeTensor(
 }
 
 absl::StatusOr<std::string> SerializeTensors(
-    const std::map<std::string, FloatTensor>& tensors) {
-  return weights::WriteSafetensors(tensors);
+    const std::map<std::string, FloatTensor>& tensors,
+    const std::map<std::string, std::string>& metadata) {
+  return weights::WriteSafetensors(tensors, metadata);
 }
 
-absl::StatusOr<std::map<std::string, FloatTensor>> ParseTensors(
-    absl::string_view bytes, const std::string& what) {
+absl::StatusOr<NamedTensors> ParseTensors(absl::string_view bytes,
+                                          const std::string& what) {
   const absl::StatusOr<weights::Safetensors> file =
       weights::Safetensors::FromBytes(std::string(bytes), what);
   if (!file.ok()) return Corrupt(what, file.status().message());
-  std::map<std::string, FloatTensor> tensors;
+  NamedTensors parsed;
+  parsed.metadata = file->metadata();
   for (const auto& [name, record] : file->tensors()) {
     absl::StatusOr<FloatTensor> tensor = file->Floats(name);
     if (!tensor.ok()) return Corrupt(name, tensor.status().message());
     if (!weights::AllFinite(*tensor)) return Corrupt(name, "not finite");
-    tensors[name] = *std::move(tensor);
+    parsed.tensors[name] = *std::move(tensor);
   }
-  return tensors;
+  return parsed;
 }
 
 absl::StatusOr<FloatTensor> ParseTensor(absl::string_view bytes,
                                         const std::string& name) {
-  ASSIGN_OR_RETURN(auto tensors, ParseTensors(bytes, name));
-  const auto found = tensors.find(name);
-  if (found == tensors.end() || tensors.size() != 1) {
+  ASSIGN_OR_RETURN(NamedTensors parsed, ParseTensors(bytes, name));
+  const auto found = parsed.tensors.find(name);
+  if (found == parsed.tensors.end() || parsed.tensors.size() != 1) {
     return Corrupt(name, "expected exactly one tensor of this name");
   }
   return std::move(found->second);

@@ -20,12 +20,18 @@ absl::StatusOr<std::string> SerializeTensor(
 
 // As above with several tensors by name; none at all is no file.
 absl::StatusOr<std::string> SerializeTensors(
-    const std::map<std::string, FloatTensor>& tensors);
+    const std::map<std::string, FloatTensor>& tensors,
+    const std::map<std::string, std::string>& metadata = {});
 
-// All tensors of a safetensors file, float and finite. DATA_LOSS
+struct NamedTensors {
+  std::map<std::string, FloatTensor> tensors;
+  std::map<std::string, std::string> metadata;
+};
+
+// All of a safetensors file, tensors float and finite. DATA_LOSS
 // (BLOB_CORRUPT); `what` is for the message.
-absl::StatusOr<std::map<std::string, FloatTensor>> ParseTensors(
-    absl::string_view bytes, const std::string& what);
+absl::StatusOr<NamedTensors> ParseTensors(absl::string_view bytes,
+                                          const std::string& what);
 
 // DATA_LOSS (BLOB_CORRUPT) unless the bytes are a safetensors file that holds
 // exactly one float tensor, `name`, of finite values.

@@ -10,8 +10,7 @@
 #include "common/sha256.h"
 #include "common/status_macros.h"
 #include "datasets/preprocess.h"
-#include "datasets/random_view.h"
-#include "worker/parallel.h"
+#include "worker/item_pixels.h"
 #include "worker/prompt_features.h"
 #include "worker/tensor_blob.h"
 
@@ -20,7 +19,6 @@ namespace {
 
 constexpr size_t kBatch = 32;
 constexpr char kTensor[] = "image_features";
-constexpr int kTestTransform = -1;
 
 // Everything that features depend on: change a recipe's text when its pixels
 // or its batches change.
@@ -66,7 +64,7 @@ absl::StatusOr<bool> TrainingFeatures::HasView(const std::string& views_digest,
 absl::StatusOr<StoredFeatures> TrainingFeatures::Get(
     const datasets::Manifest& manifest, const std::vector<int>& items) {
   return GetByKey(Digest("views=1", *encoder_, manifest, items), manifest,
-                  items, kTestTransform);
+                  items, /*view=*/std::nullopt);
 }
 
 absl::StatusOr<StoredFeatures> TrainingFeatures::GetView(
@@ -77,7 +75,7 @@ absl::StatusOr<StoredFeatures> TrainingFeatures::GetView(
 
 absl::StatusOr<StoredFeatures> TrainingFeatures::GetByKey(
     const std::string& key, const datasets::Manifest& manifest,
-    const std::vector<int>& items, int view) {
+    const std::vector<int>& items, std::optional<int> view) {
   Control& control = *environment_.control;
   StoredFeatures stored;
   ASSIGN_OR_RETURN(const std::optional<std::string> known,
@@ -98,35 +96,20 @@ absl::StatusOr<StoredFeatures> TrainingFeatures::GetByKey(
 
 absl::StatusOr<FloatTensor> TrainingFeatures::Encode(
     const datasets::Manifest& manifest, const std::vector<int>& items,
-    int view) {
+    std::optional<int> view) {
   const datasets::PreprocessOptions preprocess = PreprocessOptionsOf(*encoder_);
   FloatTensor all;
   for (size_t begin = 0; begin < items.size(); begin += kBatch) {
     const size_t count = std::min(kBatch, items.size() - begin);
-    std::vector<absl::StatusOr<std::vector<float>>> pixels(
-        count, absl::UnknownError("not decoded"));
-    ParallelFor(count, environment_.decode_threads, [&](size_t i) {
-      const datasets::Item& item = manifest.items[items[begin + i]];
-      absl::StatusOr<std::string> bytes =
-          environment_.control->GetBlob(item.digest);
-      if (!bytes.ok()) {
-        pixels[i] = bytes.status();
-      } else if (view == kTestTransform) {
-        pixels[i] = datasets::PreprocessImage(*bytes, preprocess);
-      } else {
-        pixels[i] =
-            datasets::PreprocessView(*bytes, item.digest, view, preprocess);
-      }
-    });
-    std::vector<absl::Span<const float>> batch;
-    for (size_t i = 0; i < count; ++i) {
-      if (!pixels[i].ok()) {
-        return Annotate(
-            pixels[i].status(),
-            absl::StrCat("image ", manifest.items[items[begin + i]].path));
-      }
-      batch.push_back(*pixels[i]);
-    }
+    const std::vector<int> part(
+        items.begin() + static_cast<ptrdiff_t>(begin),
+        items.begin() + static_cast<ptrdiff_t>(begin + count));
+    ASSIGN_OR_RETURN(
+        const std::vector<std::vector<float>> pixels,
+        ItemPixels(environment_.control, environment_.decode_threads,
+                   preprocess, manifest, part, view));
+    const std::vector<absl::Span<const float>> batch(pixels.begin(),
+                                                     pixels.end());
     RETURN_IF_ERROR(environment_.loop->RunTraining([&]() -> absl::Status {
       ASSIGN_OR_RETURN(const std::vector<float> features,
                        EncodeImageBatch(*encoder_, batch, kBatch));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -60,13 +61,14 @@ class TrainingFeatures {
   absl::StatusOr<bool> HasView(const std::string& views_digest, int view);
 
  private:
-  // `view` is negative for the test transform.
+  // No `view`: the test transform.
   absl::StatusOr<StoredFeatures> GetByKey(const std::string& key,
                                           const datasets::Manifest& manifest,
                                           const std::vector<int>& items,
-                                          int view);
+                                          std::optional<int> view);
   absl::StatusOr<FloatTensor> Encode(const datasets::Manifest& manifest,
-                                     const std::vector<int>& items, int view);
+                                     const std::vector<int>& items,
+                                     std::optional<int> view);
 
   const Environment environment_;
   const clip::Encoder* const encoder_;

@@ -11,8 +11,11 @@
 #include "common/status_macros.h"
 #include "datasets/few_shot.h"
 #include "learners/learner.h"
+#include "weights/encoder_folder.h"
 #include "worker/head_blob.h"
+#include "worker/item_pixels.h"
 #include "worker/prompt_evaluation.h"
+#include "worker/prompt_features.h"
 #include "worker/tensor_blob.h"
 #include "worker/view_features.h"
 
@@ -93,6 +96,11 @@ bool TrainingRun::LearnsFromImages() const {
   return !method->steps || job_.spec.epochs > 0;
 }
 
+bool TrainingRun::TunesImageTower() const {
+  const MethodTraits* const method = FindMethod(job_.spec.method);
+  return method != nullptr && method->image_tower;
+}
+
 bool TrainingRun::NeedsValidation() const {
   const TrainingSpec& spec = job_.spec;
   const MethodTraits* const method = FindMethod(spec.method);
@@ -121,18 +129,22 @@ absl::Status TrainingRun::PrepareTraining() {
   const TrainingSpec& spec = job_.spec;
   ASSIGN_OR_RETURN(const datasets::FewShotSplit picks,
                    datasets::SampleFewShot(manifest_, spec.shots, spec.seed));
-  const std::vector<int> train = ItemsTaking(manifest_, classes_, picks.train);
-  if (spec.views == 1) {
-    ASSIGN_OR_RETURN(train_, Features(train, 0, kTrainFeaturesDone));
+  picks_ = ItemsTaking(manifest_, classes_, picks.train);
+  const TrainingFeatures::Environment features = FeatureEnvironment(
+      environment_,
+      [this](int64_t done, int64_t total) { return ReportView(done, total); });
+  if (TunesImageTower()) {
+    train_.labels = LabelsOf(manifest_, classes_, picks_);
+    train_.digest = TrainingFeatures(features, encoder_.get())
+                        .ViewsDigest(manifest_, picks_);
+  } else if (spec.views == 1) {
+    ASSIGN_OR_RETURN(train_,
+                     Features(*encoder_, picks_, 0, kTrainFeaturesDone));
   } else {
     views_ = std::make_unique<ViewFeatures>(
-        FeatureEnvironment(environment_,
-                           [this](int64_t done, int64_t total) {
-                             return ReportView(done, total);
-                           }),
-        encoder_.get(), &manifest_, train, spec.views, spec.epochs);
+        features, encoder_.get(), &manifest_, picks_, spec.views, spec.epochs);
     RETURN_IF_ERROR(views_->Find());
-    train_.labels = LabelsOf(manifest_, classes_, train);
+    train_.labels = LabelsOf(manifest_, classes_, picks_);
     train_.digest = views_->digest();
   }
   if (!NeedsValidation()) return absl::OkStatus();
@@ -146,8 +158,9 @@ absl::Status TrainingRun::PrepareTraining() {
                      "push it again with a val/ folder, or choose yourself "
                      "(the last step; the regularization)"));
   }
-  ASSIGN_OR_RETURN(validation_, Features(validation, kTrainFeaturesDone,
-                                         kValidationFeaturesDone));
+  ASSIGN_OR_RETURN(validation_,
+                   Features(*encoder_, validation, kTrainFeaturesDone,
+                            kValidationFeaturesDone));
   return absl::OkStatus();
 }
 
@@ -157,20 +170,20 @@ absl::Status TrainingRun::PrepareScoring() {
                        datasets::ItemsOfSplit(manifest_, split));
   };
   scored_split_ = datasets::Split::kTest;
-  std::vector<int> scored = items_of(scored_split_);
-  if (scored.empty()) {
+  scored_items_ = items_of(scored_split_);
+  if (scored_items_.empty()) {
     scored_split_ = datasets::Split::kVal;
-    scored = items_of(scored_split_);
+    scored_items_ = items_of(scored_split_);
   }
-  if (scored.empty()) {
+  if (scored_items_.empty()) {
     return MakeError(
         absl::StatusCode::kInvalidArgument, "NOTHING_TO_EVALUATE",
         absl::StrCat("dataset ", job_.spec.dataset,
                      " has neither test nor validation images: push it again "
                      "with a test/ or val/ folder"));
   }
-  ASSIGN_OR_RETURN(scored_,
-                   Features(scored, kValidationFeaturesDone, kFeaturesDone));
+  ASSIGN_OR_RETURN(scored_, Features(*encoder_, scored_items_,
+                                     kValidationFeaturesDone, kFeaturesDone));
   return absl::OkStatus();
 }
 
@@ -180,8 +193,9 @@ std::vector<std::string> TrainingRun::ClassNames() const {
 }
 
 absl::StatusOr<LabelledFeatures> TrainingRun::Features(
-    const std::vector<int>& items, double from, double to) {
-  return FeaturesOf(environment_, *encoder_, manifest_, classes_, items,
+    const clip::Encoder& encoder, const std::vector<int>& items, double from,
+    double to) {
+  return FeaturesOf(environment_, encoder, manifest_, classes_, items,
                     {.from = from, .to = to, .epochs = job_.spec.epochs},
                     &reporter_);
 }
@@ -207,6 +221,12 @@ absl::Status TrainingRun::LoadLearner() {
   data.validation_features = validation_.features;
   data.validation_labels = validation_.labels;
   data.validation_digest = validation_.digest;
+  std::optional<weights::EncoderFolder> folder;
+  if (TunesImageTower()) {
+    ASSIGN_OR_RETURN(folder,
+                     environment_.encoders->OpenFolder(encoder_->digest()));
+    data.encoder_folder = &*folder;
+  }
   RETURN_IF_ERROR(environment_.loop->RunTraining([&]() -> absl::Status {
     ASSIGN_OR_RETURN(learner_,
                      learners::MakeLearner(encoder_, ToTrainerSpec(job_.spec),
@@ -227,6 +247,7 @@ absl::Status TrainingRun::Train() {
   while (!learner_->done()) {
     RETURN_IF_ERROR(environment_.check());
     RETURN_IF_ERROR(LoadView());
+    RETURN_IF_ERROR(LoadPixels());
     RETURN_IF_ERROR(
         environment_.loop->RunTraining([&] { return learner_->RunUnit(); }));
     const learners::LearnerProgress& now = learner_->progress();
@@ -270,6 +291,26 @@ absl::Status TrainingRun::LoadView() {
   }
   return environment_.loop->RunTraining(
       [&] { return learner_->SetFeatures(*view, *features); });
+}
+
+absl::Status TrainingRun::LoadPixels() {
+  const auto wanted = learner_->NeedsPixels();
+  if (!wanted.has_value()) return absl::OkStatus();
+  std::vector<int> items;
+  items.reserve(wanted->rows.size());
+  for (const int64_t row : wanted->rows) items.push_back(picks_[row]);
+  const datasets::PreprocessOptions preprocess = PreprocessOptionsOf(*encoder_);
+  ASSIGN_OR_RETURN(const std::vector<std::vector<float>> images,
+                   ItemPixels(environment_.control, environment_.decode_threads,
+                              preprocess, manifest_, items, wanted->view));
+  FloatTensor pixels;
+  pixels.shape = {static_cast<int64_t>(images.size()), 3, preprocess.size,
+                  preprocess.size};
+  for (const std::vector<float>& image : images) {
+    pixels.values.insert(pixels.values.end(), image.begin(), image.end());
+  }
+  return environment_.loop->RunTraining(
+      [&] { return learner_->SetPixels(pixels); });
 }
 
 Progress TrainingRun::TrainProgress() const {
@@ -341,29 +382,47 @@ absl::StatusOr<learners::Learned> TrainingRun::Result() {
 }
 
 absl::StatusOr<int64_t> TrainingRun::Publish() {
-  ASSIGN_OR_RETURN(const learners::Learned learned, Result());
+  ASSIGN_OR_RETURN(learners::Learned learned, Result());
   FinishedPrompt prompt;
   prompt.class_names = ClassNames();
-  if (has_dataset()) {
-    PromptEvaluation evaluation(environment_.loop, encoder_.get(),
-                                environment_.check);
-    ASSIGN_OR_RETURN(
-        prompt.evaluation,
-        evaluation.Run(std::string(datasets::SplitName(scored_split_)),
-                       prompt.class_names, job_.spec.templates,
-                       scored_.features, scored_.labels, learned.head));
-    if (learned.chosen) Tell(*learned.chosen, &prompt.evaluation);
-  }
-  if (!learned.parameters.empty()) {
-    ASSIGN_OR_RETURN(const std::string bytes,
-                     SerializeTensors(learned.parameters));
-    ASSIGN_OR_RETURN(prompt.context_digest,
-                     environment_.control->PutBlob(bytes));
-  }
+  RETURN_IF_ERROR(StoreParameters(&learned, &prompt));
+  if (has_dataset()) RETURN_IF_ERROR(Evaluate(learned, &prompt));
   ASSIGN_OR_RETURN(const std::string head, SerializeHead(learned.head));
   ASSIGN_OR_RETURN(prompt.features_digest, environment_.control->PutBlob(head));
   RETURN_IF_ERROR(environment_.check());
   return environment_.control->Publish(job_.id, job_.fence, prompt);
+}
+
+absl::Status TrainingRun::StoreParameters(learners::Learned* learned,
+                                          FinishedPrompt* prompt) {
+  if (learned->parameters.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string bytes,
+                   SerializeTensors(learned->parameters));
+  ASSIGN_OR_RETURN(prompt->context_digest,
+                   environment_.control->PutBlob(bytes));
+  if (TunesImageTower()) learned->head.image_tower = prompt->context_digest;
+  return absl::OkStatus();
+}
+
+absl::Status TrainingRun::Evaluate(const learners::Learned& learned,
+                                   FinishedPrompt* prompt) {
+  LabelledFeatures tuned;
+  if (TunesImageTower()) {
+    ASSIGN_OR_RETURN(const std::shared_ptr<const clip::Encoder> encoder,
+                     environment_.tuned_encoders->Find(
+                         encoder_->digest(), learned.head.image_tower));
+    ASSIGN_OR_RETURN(tuned, Features(*encoder, scored_items_, kTrainDone, 1));
+  }
+  PromptEvaluation evaluation(environment_.loop, encoder_.get(),
+                              environment_.check);
+  ASSIGN_OR_RETURN(
+      prompt->evaluation,
+      evaluation.Run(std::string(datasets::SplitName(scored_split_)),
+                     prompt->class_names, job_.spec.templates,
+                     TunesImageTower() ? tuned.features : scored_.features,
+                     scored_.features, scored_.labels, learned.head));
+  if (learned.chosen) Tell(*learned.chosen, &prompt->evaluation);
+  return absl::OkStatus();
 }
 
 }  // namespace promptd::worker

@@ -37,6 +37,8 @@ class TrainingRun {
   // Whether training images are looked at: not by zero-shot, nor where a
   // context is applied as it is.
   bool LearnsFromImages() const;
+  // Whether the image tower itself learns, from pixels.
+  bool TunesImageTower() const;
   // Whether the choice of something hangs on the validation images.
   bool NeedsValidation() const;
   // A context can be applied to a list of classes alone.
@@ -48,19 +50,27 @@ class TrainingRun {
   absl::Status Train();
   // Gives the learner the view of its epoch when it needs one.
   absl::Status LoadView();
+  // Gives the learner the pixels of its next images when it needs them.
+  absl::Status LoadPixels();
   absl::Status Checkpoint();
   // The error of a job whose loss or context stopped being finite: names the
   // checkpoint of the state before.
   absl::Status Diverged(const absl::Status& error);
   absl::StatusOr<learners::Learned> Result();
   absl::StatusOr<int64_t> Publish();
+  // Stores what was learned, and names a tuned image tower in the head.
+  absl::Status StoreParameters(learners::Learned* learned,
+                               FinishedPrompt* prompt);
+  absl::Status Evaluate(const learners::Learned& learned,
+                        FinishedPrompt* prompt);
 
   // Names of the classes that take part; their labels begin at 0.
   std::vector<std::string> ClassNames() const;
   absl::Status LoadInitialContext(FloatTensor* context) const;
   // Features of `items` with the test transform; progress moves from `from` to
   // `to`.
-  absl::StatusOr<LabelledFeatures> Features(const std::vector<int>& items,
+  absl::StatusOr<LabelledFeatures> Features(const clip::Encoder& encoder,
+                                            const std::vector<int>& items,
                                             double from, double to);
   // Of training, without its phase and fraction.
   Progress TrainProgress() const;
@@ -71,10 +81,12 @@ class TrainingRun {
   ProgressReporter reporter_;
   std::shared_ptr<const clip::Encoder> encoder_;
   datasets::Manifest manifest_;
-  datasets::ClassRange classes_;  // that take part
-  LabelledFeatures train_;        // the few-shot picks; views = 1: features
-  LabelledFeatures validation_;   // the picks that something is chosen by
-  LabelledFeatures scored_;       // the split that is scored
+  datasets::ClassRange classes_;   // that take part
+  std::vector<int> picks_;         // of the few-shot sample
+  LabelledFeatures train_;         // of the picks; views = 1: features
+  LabelledFeatures validation_;    // the picks that something is chosen by
+  std::vector<int> scored_items_;  // of the split that is scored
+  LabelledFeatures scored_;
   datasets::Split scored_split_ = datasets::Split::kTest;
   std::unique_ptr<ViewFeatures> views_;  // unless views = 1
   std::unique_ptr<learners::Learner> learner_;

@@ -67,7 +67,7 @@ INSTANTIATE_TEST_SUITE_P(
         // 2 encoders, 2 variant tasks: 2 zero-shot, CoOp at 3 seeds.
         Count{"backbones", 2 * 2 * (2 + 3), 20},
         Count{"ensembling", 2 * (3 + 3), 12},
-        Count{"tuning-methods", 2 * (1 + 5 * 3), 32},
+        Count{"tuning-methods", 2 * (1 + 6 * 3), 38},
         Count{"initialization", 2 * 2 * 3, 12}),
     [](const auto& param_info) {
       std::string name = param_info.param.experiment;

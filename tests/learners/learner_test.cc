@@ -27,6 +27,7 @@ class LearnerTest : public ::testing::TestWithParam<MethodTraits> {
     spec_.text_templates = {"a photo of a {}.", "{}"};
     data_.validation_features = data_.features;
     data_.validation_labels = data_.labels;
+    data_.encoder_folder = &TinyFolder();
   }
 
   std::unique_ptr<Learner> Make() const {
@@ -45,6 +46,11 @@ TEST_P(LearnerTest, EndsWithAHeadThatScoresTheClasses) {
   int64_t last = 0;
   while (!learner->done()) {
     ASSERT_EQ(learner->NeedsView(), std::nullopt);
+    const auto pixels = learner->NeedsPixels();
+    ASSERT_EQ(pixels.has_value() && !GetParam().image_tower, false);
+    if (pixels.has_value()) {
+      ASSERT_TRUE(learner->SetPixels(TinyPixels(*pixels)).ok());
+    }
     const absl::Status run = learner->RunUnit();
     ASSERT_TRUE(run.ok()) << run;
     ASSERT_GE(learner->progress().step, last);
@@ -70,7 +76,8 @@ TEST_P(LearnerTest, EndsWithAHeadThatScoresTheClasses) {
   const auto scores = ScoreFeatures(data_.features, data_.labels, head,
                                     TinyEncoder()->logit_scale());
   ASSERT_TRUE(scores.ok()) << scores.status();
-  if (!GetParam().shots) return;
+  // A tower's own features are another test's (image_tuning_test.cc).
+  if (!GetParam().shots || GetParam().image_tower) return;
   // What was learned beats chance on the images it was learned from.
   EXPECT_GT(scores->accuracy, 0.25);
   EXPECT_TRUE(std::isfinite(learner->progress().loss));
@@ -88,8 +95,8 @@ TEST_P(LearnerTest, SavesAndRestores) {
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
   const auto resumed = Make();
   ASSERT_TRUE(resumed->Restore(*checkpoint).ok());
-  while (!learner->done()) ASSERT_TRUE(learner->RunUnit().ok());
-  while (!resumed->done()) ASSERT_TRUE(resumed->RunUnit().ok());
+  RunLearner(learner.get());
+  RunLearner(resumed.get());
   EXPECT_EQ(resumed->Result()->head.weights.values,
             learner->Result()->head.weights.values);
   EXPECT_EQ(ErrorReason(Make()->Restore("{}")), "BAD_CHECKPOINT");

@@ -2,8 +2,11 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -27,9 +30,7 @@ T Must(absl::StatusOr<T> value) {
 std::shared_ptr<const clip::Encoder> LoadTiny(
     const clip::EncoderOptions& options) {
   at::set_num_threads(1);
-  const auto folder =
-      Must(weights::EncoderFolder::Open(LearnersGoldenDir() + "/tiny"));
-  return Must(clip::Encoder::Load(folder, options));
+  return Must(clip::Encoder::Load(TinyFolder(), options));
 }
 
 }  // namespace
@@ -38,6 +39,12 @@ std::string LearnersGoldenDir() {
   const char* source = std::getenv("PROMPTD_SOURCE_DIR");
   return std::string(source == nullptr ? "." : source) +
          "/tests/golden/learners";
+}
+
+const weights::EncoderFolder& TinyFolder() {
+  static const auto* const folder = new weights::EncoderFolder(
+      Must(weights::EncoderFolder::Open(LearnersGoldenDir() + "/tiny")));
+  return *folder;
 }
 
 std::shared_ptr<const clip::Encoder> TinyEncoder() {
@@ -89,6 +96,42 @@ TrainingData GoldenData(const weights::Safetensors& goldens) {
 
 void RunToEnd(Trainer* trainer) {
   while (!trainer->done()) PROMPTD_CHECK(trainer->RunUnit().ok());
+}
+
+FloatTensor TinyPixels(const PixelRequest& wanted) {
+  const int64_t side = TinyEncoder()->config().vision.image_size;
+  FloatTensor pixels;
+  pixels.shape = {static_cast<int64_t>(wanted.rows.size()), 3, side, side};
+  for (const int64_t row : wanted.rows) {
+    for (int64_t i = 0; i < 3 * side * side; ++i) {
+      pixels.values.push_back(static_cast<float>(std::sin(
+          0.37 * static_cast<double>(i) + 1.7 * static_cast<double>(row))));
+    }
+  }
+  return pixels;
+}
+
+void RunStep(Learner* learner) {
+  const int64_t before = learner->progress().step;
+  while (!learner->done() && learner->progress().step == before) {
+    if (const auto wanted = learner->NeedsPixels()) {
+      PROMPTD_CHECK(learner->SetPixels(TinyPixels(*wanted)).ok());
+    }
+    PROMPTD_CHECK(learner->RunUnit().ok());
+  }
+}
+
+void RunLearner(Learner* learner) {
+  while (!learner->done()) RunStep(learner);
+}
+
+double MaxDifference(const FloatTensor& a, const FloatTensor& b) {
+  if (a.shape != b.shape) return std::numeric_limits<double>::infinity();
+  double most = 0;
+  for (size_t i = 0; i < a.values.size(); ++i) {
+    most = std::max(most, std::abs(double{a.values[i]} - b.values[i]));
+  }
+  return most;
 }
 
 }  // namespace promptd::learners

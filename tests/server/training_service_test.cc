@@ -208,6 +208,25 @@ TEST_F(TrainingServiceTest, AMethodsSpecComesBackAndCanBeSentAgain) {
   }
 }
 
+TEST_F(TrainingServiceTest, AnImageTowerHasDefaultsOfItsOwn) {
+  PushPets();
+  v1::CreateTrainingJobRequest request;
+  request.mutable_spec()->set_task("pets");
+  request.mutable_spec()->set_dataset("pets");
+  request.mutable_spec()->set_shots(2);
+  request.mutable_spec()->set_method("text_bias");
+  const v1::TrainingSpec text = CreateJob(request).spec();
+  request.mutable_spec()->set_method("image_encoder");
+  const v1::TrainingSpec tower = CreateJob(request).spec();
+  EXPECT_EQ(tower.epochs(), 20);
+  EXPECT_NEAR(tower.learning_rate(), text.learning_rate() / 20, 1e-12);
+  request.mutable_spec()->set_selection(v1::SELECTION_BEST_VALIDATION);
+  request.mutable_spec()->set_epochs(0);
+  const auto refused = Refused(request);
+  EXPECT_TRUE(absl::StrContains(refused.Field("spec.selection"), "last_step"));
+  EXPECT_NE(refused.Field("spec.epochs"), "");
+}
+
 TEST_F(TrainingServiceTest, FieldsOfOtherMethodsAreRefusedAllAtOnce) {
   PushPets();
   v1::CreateTrainingJobRequest request = PetsJob();

@@ -50,9 +50,13 @@ class ClassifyCacheTest : public WorkerFixture {
   }
 
   void Start(const ClassifierOptions& options) {
-    classifier_ = std::make_unique<Classifier>(
-        options, &encoders_, &loop_, &counts_,
-        [this](const std::string& digest) { return control_.GetBlob(digest); });
+    const auto read_blob = [this](const std::string& digest) {
+      return control_.GetBlob(digest);
+    };
+    classifier_ = nullptr;
+    tuned_ = std::make_unique<TunedEncoders>(1, &encoders_, &loop_, read_blob);
+    classifier_ = std::make_unique<Classifier>(options, tuned_.get(), &times_,
+                                               &loop_, &counts_, read_blob);
   }
   // Until Release() no batch runs.
   void HoldDevice() {
@@ -92,6 +96,8 @@ class ClassifyCacheTest : public WorkerFixture {
   DeviceLoop loop_;
   absl::Notification release_;
   std::string image_;
+  BatchTimes times_;
+  std::unique_ptr<TunedEncoders> tuned_;
   std::unique_ptr<Classifier> classifier_;
 };
 

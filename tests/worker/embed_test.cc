@@ -18,6 +18,7 @@
 #include "worker/encoder_set.h"
 #include "worker/prompt_features.h"
 #include "worker/text_embedder.h"
+#include "worker/tuned_encoders.h"
 
 namespace promptd::worker {
 namespace {
@@ -156,7 +157,9 @@ TEST_F(EmbedTest, SharesABatchWithClassifyCalls) {
   DeviceLoop loop;
   ClassifierOptions options;
   options.decode_threads = 1;
-  Classifier classifier(options, &*encoders, &loop, &observer, nullptr);
+  TunedEncoders tuned(1, &*encoders, &loop, nullptr);
+  BatchTimes times;
+  Classifier classifier(options, &tuned, &times, &loop, &observer, nullptr);
   absl::Notification release;
   loop.PostServing([&] { release.WaitForNotification(); });
   const std::string image = Image("jpeg_420.jpeg");

@@ -14,8 +14,11 @@ using ::testing::StartsWith;
 class EvaluationRunTest : public WorkerFixture {
  protected:
   // Trains on the fixture's dataset; an evaluation of that version on it.
-  EvaluationSpec Trained(const LocalWorker& worker) {
-    const TrainingSpec trained = AddDataset(worker);
+  EvaluationSpec Trained(const LocalWorker& worker,
+                         const std::string& method = "coop") {
+    TrainingSpec trained = AddDataset(worker);
+    trained.method = method;
+    trained.text_templates = {"a photo of a {}."};
     const int64_t job = control_.Enqueue(trained);
     EXPECT_EQ(control_.WaitForEnd(job), "published");
     prompt_ = *control_.published(job);
@@ -52,6 +55,19 @@ TEST_F(EvaluationRunTest, OnTheJobsOwnDatasetEqualsTheJobsEvaluation) {
       again.confusion.begin(), again.confusion.end(), int64_t{0},
       [](int64_t sum, const auto& count) { return sum + count.images; });
   EXPECT_EQ(counted, 4);
+}
+
+TEST_F(EvaluationRunTest, ATunedImageTowerScoresAndTheEncodersOwnIsBaseline) {
+  const auto worker = StartWorker();
+  ASSERT_NE(worker, nullptr);
+  const EvaluationSpec coop = Trained(*worker);
+  const Evaluation plain = prompt_.evaluation;
+  const EvaluationSpec spec = Trained(*worker, "image_encoder");
+  EXPECT_EQ(EvaluationToJson(Run(spec)), EvaluationToJson(prompt_.evaluation));
+  // The baselines are those of every other method.
+  EXPECT_EQ(prompt_.evaluation.zero_shot_accuracy, plain.zero_shot_accuracy);
+  EXPECT_EQ(prompt_.evaluation.zero_shot_ece, plain.zero_shot_ece);
+  EXPECT_EQ(EvaluationToJson(Run(coop)), EvaluationToJson(plain));
 }
 
 TEST_F(EvaluationRunTest, ClassesAreFoundByTheirRow) {

@@ -29,6 +29,12 @@ TEST(HeadBlobTest, EveryKindComesBack) {
     ASSERT_TRUE(read.ok()) << read.status();
     ExpectEqual(*read, head);
   }
+  // And names the image tower that it is for.
+  ClassHead tuned{kRows};
+  tuned.image_tower = "5e1f";
+  EXPECT_EQ(ParseHead(*SerializeHead(tuned), 2)->image_tower, "5e1f");
+  EXPECT_EQ(SelectClasses(tuned, {0}).image_tower, "5e1f");
+  EXPECT_EQ(ParseHead(*SerializeHead({kRows}), 2)->image_tower, "");
   // A prompt's head is the file that it has always been.
   EXPECT_EQ(*SerializeHead({kRows}), *SerializeTensor("text_features", kRows));
 }

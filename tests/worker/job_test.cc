@@ -1,6 +1,7 @@
 // Training jobs through a whole worker, against a front end in memory.
 #include <set>
 
+#include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/notification.h"
 
 #include "common/error.h"
@@ -24,6 +25,9 @@ class JobTest : public WorkerFixture {
     const auto prompt = control_.published(job);
     return prompt.has_value() ? prompt->context_digest : "none";
   }
+
+  // Stops at a checkpoint of which so many come in the job's first steps.
+  void ExpectSameBytesAfterAStop(const std::string& method, int checkpoint);
 };
 
 TEST_F(JobTest, PublishesAPromptThatClassifies) {
@@ -147,7 +151,8 @@ TEST_F(JobTest, StartsFromAnotherVersionsContext) {
               StartsWith("failed: BAD_INITIAL_CONTEXT"));
 }
 
-TEST_F(JobTest, AStoppedWorkerLeavesACheckpointThatEndsInTheSameBytes) {
+void JobTest::ExpectSameBytesAfterAStop(const std::string& method,
+                                        int checkpoint) {
   std::string whole;
   TrainingSpec spec;
   LocalWorkerOptions options;
@@ -157,15 +162,17 @@ TEST_F(JobTest, AStoppedWorkerLeavesACheckpointThatEndsInTheSameBytes) {
     const auto worker = StartWorker(options);
     ASSERT_NE(worker, nullptr);
     spec = AddDataset(*worker);
+    spec.method = method;
+    spec.text_templates = {"a photo of a {}."};
     whole = ContextOf(control_.Enqueue(spec));
   }
-  // A checkpoint after every unit; the third one stops the worker.
+  // A checkpoint after every unit; one of them stops the worker.
   options.checkpoint_interval = absl::ZeroDuration();
   auto stopped = StartWorker(options);
   ASSERT_NE(stopped, nullptr);
   absl::Notification reached;
   control_.OnCheckpoint([&](int number) {
-    if (number == 3) reached.Notify();
+    if (number == checkpoint) reached.Notify();
   });
   const int64_t job = control_.Enqueue(spec);
   reached.WaitForNotification();
@@ -185,6 +192,56 @@ TEST_F(JobTest, AStoppedWorkerLeavesACheckpointThatEndsInTheSameBytes) {
     if (report.phase == "train" && first_step < 0) first_step = report.step;
   }
   EXPECT_GT(first_step, 3);
+}
+
+TEST_F(JobTest, AStoppedWorkerLeavesACheckpointThatEndsInTheSameBytes) {
+  ExpectSameBytesAfterAStop("coop", 3);
+}
+
+TEST_F(JobTest, SoItDoesOfAnImageTower) {
+  ExpectSameBytesAfterAStop("image_encoder", 12);
+}
+
+TEST_F(JobTest, VersionsWithImageTowersOfTheirOwnClassifySideBySide) {
+  const auto worker = StartWorker();
+  ASSERT_NE(worker, nullptr);
+  TrainingSpec spec = AddDataset(*worker);
+  spec.method = "image_encoder";
+  spec.text_templates = {"a photo of a {}."};
+  std::vector<ClassifyCall> calls;
+  for (const int64_t seed : {1, 2}) {
+    spec.seed = seed;
+    const int64_t job = control_.Enqueue(spec);
+    ASSERT_EQ(control_.WaitForEnd(job), "published");
+    ClassifyCall call = ZeroShotCall(*worker, {Image("jpeg_420.jpeg")});
+    call.heads[0].text = {control_.published(job)->features_digest, {}};
+    calls.push_back(call);
+  }
+  ClassifyCall own = ZeroShotCall(*worker, {Image("jpeg_420.jpeg")});
+  calls.push_back(own);
+  for (ClassifyCall& call : calls) call.no_cache = true;
+  std::vector<float> alone;
+  for (const ClassifyCall& call : calls) {
+    alone.push_back(
+        Classify(worker.get(), call)->images[0].scores[0][0].similarity);
+  }
+  // Each by a tower of its own.
+  EXPECT_NE(alone[0], alone[1]);
+  for (int round = 0; round < 10; ++round) {
+    std::vector<float> together(calls.size());
+    absl::BlockingCounter answered(static_cast<int>(calls.size()));
+    for (size_t i = 0; i < calls.size(); ++i) {
+      worker->Classify(
+          calls[i], [&, i](const absl::StatusOr<ClassifyOutcome>& outcome) {
+            together[i] = outcome->images[0].scores[0][0].similarity;
+            answered.DecrementCount();
+          });
+    }
+    answered.Wait();
+    for (size_t i = 0; i < calls.size(); ++i) {
+      EXPECT_NEAR(together[i], alone[i], 1e-5);
+    }
+  }
 }
 
 TEST_F(JobTest, CancelAndPauseAreHonoured) {

@@ -67,12 +67,12 @@ def encode(model, embedded, eot):
     return x @ model.text_projection
 
 
-def learning_rate(epoch):
+def learning_rate(epoch, spec=SPEC):
     """Dassl's ConstantWarmupScheduler in front of CosineAnnealingLR."""
-    if epoch < SPEC["warmup_epochs"]:
-        return SPEC["warmup_learning_rate"]
-    phase = math.pi * (epoch - SPEC["warmup_epochs"]) / SPEC["epochs"]
-    return SPEC["learning_rate"] / 2 * (1 + math.cos(phase))
+    if epoch < spec["warmup_epochs"]:
+        return spec["warmup_learning_rate"]
+    phase = math.pi * (epoch - spec["warmup_epochs"]) / spec["epochs"]
+    return spec["learning_rate"] / 2 * (1 + math.cos(phase))
 
 
 def assemble(embedded, context, name_tokens, position):

@@ -8,6 +8,7 @@ import workbench
 VAL = 2  # promptd.v1.Split
 METHODS = {
     "class_prior": dict(shots=4),
+    "image_encoder": dict(shots=4, epochs=5),
     "linear_probe": dict(shots=4),
     "text_bias": dict(shots=4, epochs=5),
     "text_transform": dict(shots=4, epochs=5),
