@@ -247,6 +247,13 @@ std::string EvaluationText(const v1::Evaluation& evaluation) {
       Printable(evaluation.split()), evaluation.images(),
       Percent(evaluation.accuracy()), Percent(evaluation.macro_f1()),
       Percent(evaluation.ece()));
+  if (evaluation.has_temperature()) {
+    absl::StrAppendFormat(&out,
+                          "calibrated on validation images: temperature %.3g, "
+                          "without it the error would be %s\n",
+                          evaluation.temperature(),
+                          Percent(evaluation.uncalibrated_ece()));
+  }
   if (!evaluation.zero_shot_template().empty()) {
     absl::StrAppendFormat(
         &out,

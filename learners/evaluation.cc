@@ -13,6 +13,9 @@ namespace promptd::learners {
 namespace {
 
 constexpr int kBins = 15;
+constexpr double kLeastTemperature = 0.01;
+constexpr double kMostTemperature = 100;
+constexpr double kTemperaturePrecision = 1e-6;  // of its logarithm
 
 absl::Status CheckInput(const FloatTensor& images,
                         const std::vector<int>& labels, const ClassHead& head) {
@@ -32,14 +35,9 @@ absl::Status CheckInput(const FloatTensor& images,
                    "features, labels and classes do not fit together");
 }
 
-struct Answer {
-  int class_index = 0;
-  double confidence = 0;
-};
-
-// The most probable class of one image.
-Answer AnswerOf(absl::Span<const float> image, const ClassHead& head,
-                double scale) {
+// [C] of one image.
+std::vector<double> LogitsOf(absl::Span<const float> image,
+                             const ClassHead& head, double scale) {
   const size_t width = image.size();
   double factor = 1;
   if (head.cosine) {
@@ -54,10 +52,46 @@ Answer AnswerOf(absl::Span<const float> image, const ClassHead& head,
                              head.weights.values.begin() + c * width, 0.0);
     if (!head.bias.shape.empty()) logits[c] += head.bias.values[c];
   }
+  return logits;
+}
+
+absl::Span<const float> RowOf(const FloatTensor& features, size_t row) {
+  const size_t width = static_cast<size_t>(features.shape[1]);
+  return absl::MakeConstSpan(features.values).subspan(row * width, width);
+}
+
+struct Answer {
+  int class_index = 0;
+  double confidence = 0;
+};
+
+// The most probable class of one image.
+Answer AnswerOf(absl::Span<const float> image, const ClassHead& head,
+                double scale) {
+  const std::vector<double> logits = LogitsOf(image, head, scale);
   const auto best = std::max_element(logits.begin(), logits.end());
   double total = 0;
-  for (const double logit : logits) total += std::exp(logit - *best);
+  for (const double logit : logits) {
+    total += std::exp((logit - *best) / head.temperature);
+  }
   return {static_cast<int>(best - logits.begin()), 1 / total};
+}
+
+// What FitTemperature makes least, by the logarithm of the temperature.
+double TemperatureLoss(const std::vector<std::vector<double>>& logits,
+                       const std::vector<int>& labels, double log_temperature) {
+  const double inverse = std::exp(-log_temperature);
+  double loss = log_temperature * log_temperature / 2;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const double best = *std::max_element(logits[i].begin(), logits[i].end());
+    double total = 0;
+    for (const double logit : logits[i]) {
+      total += std::exp((logit - best) * inverse);
+    }
+    const double right = logits[i][static_cast<size_t>(labels[i])];
+    loss += std::log(total) - (right - best) * inverse;
+  }
+  return loss;
 }
 
 class Calibration {
@@ -113,7 +147,6 @@ absl::StatusOr<Scores> ScoreFeatures(const FloatTensor& image_features,
   const absl::Status checked = CheckInput(image_features, labels, head);
   if (!checked.ok()) return checked;
   const size_t classes = static_cast<size_t>(head.weights.shape[0]);
-  const size_t width = static_cast<size_t>(image_features.shape[1]);
   Scores scores;
   scores.images = static_cast<int64_t>(labels.size());
   scores.class_images.resize(classes);
@@ -121,9 +154,7 @@ absl::StatusOr<Scores> ScoreFeatures(const FloatTensor& image_features,
   scores.confusion.resize(classes * classes);
   Calibration calibration;
   for (size_t i = 0; i < labels.size(); ++i) {
-    const Answer answer = AnswerOf(
-        absl::MakeConstSpan(image_features.values).subspan(i * width, width),
-        head, scale);
+    const Answer answer = AnswerOf(RowOf(image_features, i), head, scale);
     const size_t label = static_cast<size_t>(labels[i]);
     ++scores.class_images[label];
     ++scores
@@ -133,6 +164,32 @@ absl::StatusOr<Scores> ScoreFeatures(const FloatTensor& image_features,
   scores.ece = calibration.Error();
   SummarizeConfusion(&scores);
   return scores;
+}
+
+absl::StatusOr<double> FitTemperature(const FloatTensor& image_features,
+                                      const std::vector<int>& labels,
+                                      const ClassHead& head, double scale) {
+  const absl::Status checked = CheckInput(image_features, labels, head);
+  if (!checked.ok()) return checked;
+  std::vector<std::vector<double>> logits;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    logits.push_back(LogitsOf(RowOf(image_features, i), head, scale));
+  }
+  // Golden section; there is one minimum.
+  double low = std::log(kLeastTemperature);
+  double high = std::log(kMostTemperature);
+  const double ratio = (std::sqrt(5.0) - 1) / 2;
+  while (high - low > kTemperaturePrecision) {
+    const double left = high - ratio * (high - low);
+    const double right = low + ratio * (high - low);
+    if (TemperatureLoss(logits, labels, left) <
+        TemperatureLoss(logits, labels, right)) {
+      high = right;
+    } else {
+      low = left;
+    }
+  }
+  return std::exp((low + high) / 2);
 }
 
 }  // namespace promptd::learners

@@ -32,4 +32,14 @@ absl::StatusOr<Scores> ScoreFeatures(const FloatTensor& image_features,
                                      const std::vector<int>& labels,
                                      const ClassHead& head, double scale);
 
+// The temperature T of the logits z that calibrates the head's probabilities on
+// images that it has not learned from: the least sum of cross-entropies of
+// softmax(z / T) (Guo et al., 2017, section 4.2) and of log(T)^2 / 2, which
+// keeps a few images that are all answered rightly from making it sure of
+// everything. The head's own temperature is not looked at. Errors of
+// ScoreFeatures. Pure.
+absl::StatusOr<double> FitTemperature(const FloatTensor& image_features,
+                                      const std::vector<int>& labels,
+                                      const ClassHead& head, double scale);
+
 }  // namespace promptd::learners

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "server/call_priority.h"
 #include "server/convert_classify.h"
 #include "server/item_checks.h"
 #include "server/spec_resolver.h"
@@ -29,6 +30,7 @@ std::vector<FieldViolation> CheckImages(const Limits& limits,
   CheckItemCount("images", request.images_size(), limits.max_images_per_call,
                  &violations);
   CheckTopK("top_k", request.top_k(), &violations);
+  CheckPriority(request.priority(), &violations);
   return violations;
 }
 
@@ -39,6 +41,7 @@ worker::ClassifyCall OneHead(const Request& request, worker::TextSide text,
   worker::ClassifyCall call;
   call.images.assign(request.images().begin(), request.images().end());
   call.no_cache = request.no_cache();
+  call.priority = PriorityOf(request.priority());
   call.heads.push_back(
       {std::move(text), EffectiveTopK(request.top_k(), classes)});
   return call;
@@ -104,6 +107,7 @@ void Execute(const Backend& backend, const std::shared_ptr<Call>& call,
           RETURN_IF_ERROR(
               FillResults(outcome->images, 0, names, reply->mutable_results()));
           MergeTimings(*outcome, reply->mutable_timings());
+          SetTemperature(*outcome, 0, reply);
           return absl::OkStatus();
         }));
       });

@@ -23,4 +23,14 @@ void MergeTimings(const worker::ClassifyOutcome& outcome,
 
 v1::CacheState CacheStateOf(worker::CacheUse use);
 
+// What calibrated the probabilities of head number `head`, if something did.
+// `Answer` has a field `temperature`.
+template <typename Answer>
+void SetTemperature(const worker::ClassifyOutcome& outcome, size_t head,
+                    Answer* answer) {
+  if (head < outcome.temperatures.size() && outcome.temperatures[head] != 1) {
+    answer->set_temperature(outcome.temperatures[head]);
+  }
+}
+
 }  // namespace promptd::server

@@ -81,6 +81,10 @@ void ToProto(const worker::Evaluation& evaluation, v1::Evaluation* out) {
   out->set_accuracy(evaluation.accuracy);
   out->set_macro_f1(evaluation.macro_f1);
   out->set_ece(evaluation.ece);
+  if (evaluation.temperature > 0) {
+    out->set_temperature(evaluation.temperature);
+    out->set_uncalibrated_ece(evaluation.uncalibrated_ece);
+  }
   out->set_zero_shot_accuracy(evaluation.zero_shot_accuracy);
   out->set_zero_shot_template(evaluation.zero_shot_template);
   out->set_zero_shot_macro_f1(evaluation.zero_shot_macro_f1);

@@ -10,6 +10,7 @@
 #include "absl/synchronization/mutex.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "server/call_priority.h"
 #include "server/convert_classify.h"
 #include "server/item_checks.h"
 #include "server/top_k.h"
@@ -50,6 +51,7 @@ absl::Status Check(const Limits& limits,
       CheckTopK(field + ".top_k", request.tasks(i).top_k(), &violations);
     }
   }
+  CheckPriority(request.priority(), &violations);
   if (violations.empty()) return absl::OkStatus();
   return InvalidFields(kInvalidRequest, violations);
 }
@@ -123,6 +125,7 @@ class Run : public std::enable_shared_from_this<Run> {
     work.encoder_digest = encoder;
     work.images.assign(request_.images().begin(), request_.images().end());
     work.no_cache = request_.no_cache();
+    work.priority = PriorityOf(request_.priority());
     work.deadline = deadline_;
     work.cancelled = call_->CancelledFunction();
     backend_.executor->Classify(
@@ -151,6 +154,7 @@ class Run : public std::enable_shared_from_this<Run> {
       }
       RETURN_IF_ERROR(FillResults(outcome->images, head, class_names_[task],
                                   result->mutable_results()));
+      SetTemperature(*outcome, head, result);
     }
     if (outcome.ok()) MergeTimings(*outcome, reply_->mutable_timings());
     return absl::OkStatus();

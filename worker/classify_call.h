@@ -94,6 +94,8 @@ struct ClassifyOutcome {
   // By head: why it answers nothing. The failure of an only head is the
   // call's.
   std::vector<absl::Status> heads;
+  // By head: what its logits were divided by; 1: it was not calibrated.
+  std::vector<double> temperatures;
   StageTimings timings;  // of the slowest image, stage by stage
   absl::Duration total;  // from the call to its answer
 };

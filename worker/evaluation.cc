@@ -47,6 +47,10 @@ std::string EvaluationToJson(const Evaluation& evaluation) {
       {"templates", templates},
       {"confusion", confusion},
   };
+  if (evaluation.temperature > 0) {
+    json["temperature"] = evaluation.temperature;
+    json["uncalibrated_ece"] = evaluation.uncalibrated_ece;
+  }
   if (evaluation.selected_epoch > 0) {
     json["selected_epoch"] = evaluation.selected_epoch;
   }
@@ -79,6 +83,8 @@ absl::StatusOr<Evaluation> EvaluationFromJson(absl::string_view json) {
       .GetIfThere("zero_shot_macro_f1", &evaluation.zero_shot_macro_f1)
       .GetIfThere("zero_shot_ece", &evaluation.zero_shot_ece)
       .GetIfThere("confusion", &confusion)
+      .GetIfThere("temperature", &evaluation.temperature)
+      .GetIfThere("uncalibrated_ece", &evaluation.uncalibrated_ece)
       .GetIfThere("selected_epoch", &evaluation.selected_epoch)
       .GetIfThere("inverse_regularization", &evaluation.inverse_regularization)
       .GetIfThere("validation_accuracy", &evaluation.validation_accuracy);

@@ -32,7 +32,11 @@ struct Evaluation {
   int64_t images = 0;
   double accuracy = 0;
   double macro_f1 = 0;
-  double ece = 0;                 // 15 equal-width confidence bins
+  double ece = 0;  // 15 equal-width confidence bins
+  // Of the head, and the error that its probabilities would have without it; 0:
+  // the head was not calibrated.
+  double temperature = 0;
+  double uncalibrated_ece = 0;
   double zero_shot_accuracy = 0;  // the best template's
   double zero_shot_macro_f1 = 0;
   double zero_shot_ece = 0;

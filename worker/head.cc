@@ -50,16 +50,20 @@ std::vector<Scored> RankClasses(absl::Span<const float> image_feature,
   }
   const double highest = *std::max_element(logits.begin(), logits.end());
   double total = 0;
-  for (const double logit : logits) total += std::exp(logit - highest);
+  const double inverse_temperature = 1 / head.temperature();
+  const auto share = [&](double logit) {
+    return std::exp((logit - highest) * inverse_temperature);
+  };
+  for (const double logit : logits) total += share(logit);
 
   std::vector<Scored> scores;
   for (const size_t c : BestClasses(
            logits,
            std::min(classes, static_cast<size_t>(std::max(top_k, 1))))) {
-    scores.push_back({.class_index = static_cast<int>(c),
-                      .probability = static_cast<float>(
-                          std::exp(logits[c] - highest) / total),
-                      .similarity = similarities[c]});
+    scores.push_back(
+        {.class_index = static_cast<int>(c),
+         .probability = static_cast<float>(share(logits[c]) / total),
+         .similarity = similarities[c]});
   }
   return scores;
 }

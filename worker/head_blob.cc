@@ -1,9 +1,12 @@
 #include "worker/head_blob.h"
 
+#include <cmath>
 #include <map>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "worker/tensor_blob.h"
@@ -15,6 +18,7 @@ constexpr char kTextFeatures[] = "text_features";
 constexpr char kWeights[] = "weights";
 constexpr char kBias[] = "bias";
 constexpr char kImageTower[] = "image_tower";
+constexpr char kTemperature[] = "temperature";
 
 absl::Status Corrupt(const std::string& why) {
   return MakeError(absl::StatusCode::kDataLoss, "BLOB_CORRUPT",
@@ -42,6 +46,9 @@ absl::StatusOr<std::string> SerializeHead(const ClassHead& head) {
   if (!head.bias.shape.empty()) tensors[kBias] = head.bias;
   std::map<std::string, std::string> metadata;
   if (!head.image_tower.empty()) metadata[kImageTower] = head.image_tower;
+  if (head.temperature != 1) {
+    metadata[kTemperature] = absl::StrFormat("%.17g", head.temperature);
+  }
   return SerializeTensors(tensors, metadata);
 }
 
@@ -50,6 +57,12 @@ absl::StatusOr<ClassHead> ParseHead(absl::string_view bytes, int embed_dim) {
   auto& tensors = parsed.tensors;
   ClassHead head;
   head.image_tower = parsed.metadata[kImageTower];
+  const auto temperature = parsed.metadata.find(kTemperature);
+  if (temperature != parsed.metadata.end() &&
+      (!absl::SimpleAtod(temperature->second, &head.temperature) ||
+       !std::isfinite(head.temperature) || head.temperature <= 0)) {
+    return Corrupt("has a temperature that is no positive number");
+  }
   head.cosine = tensors.contains(kTextFeatures);
   if (!head.cosine && !tensors.contains(kWeights)) {
     return Corrupt("has neither text_features nor weights");
@@ -79,6 +92,7 @@ ClassHead SelectClasses(const ClassHead& head,
   ClassHead selected;
   selected.cosine = head.cosine;
   selected.image_tower = head.image_tower;
+  selected.temperature = head.temperature;
   selected.weights = SelectRows(head.weights, rows);
   if (!head.bias.shape.empty()) selected.bias = SelectRows(head.bias, rows);
   return selected;

@@ -14,7 +14,8 @@ namespace promptd::worker {
 // A safetensors file: of a cosine head "text_features" [C, E], unit rows, and
 // "bias" [C] where there is one; of another "weights" [C, E] and "bias" [C].
 // The image tower, unless it is the encoder's own, is the metadatum
-// "image_tower". Equal heads give equal bytes.
+// "image_tower"; a temperature other than 1 is "temperature". Equal heads give
+// equal bytes.
 absl::StatusOr<std::string> SerializeHead(const ClassHead& head);
 
 // DATA_LOSS (BLOB_CORRUPT) unless it is a head of an encoder of this width.

@@ -33,8 +33,11 @@ void ImageCall::SetHeads(std::vector<ResolvedHead> resolved) {
   absl::MutexLock lock(&mutex);
   if (heads != nullptr) return;
   outcome.heads.clear();
+  outcome.temperatures.clear();
   for (const ResolvedHead& head : resolved) {
     outcome.heads.push_back(head.status);
+    outcome.temperatures.push_back(
+        head.head == nullptr ? 1 : head.head->temperature());
   }
   heads =
       std::make_shared<const std::vector<ResolvedHead>>(std::move(resolved));

@@ -96,6 +96,15 @@ absl::StatusOr<Evaluation> PromptEvaluation::Run(
   evaluation.accuracy = learned.accuracy;
   evaluation.macro_f1 = learned.macro_f1;
   evaluation.ece = learned.ece;
+  if (head.temperature != 1) {
+    ClassHead plain = head;
+    plain.temperature = 1;
+    ASSIGN_OR_RETURN(
+        const learners::Scores before,
+        learners::ScoreFeatures(image_features, labels, plain, scale));
+    evaluation.temperature = head.temperature;
+    evaluation.uncalibrated_ece = before.ece;
+  }
   evaluation.confusion = WithoutZeros(learned.confusion, class_names.size());
 
   std::optional<learners::Scores> best;

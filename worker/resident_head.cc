@@ -34,6 +34,7 @@ double LengthOf(absl::Span<const float> row) {
 ResidentHead::ResidentHead(const ClassHead& head)
     : cosine_(head.cosine),
       image_tower_(head.image_tower),
+      temperature_(head.temperature),
       biases_(head.bias.values) {
   PROMPTD_CHECK(head.weights.shape.size() == 2);
   const size_t classes = static_cast<size_t>(head.weights.shape[0]);

@@ -24,6 +24,7 @@ class ResidentHead {
   bool cosine() const { return cosine_; }
   // As in ClassHead.
   const std::string& image_tower() const { return image_tower_; }
+  double temperature() const { return temperature_; }
 
   // The product of a class's row and a feature [E].
   double Dot(size_t class_index, absl::Span<const float> feature) const;
@@ -42,6 +43,7 @@ class ResidentHead {
   size_t width_ = 0;
   bool cosine_ = true;
   std::string image_tower_;
+  double temperature_ = 1;
   std::vector<int16_t> rows_;           // [C, E]
   std::vector<float> scales_;           // [C]
   std::vector<float> inverse_lengths_;  // [C]; none of a cosine head

@@ -10,6 +10,7 @@
 #include "common/method_traits.h"
 #include "common/status_macros.h"
 #include "datasets/few_shot.h"
+#include "learners/evaluation.h"
 #include "learners/learner.h"
 #include "weights/encoder_folder.h"
 #include "worker/head_blob.h"
@@ -130,6 +131,7 @@ absl::Status TrainingRun::PrepareTraining() {
   ASSIGN_OR_RETURN(const datasets::FewShotSplit picks,
                    datasets::SampleFewShot(manifest_, spec.shots, spec.seed));
   picks_ = ItemsTaking(manifest_, classes_, picks.train);
+  validation_picks_ = ItemsTaking(manifest_, classes_, picks.val);
   const TrainingFeatures::Environment features = FeatureEnvironment(
       environment_,
       [this](int64_t done, int64_t total) { return ReportView(done, total); });
@@ -148,9 +150,7 @@ absl::Status TrainingRun::PrepareTraining() {
     train_.digest = views_->digest();
   }
   if (!NeedsValidation()) return absl::OkStatus();
-  const std::vector<int> validation =
-      ItemsTaking(manifest_, classes_, picks.val);
-  if (validation.empty()) {
+  if (validation_picks_.empty()) {
     return MakeError(
         absl::StatusCode::kInvalidArgument, "NO_VALIDATION_IMAGES",
         absl::StrCat("dataset ", spec.dataset,
@@ -159,7 +159,7 @@ absl::Status TrainingRun::PrepareTraining() {
                      "(the last step; the regularization)"));
   }
   ASSIGN_OR_RETURN(validation_,
-                   Features(*encoder_, validation, kTrainFeaturesDone,
+                   Features(*encoder_, validation_picks_, kTrainFeaturesDone,
                             kValidationFeaturesDone));
   return absl::OkStatus();
 }
@@ -386,7 +386,7 @@ absl::StatusOr<int64_t> TrainingRun::Publish() {
   FinishedPrompt prompt;
   prompt.class_names = ClassNames();
   RETURN_IF_ERROR(StoreParameters(&learned, &prompt));
-  if (has_dataset()) RETURN_IF_ERROR(Evaluate(learned, &prompt));
+  if (has_dataset()) RETURN_IF_ERROR(Evaluate(&learned, &prompt));
   ASSIGN_OR_RETURN(const std::string head, SerializeHead(learned.head));
   ASSIGN_OR_RETURN(prompt.features_digest, environment_.control->PutBlob(head));
   RETURN_IF_ERROR(environment_.check());
@@ -404,15 +404,17 @@ absl::Status TrainingRun::StoreParameters(learners::Learned* learned,
   return absl::OkStatus();
 }
 
-absl::Status TrainingRun::Evaluate(const learners::Learned& learned,
+absl::Status TrainingRun::Evaluate(learners::Learned* learned,
                                    FinishedPrompt* prompt) {
   LabelledFeatures tuned;
+  std::shared_ptr<const clip::Encoder> encoder = encoder_;
   if (TunesImageTower()) {
-    ASSIGN_OR_RETURN(const std::shared_ptr<const clip::Encoder> encoder,
-                     environment_.tuned_encoders->Find(
-                         encoder_->digest(), learned.head.image_tower));
+    ASSIGN_OR_RETURN(
+        encoder, environment_.tuned_encoders->Find(encoder_->digest(),
+                                                   learned->head.image_tower));
     ASSIGN_OR_RETURN(tuned, Features(*encoder, scored_items_, kTrainDone, 1));
   }
+  RETURN_IF_ERROR(Calibrate(*encoder, &learned->head));
   PromptEvaluation evaluation(environment_.loop, encoder_.get(),
                               environment_.check);
   ASSIGN_OR_RETURN(
@@ -420,8 +422,21 @@ absl::Status TrainingRun::Evaluate(const learners::Learned& learned,
       evaluation.Run(std::string(datasets::SplitName(scored_split_)),
                      prompt->class_names, job_.spec.templates,
                      TunesImageTower() ? tuned.features : scored_.features,
-                     scored_.features, scored_.labels, learned.head));
-  if (learned.chosen) Tell(*learned.chosen, &prompt->evaluation);
+                     scored_.features, scored_.labels, learned->head));
+  if (learned->chosen) Tell(*learned->chosen, &prompt->evaluation);
+  return absl::OkStatus();
+}
+
+absl::Status TrainingRun::Calibrate(const clip::Encoder& encoder,
+                                    ClassHead* head) {
+  if (validation_picks_.empty() || scored_split_ != datasets::Split::kTest) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const LabelledFeatures images,
+                   Features(encoder, validation_picks_, kTrainDone, 1));
+  ASSIGN_OR_RETURN(head->temperature,
+                   learners::FitTemperature(images.features, images.labels,
+                                            *head, encoder.logit_scale()));
   return absl::OkStatus();
 }
 

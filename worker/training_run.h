@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/class_head.h"
 #include "common/float_tensor.h"
 #include "datasets/class_subset.h"
 #include "datasets/manifest.h"
@@ -58,11 +59,13 @@ class TrainingRun {
   absl::Status Diverged(const absl::Status& error);
   absl::StatusOr<learners::Learned> Result();
   absl::StatusOr<int64_t> Publish();
+  // Fits the temperature of the head on validation images, where the dataset
+  // has some beside those that are scored. `encoder` is of its image tower.
+  absl::Status Calibrate(const clip::Encoder& encoder, ClassHead* head);
   // Stores what was learned, and names a tuned image tower in the head.
   absl::Status StoreParameters(learners::Learned* learned,
                                FinishedPrompt* prompt);
-  absl::Status Evaluate(const learners::Learned& learned,
-                        FinishedPrompt* prompt);
+  absl::Status Evaluate(learners::Learned* learned, FinishedPrompt* prompt);
 
   // Names of the classes that take part; their labels begin at 0.
   std::vector<std::string> ClassNames() const;
@@ -81,10 +84,11 @@ class TrainingRun {
   ProgressReporter reporter_;
   std::shared_ptr<const clip::Encoder> encoder_;
   datasets::Manifest manifest_;
-  datasets::ClassRange classes_;   // that take part
-  std::vector<int> picks_;         // of the few-shot sample
-  LabelledFeatures train_;         // of the picks; views = 1: features
-  LabelledFeatures validation_;    // the picks that something is chosen by
+  datasets::ClassRange classes_;  // that take part
+  std::vector<int> picks_;        // of the few-shot sample
+  LabelledFeatures train_;        // of the picks; views = 1: features
+  std::vector<int> validation_picks_;
+  LabelledFeatures validation_;    // of them, where something is chosen by them
   std::vector<int> scored_items_;  // of the split that is scored
   LabelledFeatures scored_;
   datasets::Split scored_split_ = datasets::Split::kTest;

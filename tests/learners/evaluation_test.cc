@@ -111,5 +111,55 @@ TEST(EvaluationTest, RefusesWhatDoesNotFit) {
             "BAD_SCORING_INPUT");
 }
 
+// Logits are the features themselves.
+const ClassHead kPlain = {{{2, 2}, {1, 0, 0, 1}}, {{2}, {0, 0}}, false};
+
+TEST(FitTemperatureTest, SoftensWhatIsTooSure) {
+  // Sure of 0.99995, right in three of four.
+  const FloatTensor sure = {{4, 2}, {10, 0, 10, 0, 10, 0, 10, 0}};
+  const std::vector<int> labels = {0, 0, 0, 1};
+  const auto temperature = FitTemperature(sure, labels, kPlain, 1);
+  ASSERT_TRUE(temperature.ok()) << temperature.status();
+  // Without the prior softmax(10 / T) would be 3/4: T = 10 / log 3 = 9.1.
+  EXPECT_GT(*temperature, 5);
+  EXPECT_LT(*temperature, 9.11);
+  ClassHead head = kPlain;
+  const double before = ScoreFeatures(sure, labels, head, 1)->ece;
+  head.temperature = *temperature;
+  const auto after = ScoreFeatures(sure, labels, head, 1);
+  EXPECT_LT(after->ece, before / 2);
+  EXPECT_EQ(after->accuracy, 0.75);
+}
+
+TEST(FitTemperatureTest, SharpensWhatIsTooModest) {
+  const FloatTensor modest = {{4, 2}, {.1f, 0, .1f, 0, 0, .1f, 0, .1f}};
+  const auto temperature = FitTemperature(modest, {0, 0, 1, 1}, kPlain, 1);
+  ASSERT_TRUE(temperature.ok());
+  EXPECT_LT(*temperature, 0.5);
+  EXPECT_GT(*temperature, 0.01);  // four images prove nothing for sure
+}
+
+TEST(FitTemperatureTest, IsTheLeastOfItsLoss) {
+  const FloatTensor images = {{3, 2}, {2, 0, 1, 0, 0, 1.5f}};
+  const std::vector<int> labels = {0, 1, 1};
+  const auto loss = [&](double temperature) {
+    double sum = std::log(temperature) * std::log(temperature) / 2;
+    for (size_t i = 0; i < labels.size(); ++i) {
+      const double a = images.values[2 * i] / temperature;
+      const double b = images.values[2 * i + 1] / temperature;
+      sum += std::log(std::exp(a) + std::exp(b)) - (labels[i] == 0 ? a : b);
+    }
+    return sum;
+  };
+  const double best = *FitTemperature(images, labels, kPlain, 1);
+  EXPECT_LT(loss(best), loss(best * 1.01));
+  EXPECT_LT(loss(best), loss(best / 1.01));
+}
+
+TEST(FitTemperatureTest, RefusesWhatDoesNotFit) {
+  EXPECT_FALSE(FitTemperature({{1, 2}, {1, 0}}, {2}, kPlain, 1).ok());
+  EXPECT_FALSE(FitTemperature({{0, 2}, {}}, {}, kPlain, 1).ok());
+}
+
 }  // namespace
 }  // namespace promptd::learners

@@ -35,6 +35,19 @@ TEST(HeadBlobTest, EveryKindComesBack) {
   EXPECT_EQ(ParseHead(*SerializeHead(tuned), 2)->image_tower, "5e1f");
   EXPECT_EQ(SelectClasses(tuned, {0}).image_tower, "5e1f");
   EXPECT_EQ(ParseHead(*SerializeHead({kRows}), 2)->image_tower, "");
+  tuned.temperature = 0.7251;
+  EXPECT_EQ(ParseHead(*SerializeHead(tuned), 2)->temperature, 0.7251);
+  EXPECT_EQ(SelectClasses(tuned, {0}).temperature, 0.7251);
+  EXPECT_EQ(ParseHead(*SerializeHead({kRows}), 2)->temperature, 1);
+  for (const char* const bad : {"0", "-1", "nan", "inf", "warm", ""}) {
+    EXPECT_EQ(
+        ErrorReason(ParseHead(*SerializeTensors({{"text_features", kRows}},
+                                                {{"temperature", bad}}),
+                              2)
+                        .status()),
+        "BLOB_CORRUPT")
+        << bad;
+  }
   // A prompt's head is the file that it has always been.
   EXPECT_EQ(*SerializeHead({kRows}), *SerializeTensor("text_features", kRows));
 }

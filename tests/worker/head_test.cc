@@ -35,6 +35,19 @@ TEST(HeadTest, IsASoftmaxOfScaledCosines) {
   EXPECT_NEAR(scores[2].probability, z0 / total, kTolerance);
 }
 
+TEST(HeadTest, ATemperatureChangesProbabilitiesAlone) {
+  ClassHead warm = kText;
+  warm.temperature = 2.5;
+  const std::vector<float> image = {3, 4};
+  const std::vector<Scored> plain = Rank(image, kText, 4.0f, 3);
+  const std::vector<Scored> scores = Rank(image, warm, 10.0f, 3);
+  for (size_t i = 0; i < scores.size(); ++i) {
+    EXPECT_EQ(scores[i].class_index, plain[i].class_index);
+    EXPECT_EQ(scores[i].similarity, plain[i].similarity);
+    EXPECT_NEAR(scores[i].probability, plain[i].probability, 1e-6);
+  }
+}
+
 TEST(HeadTest, TopKIsCappedAndProbabilitiesStayOverAllClasses) {
   const std::vector<float> image = {1, 0};
   const std::vector<Scored> one = Rank(image, kText, 1.0f, 1);

@@ -58,6 +58,15 @@ class MethodCase(workbench.ServerCase):
             self.assertEqual(again.state, workbench.SUCCEEDED)
             self.assertAlmostEqual(again.result.accuracy, job.result.accuracy,
                                    places=9, msg=method)
+            # The dataset has validation images to calibrate with.
+            calibrated = method != "zero_shot"
+            self.assertEqual(job.result.HasField("temperature"), calibrated)
+            reply = self.bench.classify(f"by-{method}", self.blobs[:1])
+            self.assertEqual(reply.HasField("temperature"), calibrated)
+            if calibrated:
+                self.assertEqual(reply.temperature, job.result.temperature)
+                self.assertNotEqual(job.result.ece,
+                                    job.result.uncalibrated_ece)
         # Discs, squares and stripes are a linear probe's business.
         self.assertGreater(self.jobs["linear_probe"].result.accuracy, 0.8)
         self.assertGreater(
