@@ -1,6 +1,7 @@
 #include "client/api.h"
 
 #include <chrono>
+#include <utility>
 
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
@@ -25,10 +26,11 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server) {
 }  // namespace
 
 Api::Api(const std::string& server, absl::Duration timeout,
-         bool timeout_is_explicit)
+         bool timeout_is_explicit, std::string tenant)
     : address_(server),
       timeout_(timeout),
       timeout_is_explicit_(timeout_is_explicit),
+      tenant_(std::move(tenant)),
       channel_(MakeChannel(server)),
       server_(v1::ServerService::NewStub(channel_)),
       encoders_(v1::EncoderService::NewStub(channel_)),
@@ -37,8 +39,14 @@ Api::Api(const std::string& server, absl::Duration timeout,
       prompts_(v1::PromptService::NewStub(channel_)),
       classify_(v1::ClassifyService::NewStub(channel_)) {}
 
-std::unique_ptr<grpc::ClientContext> Api::UnaryContext() const {
+std::unique_ptr<grpc::ClientContext> Api::NewContext() const {
   auto context = std::make_unique<grpc::ClientContext>();
+  if (!tenant_.empty()) context->AddMetadata("x-promptd-tenant", tenant_);
+  return context;
+}
+
+std::unique_ptr<grpc::ClientContext> Api::UnaryContext() const {
+  auto context = NewContext();
   context->set_deadline(std::chrono::system_clock::now() +
                         absl::ToChronoMilliseconds(timeout_));
   return context;
@@ -46,7 +54,7 @@ std::unique_ptr<grpc::ClientContext> Api::UnaryContext() const {
 
 std::unique_ptr<grpc::ClientContext> Api::StreamContext() const {
   if (timeout_is_explicit_) return UnaryContext();
-  return std::make_unique<grpc::ClientContext>();
+  return NewContext();
 }
 
 }  // namespace promptd::client

@@ -36,9 +36,10 @@ using TrainingStub = v1::TrainingService::Stub;
 class Api {
  public:
   // `timeout` bounds every single call; streams are bounded by it only when
-  // `timeout_is_explicit` (the user asked for it).
+  // `timeout_is_explicit` (the user asked for it). An empty `tenant` is the
+  // server's default one.
   Api(const std::string& server, absl::Duration timeout,
-      bool timeout_is_explicit = false);
+      bool timeout_is_explicit = false, std::string tenant = "");
 
   ServerStub& server() { return *server_; }
   EncoderStub& encoders() { return *encoders_; }
@@ -70,9 +71,12 @@ class Api {
   }
 
  private:
+  std::unique_ptr<grpc::ClientContext> NewContext() const;
+
   const std::string address_;
   const absl::Duration timeout_;
   const bool timeout_is_explicit_;
+  const std::string tenant_;
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<ServerStub> server_;
   const std::unique_ptr<EncoderStub> encoders_;

@@ -19,6 +19,7 @@ constexpr absl::Duration kDefaultTimeout = absl::Seconds(60);
 
 struct GlobalFlags {
   std::string server = "127.0.0.1:7080";
+  std::string tenant;
   std::string output = "table";
   std::string timeout;
   bool quiet = false;
@@ -30,6 +31,10 @@ void AddGlobalFlags(CLI::App& app, GlobalFlags* flags) {
   app.add_option("--server,-s", flags->server, "promptd's HOST:PORT")
       ->capture_default_str()
       ->envname("PROMPTD_SERVER");
+  app.add_option("--tenant", flags->tenant,
+                 "Whose datasets, tasks and jobs; the server's \"default\" "
+                 "unless given")
+      ->envname("PROMPTD_TENANT");
   app.add_option("--output,-o", flags->output, "table or json")
       ->capture_default_str()
       ->check(CLI::IsMember({"table", "json"}));
@@ -147,7 +152,7 @@ ConsoleOptions Merge(const ConsoleOptions& detected, const GlobalFlags& flags) {
 ExitCode Run(const GlobalFlags& flags, const Action& action, Console& console) {
   const absl::StatusOr<absl::Duration> timeout = ParseTimeout(flags.timeout);
   if (!timeout.ok()) return PrintError(timeout.status(), console);
-  Api api(flags.server, *timeout, !flags.timeout.empty());
+  Api api(flags.server, *timeout, !flags.timeout.empty(), flags.tenant);
   Session session{api, console, *Clock::Real()};
   const absl::Status status = action(session);
   console.out().flush();

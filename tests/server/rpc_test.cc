@@ -177,5 +177,32 @@ TEST_F(RpcTest, FullPoolAnswersResourceExhaustedWithRetry) {
   EXPECT_TRUE(error.retry);
 }
 
+TEST_F(RpcTest, ATenantHasItsOwnThings) {
+  PushPets();
+  const auto list = [this](const std::vector<std::string>& tenants,
+                           v1::ListDatasetsResponse* reply) {
+    Context context;
+    for (const std::string& tenant : tenants) {
+      context.AddMetadata("x-promptd-tenant", tenant);
+    }
+    return datasets_->ListDatasets(&context, {}, reply);
+  };
+  for (const auto& [tenants, datasets] :
+       {std::pair<std::vector<std::string>, int>{{}, 1},
+        {{"default"}, 1},
+        {{"other-1"}, 0}}) {
+    v1::ListDatasetsResponse reply;
+    EXPECT_TRUE(list(tenants, &reply).ok());
+    EXPECT_EQ(reply.datasets_size(), datasets);
+  }
+  for (const std::vector<std::string>& bad :
+       {std::vector<std::string>{"Other"}, {"a b"}, {""}, {"a", "b"}}) {
+    v1::ListDatasetsResponse reply;
+    const ErrorDetails error = Decode(list(bad, &reply));
+    EXPECT_EQ(error.code, grpc::StatusCode::INVALID_ARGUMENT) << bad[0];
+    EXPECT_EQ(error.reason, "INVALID_TENANT");
+  }
+}
+
 }  // namespace
 }  // namespace promptd::server
