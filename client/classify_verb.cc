@@ -238,7 +238,7 @@ void AddClassifyVerb(CLI::App& app, Action* chosen) {
                    "TASK, TASK@ALIAS or TASK:VERSION (alias production by "
                    "default); repeat for several, which share one encoding of "
                    "each image")
-      ->expected(1)
+      ->allow_extra_args(false)
       ->take_all();
   classify->add_option("--labels", flags->labels,
                        "Zero-shot: class names, separated by commas");

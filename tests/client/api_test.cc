@@ -254,6 +254,44 @@ TEST_F(ApiTest, LabelsAreZeroShot) {
   EXPECT_EQ(request.template_(), "a photo of a {}.");
 }
 
+TEST_F(ApiTest, SeveralTasksShareEachCall) {
+  state().no_tasks.insert("birds");
+  std::vector<std::string> line = {"classify", "-t",         "pets:2",
+                                   "-t",       "birds@beta", "--no-cache"};
+  for (const char* name : {"a.jpg", "b.jpg", "c.jpg"}) {
+    line.push_back(Image(name, "bytes"));
+  }
+  line.push_back(Image("d.jpg", "broken"));
+  EXPECT_EQ(Cli(line), 1);
+  EXPECT_THAT(out_, HasSubstr("pets:2\n"));
+  EXPECT_THAT(out_, HasSubstr("c.jpg  cat 0.750\n"));
+  EXPECT_THAT(
+      out_, HasSubstr("birds@beta  error: no task \"birds\" (TASK_NOT_FOUND)"));
+  EXPECT_THAT(err_, HasSubstr("5 of 8 images"));
+  ASSERT_EQ(state().multi_classified.size(), 2u);  // two images a call
+  const v1::MultiClassifyRequest& request = state().multi_classified[0];
+  EXPECT_EQ(request.images_size(), 2);
+  EXPECT_EQ(request.tasks(0).version(), 2);
+  EXPECT_EQ(request.tasks(1).alias(), "beta");
+  EXPECT_EQ(request.tasks(0).top_k(), 5);
+  EXPECT_TRUE(request.no_cache());
+  line.insert(line.end(), {"-o", "json"});
+  EXPECT_EQ(Cli(line), 1);
+  const nlohmann::json tasks = Json()["tasks"];
+  EXPECT_EQ(tasks[0]["version"], 2);
+  EXPECT_EQ(tasks[0]["timings"]["total"], 0.007);
+  EXPECT_EQ(tasks[0]["results"][0]["cache"], "join");
+  EXPECT_EQ(tasks[0]["results"][0]["batch_size"], 4);
+  EXPECT_EQ(tasks[0]["results"][3]["error"]["reason"], "IMAGE_TRUNCATED");
+  EXPECT_EQ(tasks[1]["error"]["reason"], "TASK_NOT_FOUND");
+}
+
+TEST_F(ApiTest, VerboseTellsWhatTheServerDid) {
+  ASSERT_EQ(Cli({"classify", Image("a.jpg", "bytes"), "-t", "pets", "-v"}), 0);
+  EXPECT_THAT(out_, HasSubstr("cat 0.750  [join, batch of 4]"));
+  EXPECT_THAT(err_, HasSubstr("slowest call: hash "));
+}
+
 TEST_F(ApiTest, ListsFollowAllPages) {
   ASSERT_EQ(Cli({"task", "list", "-o", "json"}), 0);
   EXPECT_EQ(Json().size(), 2u);

@@ -53,6 +53,7 @@ struct FakeState {
   std::vector<std::string> uploaded_contexts;
   std::vector<v1::ClassifyRequest> classified;
   std::vector<v1::ZeroShotClassifyRequest> zero_shot;
+  std::vector<v1::MultiClassifyRequest> multi_classified;
   v1::VerifyEncoderResponse verification;  // passed, unless changed
   std::string task_encoder_digest;         // of every task listed
   std::vector<v1::EmbedImagesRequest> embedded_images;

@@ -225,10 +225,12 @@ class FakePrompts final : public v1::PromptService::Service {
 };
 
 // "broken" images fail alone; everything else is a cat.
-template <typename Request>
-void Answer(const Request& request, v1::ClassifyResponse* out) {
+template <typename Request, typename Response>
+void Answer(const Request& request, Response* out) {
   for (const std::string& image : request.images()) {
     auto* result = out->add_results();
+    result->set_cache(v1::CACHE_STATE_JOIN);
+    result->set_batch_size(4);
     if (image == "broken") {
       result->set_error_reason("IMAGE_TRUNCATED");
       result->set_error_message("the image ends early");
@@ -258,6 +260,24 @@ class FakeClassify final : public v1::ClassifyService::Service {
     const Lock lock(state_.mutex);
     state_.zero_shot.push_back(*request);
     Answer(*request, out);
+    return Status::OK;
+  }
+  Status MultiClassify(ServerContext*, const v1::MultiClassifyRequest* request,
+                       v1::MultiClassifyResponse* out) override {
+    const Lock lock(state_.mutex);
+    state_.multi_classified.push_back(*request);
+    out->mutable_timings()->mutable_total()->set_nanos(7'000'000);
+    for (const v1::TaskChoice& choice : request->tasks()) {
+      v1::TaskResult* task = out->add_tasks();
+      task->set_task(choice.task());
+      if (state_.no_tasks.contains(choice.task())) {
+        task->set_error_reason("TASK_NOT_FOUND");
+        task->set_error_message("no task \"" + choice.task() + "\"");
+        continue;
+      }
+      task->set_version(choice.version() > 0 ? choice.version() : 1);
+      Answer(*request, task);
+    }
     return Status::OK;
   }
 

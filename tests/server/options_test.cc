@@ -116,6 +116,7 @@ TEST_F(OptionsTest, MistakesAreExplainedAndEndWithTwo) {
                                              {"--grace", "soon"},
                                              {"--lease", "1s"},
                                              {"--threads", "-1"},
+                                             {"--embedding-cache-bytes", "-1"},
                                              {"--log-level", "loud"},
                                              {"--no-such-flag"}}) {
     ::testing::internal::CaptureStderr();

@@ -18,11 +18,12 @@ from inference_cases import TritonClientCase
 from interpret_cases import InterpretCase
 from main_job_cases import MainJobCase
 from method_cases import MethodCase
+from sharing_cases import SharingCase
 
 __all__ = ["BadInputCase", "CrashCase", "DatasetImportCase", "DemoCase",
            "EmbedCase", "EncoderCareCase", "EncoderCase", "EvaluationCase",
            "ExampleCase", "ExchangeCase", "ExperimentCase", "InterpretCase",
-           "MainJobCase", "MethodCase", "TritonClientCase"]
+           "MainJobCase", "MethodCase", "SharingCase", "TritonClientCase"]
 
 if __name__ == "__main__":
     unittest.main(module=sys.modules["__main__"], verbosity=2)
