@@ -6,6 +6,20 @@
 
 namespace promptd::worker {
 
+EncodeQueue::~EncodeQueue() {
+  const auto idle = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return posted_ == 0;
+  };
+  absl::MutexLock lock(&mutex_);
+  mutex_.Await(absl::Condition(&idle));
+}
+
+bool EncodeQueue::Post(const std::string& name) {
+  if (!loop_->PostServing([this, name] { RunBatch(name); })) return false;
+  ++posted_;
+  return true;
+}
+
 std::vector<CallImage> EncodeQueue::Push(CallImage image) {
   const std::string name = TowerKey(*image.call);
   const absl::Time now = absl::Now();
@@ -17,7 +31,7 @@ std::vector<CallImage> EncodeQueue::Push(CallImage image) {
                      std::move(image));
   // Whoever comes first posts the batch; it takes what gathers.
   if (tower.posted) return {};
-  tower.posted = loop_->PostServing([this, name] { RunBatch(name); });
+  tower.posted = Post(name);
   if (tower.posted) return {};
   std::vector<CallImage> lost = Take(&tower, tower.waiting.size());
   towers_.erase(name);
@@ -31,8 +45,7 @@ void EncodeQueue::RunBatch(const std::string& name) {
     Tower& tower = towers_[name];
     batch = Take(&tower, static_cast<size_t>(BatchSize(name)));
     tower.running = true;
-    tower.posted = tower.waiting.size() > 0 &&
-                   loop_->PostServing([this, name] { RunBatch(name); });
+    tower.posted = tower.waiting.size() > 0 && Post(name);
   }
   std::vector<std::string> tenants;
   tenants.reserve(batch.size());
@@ -53,6 +66,7 @@ void EncodeQueue::RunBatch(const std::string& name) {
   if (!tower->second.posted && tower->second.waiting.size() == 0) {
     towers_.erase(tower);
   }
+  --posted_;
 }
 
 std::vector<CallImage> EncodeQueue::Take(Tower* tower, size_t most) {

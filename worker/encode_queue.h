@@ -30,14 +30,18 @@ class EncodeQueue {
   // Images of one tower, at least one.
   using Encode = std::function<void(std::vector<CallImage>)>;
 
-  // `encode` runs on the device thread. `times` and `loop` must outlive this,
-  // and this every batch.
+  // `encode` runs on the device thread. `times` and `loop` must outlive this.
   EncodeQueue(const Options& options, const BatchTimes* times, DeviceLoop* loop,
               Encode encode)
       : options_(options),
         times_(times),
         loop_(loop),
         encode_(std::move(encode)) {}
+
+  // Waits for the batches that are posted.
+  ~EncodeQueue();
+  EncodeQueue(const EncodeQueue&) = delete;
+  EncodeQueue& operator=(const EncodeQueue&) = delete;
 
   // Returns the images that nobody will encode, as the loop has stopped.
   std::vector<CallImage> Push(CallImage image);
@@ -60,6 +64,8 @@ class EncodeQueue {
     bool running = false;
   };
 
+  // Whether it was posted.
+  bool Post(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RunBatch(const std::string& name);
   std::vector<CallImage> Take(Tower* tower, size_t most);
 
@@ -68,6 +74,7 @@ class EncodeQueue {
   DeviceLoop* const loop_;
   const Encode encode_;
   absl::Mutex mutex_;
+  int posted_ ABSL_GUARDED_BY(mutex_) = 0;  // batches that have not ended
   std::map<std::string, Tower> towers_ ABSL_GUARDED_BY(mutex_);
 };
 
