@@ -92,6 +92,10 @@ TEST_F(MetricsTest, EveryLabelValueStartsAtZero) {
        {"promptd_jobs{state=\"queued\"} 0", "promptd_jobs{state=\"paused\"} 0",
         "promptd_jobs_finished_total{result=\"failed\"} 0",
         "promptd_images_total{outcome=\"error\"} 0",
+        "promptd_cache_requests_total{cache=\"text_features\",result=\"hit\"} "
+        "0",
+        "promptd_cache_requests_total{cache=\"embedding\",result=\"bypass\"} 0",
+        "promptd_stage_duration_seconds_count{stage=\"hash\"} 0",
         "promptd_stage_duration_seconds_count{stage=\"decode\"} 0",
         "promptd_stage_duration_seconds_count{stage=\"queue\"} 0",
         "promptd_stage_duration_seconds_count{stage=\"encode\"} 0",
@@ -130,13 +134,22 @@ TEST_F(MetricsTest, WorkAndJobsAreCounted) {
   observer->OnImage(true);
   observer->OnImage(false);
   observer->OnTrainingSteps(5);
+  observer->OnCacheUse(worker::Cache::kEmbedding, worker::CacheUse::kJoin);
+  observer->OnCacheSize(worker::Cache::kEmbedding, 4096, 3, 2);
+  observer->OnCacheSize(worker::Cache::kTextFeatures, 512, 7, 0);
   PushPets();
   TrainOnce();
   CreateJob(PetsJob());
   const std::string text = Metrics();
   for (const char* line :
        {"promptd_stage_duration_seconds_count{stage=\"encode\"} 1",
-        "promptd_batch_size_sum 8", "promptd_images_total{outcome=\"ok\"} 1",
+        "promptd_batch_size_sum 8", "promptd_batch_tasks_sum 3",
+        "promptd_images_encoded_total 8",
+        "promptd_cache_requests_total{cache=\"embedding\",result=\"join\"} 1",
+        "promptd_cache_bytes{cache=\"embedding\"} 4096",
+        "promptd_cache_evictions_total{cache=\"embedding\"} 2",
+        "promptd_cache_bytes{cache=\"text_features\"} 512",
+        "promptd_prompts_resident 7", "promptd_images_total{outcome=\"ok\"} 1",
         "promptd_training_steps_total 5", "promptd_jobs{state=\"succeeded\"} 1",
         "promptd_jobs{state=\"queued\"} 1",
         "promptd_jobs_finished_total{result=\"succeeded\"} 1",
