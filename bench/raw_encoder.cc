@@ -1,7 +1,8 @@
 // What no server of this encoder can exceed here: its image tower in a loop on
 // pixels that lie ready, with no request around it. With JPEG files also: the
 // decoding that promptd does, alone, and in turns with the tower. One JSON
-// object on standard output, in images a second.
+// object on standard output: images a second, and images a second of processor
+// time.
 //
 //   raw_encoder ENCODER_FOLDER [--precision bfloat16] [--batch 16]...
 //               [--seconds 3] [--threads 0] [JPEG...]
@@ -11,8 +12,8 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -55,10 +56,13 @@ T Must(absl::StatusOr<T> value) {
   std::exit(1);
 }
 
-// Images a second of a step that treats `images` of them.
-double Rate(double seconds, int images, const std::function<void()>& step) {
+// Images a second of a step that treats `images` of them: of wall time, and of
+// this process's processor time.
+nlohmann::ordered_json Rate(double seconds, int images,
+                            const std::function<void()>& step) {
   step();
   const absl::Time start = absl::Now();
+  const std::clock_t processor = std::clock();
   int steps = 0;
   absl::Duration elapsed;
   do {
@@ -66,7 +70,10 @@ double Rate(double seconds, int images, const std::function<void()>& step) {
     ++steps;
     elapsed = absl::Now() - start;
   } while (elapsed < absl::Seconds(seconds));
-  return steps * images / absl::ToDoubleSeconds(elapsed);
+  const double used =
+      static_cast<double>(std::clock() - processor) / CLOCKS_PER_SEC;
+  return {{"wall", steps * images / absl::ToDoubleSeconds(elapsed)},
+          {"processor", steps * images / used}};
 }
 
 // Images in turn, decoded by all threads, a batch at a time.
@@ -136,9 +143,9 @@ nlohmann::ordered_json Measure(const Options& options, int threads) {
 int Main(int argc, char** argv) {
   Options options;
   CLI::App app(
-      "The image tower in a loop, without a server: the limit of one. Images a "
-      "second as JSON: pixels that lie ready; JPEG decoding alone; both in "
-      "turns.",
+      "The image tower in a loop, without a server: the limit of one. JSON of "
+      "images a second, of wall and of processor time: pixels that lie ready; "
+      "JPEG decoding alone; both in turns.",
       "raw_encoder");
   app.add_option("encoder", options.folder, "Folder of the encoder")
       ->required();

@@ -42,6 +42,7 @@ std::string JsonReport(const Options& options, const LoadResult& result) {
   json["not_sent"] = result.not_sent;
   json["by_code"] = result.by_code;
   json["image_errors"] = result.image_errors;
+  json["images_in_all"] = result.images_in_all;
   json["images_per_second"] = ImagesPerSecond(options, result);
   json["latency_ms"] = Percentiles(result.latency);
   json["late"] = result.late;

@@ -144,6 +144,7 @@ class Loop {
                               std::string(answered.status().message()));
       }
     }
+    result_.images_in_all += images;
     if (Measured(now)) result_.images += images;
     if (!status.ok() && result_.first_error.empty()) {
       result_.first_error = absl::StrCat(CodeName(status.error_code()), ": ",

@@ -24,7 +24,8 @@ struct LoadResult {
   int64_t image_errors = 0;  // in replies that are OK
   // Images answered within the measured time, whenever they were sent.
   int64_t images = 0;
-  int64_t late = 0;  // OK, but after the deadline
+  int64_t images_in_all = 0;  // those of the warm-up and of the end too
+  int64_t late = 0;           // OK, but after the deadline
   // From when a request was due until its answer: of replies that are OK, and
   // of those refused (RESOURCE_EXHAUSTED, UNAVAILABLE, or DEADLINE_EXCEEDED
   // before the deadline).
