@@ -23,8 +23,9 @@ def task_names():
 
 
 class Server:
-    def __init__(self, build, address):
+    def __init__(self, build, process, address):
         self.promptctl = str(build / "client/promptctl")
+        self.process = process
         self.address = address
 
     def json(self, *words):
@@ -47,7 +48,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def start(build, folder, *flags):
+def start(build, folder, *flags, encoder=ROOT / "models/embedded",
+          environment=None):
     """A server with its data in `folder`/data, stopped at the end."""
     folder.mkdir(parents=True, exist_ok=True)
     ready = folder / "ready.json"
@@ -56,16 +58,17 @@ def start(build, folder, *flags):
         process = subprocess.Popen(
             [str(build / "server/promptd"), "--data-dir",
              str(folder / "data"), "--listen", "127.0.0.1:0", "--http", "",
-             "--encoder", str(ROOT / "models/embedded"), "--ready-file",
-             str(ready), *flags],
-            stdout=log, stderr=log, env={**os.environ, "PROMPTD_MODELS":
-                                         str(ROOT / "models")})
+             "--encoder", str(encoder), "--ready-file", str(ready), *flags],
+            stdout=log, stderr=log,
+            env={**os.environ, **(environment or {}),
+                 "PROMPTD_MODELS": str(ROOT / "models")})
     try:
         while not ready.exists():
             if process.poll() is not None:
                 sys.exit(f"promptd did not start: see {folder}/promptd.log")
             time.sleep(0.01)
-        yield Server(build, json.loads(ready.read_text())["listen"])
+        yield Server(build, process,
+                     json.loads(ready.read_text())["listen"])
     finally:
         process.terminate()
         process.wait()

@@ -1,0 +1,124 @@
+#include "bench/load/request_maker.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "inference/inference.pb.h"
+#include "promptd/v1/classify.pb.h"
+#include "tests/bench/load_files.h"
+
+namespace promptd::load {
+namespace {
+
+RequestMaker Maker(const RequestOptions& options, ModelInput input = {},
+                   bool fresh = false) {
+  return RequestMaker(options, std::move(input),
+                      *ImageSource::OfFiles(TwoJpegs(fresh), 1), 1);
+}
+
+template <typename Message>
+Message Parsed(const grpc::ByteBuffer& buffer) {
+  Message message;
+  EXPECT_TRUE(message.ParseFromString(Text(buffer)));
+  return message;
+}
+
+grpc::ByteBuffer Buffer(const google::protobuf::Message& message) {
+  const grpc::Slice slice(message.SerializeAsString());
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+TEST(RequestMakerTest, ClassifyCarriesTaskAliasAndImages) {
+  RequestOptions options;
+  options.name = "pets";
+  options.alias = "canary";
+  options.top_k = 3;
+  options.images_per_request = 3;
+  RequestMaker maker = Maker(options);
+  EXPECT_EQ(maker.method(), "/promptd.v1.ClassifyService/Classify");
+  const auto request = Parsed<v1::ClassifyRequest>(maker.Next());
+  EXPECT_EQ(request.task(), "pets");
+  EXPECT_EQ(request.alias(), "canary");
+  EXPECT_EQ(request.top_k(), 3);
+  ASSERT_EQ(request.images_size(), 3);
+  EXPECT_EQ(request.images(0), "\xFF\xD8-one");
+  EXPECT_EQ(request.images(1), "\xFF\xD8-second");
+}
+
+TEST(RequestMakerTest, TakesVersionsOfTheWholeRange) {
+  RequestOptions options;
+  options.name = "pets";
+  options.versions = VersionRange{5, 7};
+  RequestMaker maker = Maker(options);
+  std::set<int64_t> seen;
+  for (int i = 0; i < 100; ++i) {
+    seen.insert(Parsed<v1::ClassifyRequest>(maker.Next()).version());
+  }
+  EXPECT_EQ(seen, (std::set<int64_t>{5, 6, 7}));
+}
+
+TEST(RequestMakerTest, InferCarriesBytesWithTheirLengths) {
+  RequestOptions options;
+  options.api = Api::kInfer;
+  options.name = "image";
+  options.versions = VersionRange{4, 4};
+  options.images_per_request = 2;
+  RequestMaker maker = Maker(options, {"IMAGE", "BYTES", {2, 1}}, true);
+  EXPECT_EQ(maker.method(), "/inference.GRPCInferenceService/ModelInfer");
+  const auto request = Parsed<inference::ModelInferRequest>(maker.Next());
+  EXPECT_EQ(request.model_name(), "image");
+  EXPECT_EQ(request.model_version(), "4");
+  ASSERT_EQ(request.inputs_size(), 1);
+  EXPECT_EQ(request.inputs(0).name(), "IMAGE");
+  EXPECT_EQ(request.inputs(0).datatype(), "BYTES");
+  EXPECT_EQ(request.inputs(0).shape(0), 2);
+  EXPECT_EQ(request.inputs(0).shape(1), 1);
+  ASSERT_EQ(request.raw_input_contents_size(), 1);
+  const std::string& raw = request.raw_input_contents(0);
+  // Lengths with the comments of 22 - 2 bytes: 26 and 29.
+  ASSERT_EQ(raw.size(), 4 + 26 + 4 + 29u);
+  EXPECT_EQ(raw.substr(0, 4), std::string("\x1A\0\0\0", 4));
+  EXPECT_EQ(raw.substr(4 + 22, 4), "-one");
+  EXPECT_EQ(raw.substr(30, 4), std::string("\x1D\0\0\0", 4));
+  EXPECT_EQ(raw.substr(34 + 22), "-second");
+}
+
+TEST(RequestMakerTest, InferCarriesPixelsAsTheyAre) {
+  RequestOptions options;
+  options.api = Api::kInfer;
+  options.name = "pixels";
+  ImageOptions images;
+  images.pixels = true;
+  RequestMaker maker(options, {"PIXELS", "FP32", {1, 3, 2, 2}},
+                     ImageSource::OfPixels(images, 12, 1), 1);
+  const auto request = Parsed<inference::ModelInferRequest>(maker.Next());
+  EXPECT_EQ(request.inputs(0).datatype(), "FP32");
+  ASSERT_EQ(request.raw_input_contents_size(), 1);
+  EXPECT_EQ(request.raw_input_contents(0),
+            Text(ImageSource::OfPixels(images, 12, 1).Next()));
+}
+
+TEST(RequestMakerTest, CountsTheImagesThatWereAnswered) {
+  RequestOptions options;
+  options.images_per_request = 2;
+  v1::ClassifyResponse response;
+  response.add_results();
+  response.add_results()->set_error_reason("IMAGE_TRUNCATED");
+  EXPECT_EQ(*Maker(options).AnsweredImages(Buffer(response)), 1);
+  options.api = Api::kInfer;
+  inference::ModelInferResponse inferred;
+  EXPECT_EQ(*Maker(options).AnsweredImages(Buffer(inferred)), 0);
+  inferred.add_outputs();
+  EXPECT_EQ(*Maker(options).AnsweredImages(Buffer(inferred)), 2);
+}
+
+TEST(RequestMakerTest, ReportsAReplyThatIsNone) {
+  const grpc::Slice slice("\xFF\xFF");
+  EXPECT_EQ(
+      Maker({}).AnsweredImages(grpc::ByteBuffer(&slice, 1)).status().code(),
+      absl::StatusCode::kInternal);
+}
+
+}  // namespace
+}  // namespace promptd::load
