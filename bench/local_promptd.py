@@ -26,7 +26,8 @@ class Server:
     def __init__(self, build, process, address):
         self.promptctl = str(build / "client/promptctl")
         self.process = process
-        self.address = address
+        self.address = address["listen"]
+        self.http = address["http"]
 
     def json(self, *words):
         """What `promptctl -o json` prints; its message goes where ours go."""
@@ -57,7 +58,8 @@ def start(build, folder, *flags, encoder=ROOT / "models/embedded",
     with open(folder / "promptd.log", "ab") as log:
         process = subprocess.Popen(
             [str(build / "server/promptd"), "--data-dir",
-             str(folder / "data"), "--listen", "127.0.0.1:0", "--http", "",
+             str(folder / "data"), "--listen", "127.0.0.1:0", "--http",
+             "127.0.0.1:0",
              "--encoder", str(encoder), "--ready-file", str(ready), *flags],
             stdout=log, stderr=log,
             env={**os.environ, **(environment or {}),
@@ -67,8 +69,7 @@ def start(build, folder, *flags, encoder=ROOT / "models/embedded",
             if process.poll() is not None:
                 sys.exit(f"promptd did not start: see {folder}/promptd.log")
             time.sleep(0.01)
-        yield Server(build, process,
-                     json.loads(ready.read_text())["listen"])
+        yield Server(build, process, json.loads(ready.read_text()))
     finally:
         process.terminate()
         process.wait()

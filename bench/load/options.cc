@@ -28,6 +28,7 @@ void DeclareRequest(CLI::App* app, RawOptions* raw, Options* options) {
   RequestOptions* request = &options->request;
   app->add_option("--target", options->target, "HOST:PORT of the server")
       ->required();
+  app->add_option("--tenant", request->tenant, "Who asks, of promptd");
   app->add_option("--api", request->api,
                   "classify: promptd.v1.ClassifyService/Classify; infer: "
                   "inference.GRPCInferenceService/ModelInfer, of promptd or "

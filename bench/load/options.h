@@ -22,9 +22,10 @@ struct VersionRange {
 // What is asked for.
 struct RequestOptions {
   Api api = Api::kClassify;
-  std::string name;   // the task, or the model
-  std::string input;  // the model's tensor; empty: the first that fits
-  std::string alias;  // of the task
+  std::string tenant;  // whose; empty: the server's default
+  std::string name;    // the task, or the model
+  std::string input;   // the model's tensor; empty: the first that fits
+  std::string alias;   // of the task
   std::optional<VersionRange> versions;
   int top_k = 0;
   int images_per_request = 1;

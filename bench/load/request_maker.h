@@ -30,6 +30,7 @@ class RequestMaker {
 
   // The path of the call, as gRPC wants it.
   const std::string& method() const { return method_; }
+  const std::string& tenant() const { return options_.tenant; }
   int images_per_request() const { return options_.images_per_request; }
 
   grpc::ByteBuffer Next();

@@ -103,6 +103,9 @@ class Loop {
   void Send(absl::Time due) {
     auto call = std::make_unique<Call>();
     call->due = due;
+    if (!requests_->tenant().empty()) {
+      call->context.AddMetadata("x-promptd-tenant", requests_->tenant());
+    }
     if (pace_.deadline > absl::ZeroDuration()) {
       call->context.set_deadline(absl::ToChronoTime(due + pace_.deadline));
     }
