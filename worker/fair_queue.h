@@ -34,6 +34,7 @@ template <typename Item>
 class FairQueue {
  public:
   static constexpr absl::Duration kAgeing = absl::Seconds(1);
+  static constexpr size_t kTenantsRemembered = 256;
 
   // Of one tenant at most so many items are taken and not yet released; others
   // wait here and let other tenants by.
@@ -102,6 +103,12 @@ class FairQueue {
     size_t sum = 0;
     for (const auto& [name, tenant] : tenants_) sum += tenant.queued;
     return sum;
+  }
+
+  // Tenants with items here or taken, and those that are remembered.
+  size_t tenants() const {
+    absl::MutexLock lock(&mutex_);
+    return tenants_.size();
   }
 
   // How many items are served before the last of `more` that the tenant would
@@ -197,12 +204,14 @@ class FairQueue {
     return *next;
   }
 
-  // Drops tenants who would come back as newcomers.
+  // Drops the tenants that are away once there are many, at the price of the
+  // dearest of them for who comes.
   void Forget() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (tenants_.size() <= kTenantsRemembered) return;
     for (auto tenant = tenants_.begin(); tenant != tenants_.end();) {
-      const bool idle = tenant->second.queued == 0 && tenant->second.taken == 0;
-      tenant = idle && tenant->second.cost <= floor_ ? tenants_.erase(tenant)
-                                                     : std::next(tenant);
+      const bool away = tenant->second.queued == 0 && tenant->second.taken == 0;
+      if (away) floor_ = std::max(floor_, tenant->second.cost);
+      tenant = away ? tenants_.erase(tenant) : std::next(tenant);
     }
   }
 

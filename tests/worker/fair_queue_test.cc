@@ -137,6 +137,26 @@ TEST_F(FairQueueTest, TakenItemsOfATenantAreBounded) {
   EXPECT_EQ(*bounded.TryPop(now_), "A3");
 }
 
+TEST_F(FairQueueTest, TenantsThatAreAwayAreNotRememberedWithoutEnd) {
+  Push("A", 'x', 1);
+  for (int i = 0; i < 1000; ++i) {
+    const std::string tenant = "tenant " + std::to_string(i);
+    ASSERT_TRUE(queue_.Push(tenant, Key('y'), Priority::kNormal, now_, tenant));
+    while (queue_.size() > 1) {
+      const std::string served = *queue_.TryPop(now_);
+      if (served == "Ax0") {
+        Push("A", 'x', 1);
+        queue_.Charge("A", kCost);
+        queue_.Release("A");
+        continue;
+      }
+      queue_.Charge(served, kCost);
+      queue_.Release(served);
+    }
+  }
+  EXPECT_LE(queue_.tenants(), FairQueue<std::string>::kTenantsRemembered + 1);
+}
+
 TEST_F(FairQueueTest, CountsWhatComesFirst) {
   EXPECT_EQ(queue_.Ahead("A", 5), 0);
   Push("A", 'x', 3);
