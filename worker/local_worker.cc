@@ -28,8 +28,6 @@ namespace promptd::worker {
 namespace {
 
 constexpr int kMaxDefaultDecodeThreads = 4;
-// The first prepares memory and kernels.
-constexpr int kWarmUpRuns = 2;
 
 absl::Status NotReady() {
   return MakeError(absl::StatusCode::kUnavailable, "NOT_READY",
@@ -180,14 +178,11 @@ class LocalWorkerImpl : public LocalWorker {
       for (int size = 1; size <= options_.max_batch; size *= 2) {
         const std::vector<absl::Span<const float>> batch(
             static_cast<size_t>(size), image);
-        absl::Duration fastest = absl::InfiniteDuration();
-        for (int run = 0; run < kWarmUpRuns; ++run) {
-          const absl::Time start = absl::Now();
-          RETURN_IF_ERROR(EncodeImageBatch(*encoder, batch, size).status());
-          fastest = std::min(fastest, absl::Now() - start);
-        }
-        times_.Measured(digest, size, fastest);
-        if (fastest > options_.max_batch_time) break;
+        const absl::Time start = absl::Now();
+        RETURN_IF_ERROR(EncodeImageBatch(*encoder, batch, size).status());
+        const absl::Duration elapsed = absl::Now() - start;
+        times_.Measured(digest, size, elapsed);
+        if (elapsed > options_.max_batch_time) break;
       }
     }
     return absl::OkStatus();
