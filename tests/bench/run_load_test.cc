@@ -134,6 +134,7 @@ TEST_F(RunLoadTest, WarmUpIsNotCounted) {
       });
   EXPECT_EQ(received, 30);
   EXPECT_EQ(result.requests, 20);
+  EXPECT_EQ(result.images_in_all, 30);
 }
 
 TEST_F(RunLoadTest, WhatIsDueBehindASilentServerIsCountedAsNotSent) {
