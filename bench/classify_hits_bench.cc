@@ -65,7 +65,7 @@ class Bench {
         width_(encoders_.descriptions()[0].embed_dim) {
     classifier_ = std::make_unique<Classifier>(
         ClassifierOptions{.max_feature_cache_bytes = int64_t{4} << 30},
-        &encoders_, &loop_, &observer_,
+        &tuned_encoders_, &times_, &loop_, &observer_,
         [this](const std::string& name) { return Head(name); });
   }
 
@@ -85,7 +85,9 @@ class Bench {
   const std::string image_;
   const int64_t width_;
   Observer observer_;
+  BatchTimes times_;
   DeviceLoop loop_;
+  TunedEncoders tuned_encoders_{1, &encoders_, &loop_, nullptr};
   std::unique_ptr<Classifier> classifier_;
 };
 
