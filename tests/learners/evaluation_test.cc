@@ -116,27 +116,42 @@ const ClassHead kPlain = {{{2, 2}, {1, 0, 0, 1}}, {{2}, {0, 0}}, false};
 
 TEST(FitTemperatureTest, SoftensWhatIsTooSure) {
   // Sure of 0.99995, right in three of four.
-  const FloatTensor sure = {{4, 2}, {10, 0, 10, 0, 10, 0, 10, 0}};
-  const std::vector<int> labels = {0, 0, 0, 1};
+  FloatTensor sure = {{400, 2}, {}};
+  std::vector<int> labels;
+  for (int i = 0; i < 400; ++i) {
+    sure.values.insert(sure.values.end(), {10, 0});
+    labels.push_back(i % 4 == 0 ? 1 : 0);
+  }
   const auto temperature = FitTemperature(sure, labels, kPlain, 1);
   ASSERT_TRUE(temperature.ok()) << temperature.status();
   // Without the prior softmax(10 / T) would be 3/4: T = 10 / log 3 = 9.1.
-  EXPECT_GT(*temperature, 5);
-  EXPECT_LT(*temperature, 9.11);
+  EXPECT_NEAR(*temperature, 9.1, 0.3);
   ClassHead head = kPlain;
   const double before = ScoreFeatures(sure, labels, head, 1)->ece;
   head.temperature = *temperature;
   const auto after = ScoreFeatures(sure, labels, head, 1);
-  EXPECT_LT(after->ece, before / 2);
+  EXPECT_NEAR(before, 0.25, 1e-3);
+  EXPECT_LT(after->ece, 0.02);
   EXPECT_EQ(after->accuracy, 0.75);
 }
 
-TEST(FitTemperatureTest, SharpensWhatIsTooModest) {
-  const FloatTensor modest = {{4, 2}, {.1f, 0, .1f, 0, 0, .1f, 0, .1f}};
-  const auto temperature = FitTemperature(modest, {0, 0, 1, 1}, kPlain, 1);
-  ASSERT_TRUE(temperature.ok());
-  EXPECT_LT(*temperature, 0.5);
-  EXPECT_GT(*temperature, 0.01);  // four images prove nothing for sure
+TEST(FitTemperatureTest, SharpensWhatIsTooModestTheMoreImagesSaySo) {
+  double last = 1;
+  for (const int images : {4, 40, 400}) {
+    FloatTensor modest = {{images, 2}, {}};
+    std::vector<int> labels;
+    for (int i = 0; i < images; ++i) {
+      const float first = i % 2 == 0 ? 0.1f : 0.0f;
+      modest.values.insert(modest.values.end(), {first, 0.1f - first});
+      labels.push_back(i % 2);
+    }
+    const auto temperature = FitTemperature(modest, labels, kPlain, 1);
+    ASSERT_TRUE(temperature.ok());
+    EXPECT_LT(*temperature, last);
+    last = *temperature;
+  }
+  EXPECT_LT(last, 0.1);
+  EXPECT_GT(last, 0.01);  // though all were right
 }
 
 TEST(FitTemperatureTest, IsTheLeastOfItsLoss) {
