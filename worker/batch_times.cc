@@ -1,19 +1,28 @@
 #include "worker/batch_times.h"
 
+#include <algorithm>
 #include <iterator>
 
 namespace promptd::worker {
 namespace {
 
 constexpr double kWeight = 0.25;  // of a new measurement
+constexpr size_t kTowers = 64;    // remembered
 
 }  // namespace
 
 void BatchTimes::Measured(const std::string& tower, int images,
                           absl::Duration elapsed) {
   absl::MutexLock lock(&mutex_);
-  const auto [entry, added] = towers_[tower].emplace(images, elapsed);
+  Tower& measured = towers_[tower];
+  measured.measured = ++measurements_;
+  const auto [entry, added] = measured.times.emplace(images, elapsed);
   if (!added) entry->second += (elapsed - entry->second) * kWeight;
+  if (towers_.size() <= kTowers) return;
+  towers_.erase(std::min_element(towers_.begin(), towers_.end(),
+                                 [](const auto& a, const auto& b) {
+                                   return a.second.measured < b.second.measured;
+                                 }));
 }
 
 absl::Duration BatchTimes::Of(const std::string& tower, int images) const {
@@ -40,16 +49,11 @@ int BatchTimes::Largest(const std::string& tower, absl::Duration limit,
   return largest;
 }
 
-void BatchTimes::Forget(const std::string& tower) {
-  absl::MutexLock lock(&mutex_);
-  towers_.erase(tower);
-}
-
 absl::Duration BatchTimes::OfLocked(const std::string& tower,
                                     int images) const {
   const auto found = towers_.find(tower);
   if (found == towers_.end()) return absl::ZeroDuration();
-  const std::map<int, absl::Duration>& times = found->second;
+  const std::map<int, absl::Duration>& times = found->second.times;
   const auto above = times.lower_bound(images);
   if (above == times.end()) {
     const auto& [size, time] = *std::prev(times.end());

@@ -1,6 +1,7 @@
 // How long a device takes for a batch of so many images, as measured.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -14,7 +15,8 @@ namespace promptd::worker {
 // By tower and size; sizes between measured ones are interpolated, larger ones
 // continue in proportion, smaller ones take what the next measured takes. A
 // measurement moves its value by a quarter, so that one slow batch on a busy
-// machine is forgotten soon. Thread-safe.
+// machine is forgotten soon. The least recently measured of many towers is
+// forgotten. Thread-safe.
 class BatchTimes {
  public:
   void Measured(const std::string& tower, int images, absl::Duration elapsed);
@@ -29,16 +31,18 @@ class BatchTimes {
   // `limit`; at least 1, and `most` before there is a measurement.
   int Largest(const std::string& tower, absl::Duration limit, int most) const;
 
-  // Forgets a tower that is gone.
-  void Forget(const std::string& tower);
-
  private:
+  struct Tower {
+    std::map<int, absl::Duration> times;
+    int64_t measured = 0;  // the number of its last measurement
+  };
+
   absl::Duration OfLocked(const std::string& tower, int images) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   mutable absl::Mutex mutex_;
-  std::map<std::string, std::map<int, absl::Duration>> towers_
-      ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Tower> towers_ ABSL_GUARDED_BY(mutex_);
+  int64_t measurements_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace promptd::worker

@@ -1,5 +1,7 @@
 #include "worker/batch_times.h"
 
+#include <string>
+
 #include "gtest/gtest.h"
 
 namespace promptd::worker {
@@ -44,8 +46,19 @@ TEST(BatchTimesTest, TheLargestBatchStaysWithinTheLimit) {
   EXPECT_EQ(times.Largest("t", 50 * kMs, 32), 9);
   EXPECT_EQ(times.Largest("t", 500 * kMs, 32), 32);
   EXPECT_EQ(times.Largest("t", kMs, 32), 1);
-  times.Forget("t");
-  EXPECT_EQ(times.Largest("t", kMs, 32), 32);
+}
+
+TEST(BatchTimesTest, OfManyTowersTheOldestIsForgotten) {
+  BatchTimes times;
+  times.Measured("kept", 1, kMs);
+  times.Measured("old", 1, kMs);
+  for (int i = 0; i < 63; ++i) {
+    times.Measured("kept", 1, kMs);
+    times.Measured("tower " + std::to_string(i), 1, kMs);
+  }
+  EXPECT_EQ(times.Of("kept", 1), kMs);
+  EXPECT_EQ(times.Of("tower 62", 1), kMs);
+  EXPECT_EQ(times.Of("old", 1), absl::ZeroDuration());
 }
 
 }  // namespace
