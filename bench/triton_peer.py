@@ -96,7 +96,7 @@ def write_models(folder, encoder, precision, tuning):
             ("pixels", "PIXELS", "TYPE_FP32", f"3, {side}, {side}")]:
         version = repository / name / "1"
         version.mkdir(parents=True)
-        shutil.copy(ROOT / "bench/triton/model.py", version)
+        shutil.copy(ROOT / "bench/triton_model/model.py", version)
         parameters = {"encoder": encoder.resolve(),
                       "reference": ROOT / "tools/goldens",
                       "precision": precision, "threads": tuning.threads,
