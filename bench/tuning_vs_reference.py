@@ -78,6 +78,25 @@ def accuracy(logits, labels):
     return (logits.argmax(1) == labels).float().mean().item()
 
 
+def descend(parameters, spec, seed, labels, logits):
+    """SGD by promptd's defaults on logits(rows), [rows, C], of the images."""
+    optimizer = torch.optim.SGD(parameters, lr=0.0, momentum=0.9,
+                                weight_decay=5e-4)
+    draws = coop.Draws(seed, False)
+    count, batch = len(labels), min(32, len(labels))
+    for epoch in range(spec["epochs"]):
+        for group in optimizer.param_groups:
+            group["lr"] = reference.learning_rate(epoch, spec["epochs"],
+                                                  spec["learning_rate"])
+        order = draws.order(count)
+        for first in range(0, count - batch + 1, batch):
+            rows = order[first:first + batch]
+            loss = F.cross_entropy(logits(rows), labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+
 def tuned(method, clip, base, images, labels, test, job, seed):
     """Accuracy after SGD on what stands behind the text features."""
     scale = clip[0].logit_scale.exp()
@@ -90,23 +109,8 @@ def tuned(method, clip, base, images, labels, test, job, seed):
                  else base @ parameter.t())
         return F.normalize(moved, dim=-1)
 
-    spec = job["spec"]
-    optimizer = torch.optim.SGD([parameter], lr=0.0, momentum=0.9,
-                                weight_decay=5e-4)
-    draws = coop.Draws(seed, False)
-    count, batch = len(labels), min(32, len(labels))
-    for epoch in range(spec["epochs"]):
-        for group in optimizer.param_groups:
-            group["lr"] = reference.learning_rate(epoch, spec["epochs"],
-                                                  spec["learning_rate"])
-        order = draws.order(count)
-        for first in range(0, count - batch + 1, batch):
-            rows = order[first:first + batch]
-            loss = F.cross_entropy(scale * images[rows] @ weights().t(),
-                                   labels[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+    descend([parameter], job["spec"], seed, labels,
+            lambda rows: scale * images[rows] @ weights().t())
     with torch.no_grad():
         return accuracy(test.unit @ weights().t(), test.labels)
 
@@ -136,22 +140,12 @@ def tuned_tower(clip, base, images, labels, test, spec, seed):
     scale = model.logit_scale.exp()
     for parameter in model.visual.parameters():
         parameter.requires_grad_(True)
-    optimizer = torch.optim.SGD(model.visual.parameters(), lr=0.0,
-                                momentum=0.9, weight_decay=5e-4)
-    draws = coop.Draws(seed, False)
-    count, batch = len(labels), min(32, len(labels))
-    for epoch in range(spec["epochs"]):
-        for group in optimizer.param_groups:
-            group["lr"] = reference.learning_rate(epoch, spec["epochs"],
-                                                  spec["learning_rate"])
-        order = draws.order(count)
-        for first in range(0, count - batch + 1, batch):
-            rows = order[first:first + batch]
-            features = F.normalize(model.encode_image(images[rows]), dim=-1)
-            loss = F.cross_entropy(scale * features @ base.t(), labels[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+
+    def logits(rows):
+        features = F.normalize(model.encode_image(images[rows]), dim=-1)
+        return scale * features @ base.t()
+
+    descend(list(model.visual.parameters()), spec, seed, labels, logits)
     with torch.no_grad():
         seen = torch.cat([model.encode_image(part)
                           for part in pixels(test.paths).split(128)])
