@@ -134,6 +134,7 @@ absl::StatusOr<Alias> PromptRegistry::SetAlias(
   return store::WriteFor<Alias>(
       db_, [&](Transaction& tx) -> absl::StatusOr<Alias> {
         ASSIGN_OR_RETURN(const Task owner, LoadTask(tx, tenant, task));
+        NamesChange(tx);
         return Set(tx, owner, name, version, expected_version, clock_->Now());
       });
 }

@@ -10,6 +10,7 @@
 #include "registry/registry.h"
 #include "server/limits.h"
 #include "server/metrics.h"
+#include "server/version_pins.h"
 #include "server/work_pool.h"
 #include "store/blob_store.h"
 #include "store/database.h"
@@ -22,6 +23,7 @@ struct Backend {
   store::BlobStore* blobs = nullptr;
   jobs::JobStore* jobs = nullptr;
   registry::Registry* registry = nullptr;
+  VersionPins* pins = nullptr;
   worker::Executor* executor = nullptr;
   Metrics* metrics = nullptr;
   WorkPool* pool = nullptr;

@@ -64,6 +64,7 @@ class ServerImpl : public Server {
         jobs_(db_.get(), clock,
               {.max_unfinished = options.limits.max_unfinished_jobs}),
         registry_(db_.get(), blobs_.get(), clock, PushPolicy()),
+        pins_(&registry_.prompts()),
         metrics_(PROMPTD_VERSION),
         worker_metrics_(metrics_.registry()),
         pool_(options.pool_threads, options.pool_queue),
@@ -73,6 +74,7 @@ class ServerImpl : public Server {
     backend_.blobs = blobs_.get();
     backend_.jobs = &jobs_;
     backend_.registry = &registry_;
+    backend_.pins = &pins_;
     backend_.metrics = &metrics_;
     backend_.pool = &pool_;
     backend_.clock = clock;
@@ -177,6 +179,7 @@ class ServerImpl : public Server {
   std::unique_ptr<store::BlobStore> blobs_;
   jobs::JobStore jobs_;
   registry::Registry registry_;
+  VersionPins pins_;
   Metrics metrics_;
   WorkerMetrics worker_metrics_;
   WorkPool pool_;
