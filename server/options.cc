@@ -31,7 +31,7 @@ struct RawOptions {
   int threads = 0;
   int64_t embedding_cache_bytes = ProgramOptions().embedding_cache_bytes;
   int max_batch = ProgramOptions().max_batch;
-  std::string max_batch_time = "250ms";
+  std::string max_batch_time = "1s";
   int queue_images = ProgramOptions().queue_images;
   int tenant_queue_images = 0;
   std::string precision = PrecisionName(Precision::kFloat32);

@@ -25,7 +25,7 @@ struct ProgramOptions {
   int threads = 0;                                     // 0: one per core
   int64_t embedding_cache_bytes = int64_t{256} << 20;  // 0: no cache
   int max_batch = 32;                                  // images
-  absl::Duration max_batch_time = absl::Milliseconds(250);
+  absl::Duration max_batch_time = absl::Seconds(1);
   int queue_images = 1024;  // of all tenants
   int tenant_queue_images = 512;
   Precision precision = Precision::kFloat32;
