@@ -1,4 +1,5 @@
-// A thread that ends leases that ran out.
+// A thread that ends leases that ran out, and gives memory that nothing uses
+// back to the system.
 #pragma once
 
 #include <thread>
@@ -20,6 +21,7 @@ class Upkeep {
 
  private:
   void Run(absl::Duration interval);
+  void ExpireLeases();
 
   jobs::JobStore* const jobs_;
   absl::Mutex mutex_;
