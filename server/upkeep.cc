@@ -1,6 +1,6 @@
 #include "server/upkeep.h"
 
-#include "server/log.h"
+#include "common/log.h"
 
 namespace promptd::server {
 
