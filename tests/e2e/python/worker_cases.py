@@ -1,4 +1,5 @@
 """A front end that computes nothing, and workers that come, die and wake."""
+import contextlib
 import pathlib
 import signal
 import subprocess
@@ -83,6 +84,38 @@ class WorkerCase(workbench.Case):
             "ClassifyService", "ZeroShotClassify", labels=images.CLASSES,
             images=[self.items[number % len(self.items)][1]])
 
+    @contextlib.contextmanager
+    def load(self):
+        """Classification, call after call; none may fail."""
+        stop, failures, calls = threading.Event(), [], [0]
+
+        def keep_classifying():
+            while not stop.is_set():
+                calls[0] += 1
+                try:
+                    self.classify(calls[0])
+                except reflected_client.RpcFailure as failure:
+                    failures.append(str(failure))
+
+        thread = threading.Thread(target=keep_classifying)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+        self.assertEqual(failures, [])
+        self.assertGreater(calls[0], 10)
+
+    def test_workers_restart_in_turn_and_no_call_fails(self):
+        for name in ("w1", "w2"):
+            self.add_worker(name)
+        with self.load():
+            for name in ("w1", "w2", "w1", "w2"):
+                worker = self.workers[name]
+                self.assertEqual(worker.stop(), 0, worker.tail())
+                self.add_worker(name)
+
     def test_a_killed_worker_costs_neither_the_job_nor_a_call(self):
         self.add_worker("w1")
         self.add_worker("w2")
@@ -90,32 +123,15 @@ class WorkerCase(workbench.Case):
         victim = self.training_on(job_id)
         other = ({"w1", "w2"} - {victim}).pop()
 
-        stop, failures, slowest = threading.Event(), [], [0.0]
-
-        def keep_classifying():
-            number = 0
-            while not stop.is_set():
-                number += 1
-                start = time.monotonic()
-                try:
-                    self.classify(number)
-                except reflected_client.RpcFailure as failure:
-                    failures.append(str(failure))
-                slowest[0] = max(slowest[0], time.monotonic() - start)
-
-        load = threading.Thread(target=keep_classifying)
-        load.start()
-        time.sleep(0.5)
-        killed = time.monotonic()
-        self.workers[victim].kill()
-        for event in self.bench.events(job_id):
-            if event.message == f"running on {other}":
-                break
-        resumed = time.monotonic() - killed
-        time.sleep(0.5)
-        stop.set()
-        load.join()
-        self.assertEqual(failures, [])
+        with self.load():
+            time.sleep(0.5)
+            killed = time.monotonic()
+            self.workers[victim].kill()
+            for event in self.bench.events(job_id):
+                if event.message == f"running on {other}":
+                    break
+            resumed = time.monotonic() - killed
+            time.sleep(0.5)
         # At once, not when the lease has run out.
         self.assertLess(resumed, LEASE_SECONDS)
         self.assertEqual(self.ready_workers(), [other])
