@@ -28,7 +28,8 @@ std::string Note(const v1::TrainingJob& job) {
     return absl::StrCat(Subject(job), "  ", ResultText(job.result()));
   }
   if (job.state() == v1::JOB_STATE_FAILED) return job.error_message();
-  return job.cancel_requested() && !job.done() ? "cancel requested" : "";
+  if (job.cancel_requested() && !job.done()) return "cancel requested";
+  return job.waiting_for();
 }
 
 std::string Started(const v1::TrainingJob& job, absl::Time now) {
@@ -220,6 +221,9 @@ std::string JobText(const v1::TrainingJob& job, absl::Time now) {
   for (auto& pair : IsEvaluation(job) ? EvaluationPairs(job.evaluation_spec())
                                       : SpecPairs(job.spec())) {
     pairs.push_back(std::move(pair));
+  }
+  if (!job.waiting_for().empty()) {
+    pairs.emplace_back("waiting", job.waiting_for());
   }
   if (job.state() == v1::JOB_STATE_SUCCEEDED) {
     pairs.emplace_back(IsEvaluation(job) ? "scored" : "version", Subject(job));

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/time/clock.h"
-#include "server/log.h"
+#include "common/log.h"
 
 namespace promptd::server {
 namespace {

@@ -1,4 +1,4 @@
-#include "server/log.h"
+#include "common/log.h"
 
 #include <memory>
 #include <sstream>
@@ -9,7 +9,7 @@
 #include "nlohmann/json.hpp"
 #include "spdlog/spdlog.h"
 
-namespace promptd::server {
+namespace promptd {
 namespace {
 
 // What is logged in between, line by line, parsed.
@@ -64,4 +64,4 @@ TEST_F(LogTest, PlainTextBecomesAMessage) {
 }
 
 }  // namespace
-}  // namespace promptd::server
+}  // namespace promptd

@@ -1,4 +1,4 @@
-#include "server/log.h"
+#include "common/log.h"
 
 #include <memory>
 #include <string>
@@ -12,7 +12,7 @@
 #include "spdlog/sinks/stdout_sinks.h"
 #include "spdlog/spdlog.h"
 
-namespace promptd::server {
+namespace promptd {
 namespace {
 
 // Marks a payload that is already the inside of a JSON object. It cannot
@@ -71,4 +71,4 @@ void LogEvent(spdlog::level::level_enum level, const std::string& event,
   spdlog::log(level, spdlog::string_view_t(text));
 }
 
-}  // namespace promptd::server
+}  // namespace promptd
