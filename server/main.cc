@@ -86,6 +86,9 @@ absl::Status Run(const ProgramOptions& options, const sigset_t& stop) {
   server_options.http = options.http;
   server_options.lease = options.lease;
   server_options.default_encoder = options.default_encoder;
+  server_options.max_blob_bytes = options.max_blob_bytes;
+  server_options.tenant_running_jobs = options.tenant_running_jobs;
+  server_options.allow_network_file_system = options.allow_network_file_system;
   ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
                    Server::Create(server_options, promptd::Clock::Real()));
   promptd::worker::LocalWorkerOptions worker_options;

@@ -36,6 +36,9 @@ struct RawOptions {
   int tenant_queue_images = 0;
   std::string precision = PrecisionName(Precision::kFloat32);
   std::string device = "auto";
+  int64_t max_blob_bytes = 0;
+  int tenant_running_jobs = 0;
+  bool allow_network_file_system = false;
   bool insecure_allow_remote = false;
   std::string log_level = "info";
 };
@@ -89,6 +92,26 @@ void DeclarePlaces(RawOptions* raw, CLI::App* app) {
                   "File that is written once requests are served: JSON with "
                   "listen, http and pid")
       ->envname("PROMPTD_READY_FILE");
+}
+
+void DeclareStorage(RawOptions* raw, CLI::App* app) {
+  app->add_option("--max-blob-bytes", raw->max_blob_bytes,
+                  "Disk that the blobs may take: images, features, "
+                  "checkpoints, versions. What does not fit is refused; "
+                  "`promptctl gc` frees what is not needed. 0: no bound")
+      ->envname("PROMPTD_MAX_BLOB_BYTES")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 60))
+      ->capture_default_str();
+  app->add_option("--tenant-running-jobs", raw->tenant_running_jobs,
+                  "Jobs of one tenant that may run at once, on all workers "
+                  "together; 0: no bound")
+      ->envname("PROMPTD_TENANT_RUNNING_JOBS")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  app->add_flag("--allow-network-file-system", raw->allow_network_file_system,
+                "Keep the database on NFS, SMB or FUSE all the same, where "
+                "locks and syncs may promise less than it needs")
+      ->envname("PROMPTD_ALLOW_NETWORK_FILE_SYSTEM");
 }
 
 void DeclareTuning(RawOptions* raw, CLI::App* app) {
@@ -269,6 +292,9 @@ absl::Status Understand(const RawOptions& raw, ProgramOptions* options) {
   options->tenant_queue_images = raw.tenant_queue_images > 0
                                      ? raw.tenant_queue_images
                                      : (raw.queue_images + 1) / 2;
+  options->max_blob_bytes = raw.max_blob_bytes;
+  options->tenant_running_jobs = raw.tenant_running_jobs;
+  options->allow_network_file_system = raw.allow_network_file_system;
   options->device = raw.device;
   for (const Precision precision :
        {Precision::kFloat32, Precision::kBFloat16}) {
@@ -292,6 +318,7 @@ std::optional<int> ParseProgramOptions(int argc, const char* const* argv,
   app.set_version_flag("--version", std::string("promptd ") + PROMPTD_VERSION);
   RawOptions raw;
   DeclarePlaces(&raw, &app);
+  DeclareStorage(&raw, &app);
   DeclareTuning(&raw, &app);
   try {
     app.parse(argc, argv);

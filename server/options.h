@@ -28,6 +28,9 @@ struct ProgramOptions {
   absl::Duration max_batch_time = absl::Milliseconds(250);
   int queue_images = 1024;  // of all tenants
   int tenant_queue_images = 512;
+  int64_t max_blob_bytes = 0;   // 0: no bound
+  int tenant_running_jobs = 0;  // 0: no bound
+  bool allow_network_file_system = false;
   Precision precision = Precision::kFloat32;
   std::string device;  // as the user wrote it
   std::string log_level;

@@ -1,4 +1,4 @@
-// A thread that ends leases that ran out.
+// A thread that ends leases that ran out and forgets jobs of long ago.
 #pragma once
 
 #include <thread>
