@@ -16,6 +16,13 @@ enum class JobKind {
   kEvaluate,  // scores one
 };
 
+// Which jobs go first. One that waits long rises.
+enum class Priority {
+  kInteractive = 1,  // somebody waits for it
+  kNormal = 2,
+  kBatch = 3,  // whenever there is time
+};
+
 // What a caller asks for. The JSON texts are opaque here.
 struct NewJob {
   JobKind kind = JobKind::kTrain;
@@ -24,8 +31,12 @@ struct NewJob {
   std::string spec_json;  // resolved
   std::string encoder_digest;
   std::string dataset_digest;
-  std::string request_id;   // empty: not idempotent
-  std::string body_sha256;  // of the request as the client sent it
+  std::string request_id;              // empty: not idempotent
+  std::string body_sha256;             // of the request as the client sent it
+  int64_t retry_of = 0;                // the job that this one tries again
+  std::string checkpoint_digest = {};  // to go on from; empty: from the start
+  Priority priority = Priority::kNormal;
+  std::string content_sha256 = {};  // equal for jobs with equal results
 };
 
 struct Job {
@@ -52,6 +63,9 @@ struct Job {
   bool cancel_requested = false;
   bool pause_requested = false;
   int64_t last_sequence = 0;  // of its events
+  int64_t retry_of = 0;       // the job that this one tries again; 0: none
+  Priority priority = Priority::kNormal;
+  std::string content_sha256;
   absl::Time create_time;
   absl::Time run_at;                        // not claimed before
   std::optional<absl::Time> start_time;     // of the first claim

@@ -59,7 +59,7 @@ const std::string& SelectJob() {
       " attempt, lost, fence, owner, checkpoint_digest, progress, result,"
       " version, error_reason, error_message, cancel_requested,"
       " pause_requested, last_sequence, created, run_at, started, ended,"
-      " lease_until, kind FROM job");
+      " lease_until, kind, retry_of, priority, content_sha256 FROM job");
   return *sql;
 }
 
@@ -99,6 +99,9 @@ absl::StatusOr<Job> JobFromRow(const Row& row) {
   job.start_time = row.MaybeTime(22);
   job.end_time = row.MaybeTime(23);
   job.lease_expires = row.MaybeTime(24);
+  job.retry_of = row.Int(26);
+  job.priority = static_cast<Priority>(row.Int(27));
+  job.content_sha256 = row.Text(28);
   return job;
 }
 
@@ -115,18 +118,29 @@ absl::StatusOr<std::vector<Job>> JobsFromRows(const std::vector<Row>& rows) {
 absl::Status InsertJob(Transaction& tx, const NewJob& job, absl::Time now,
                        Job* inserted) {
   RETURN_IF_ERROR(
-      tx.Execute("INSERT INTO job (kind, tenant, task, state, spec,"
-                 " encoder_digest, dataset_digest, request_id, body_sha256,"
-                 " run_at, created)"
-                 " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
-                 {JobKindName(job.kind), job.tenant, job.task, job.spec_json,
-                  job.encoder_digest, job.dataset_digest,
-                  MaybeText(job.request_id), job.body_sha256, now, now})
+      tx.Execute(
+            "INSERT INTO job (kind, tenant, task, state, spec,"
+            " encoder_digest, dataset_digest, request_id, body_sha256,"
+            " run_at, created, checkpoint_digest, retry_of, priority,"
+            " content_sha256) VALUES"
+            " (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            {JobKindName(job.kind), job.tenant, job.task, job.spec_json,
+             job.encoder_digest, job.dataset_digest, MaybeText(job.request_id),
+             job.body_sha256, now, now, job.checkpoint_digest,
+             job.retry_of == 0 ? Value() : Value(job.retry_of),
+             static_cast<int>(job.priority), job.content_sha256})
           .status());
   ASSIGN_OR_RETURN(const Job before,
                    LoadJob(tx, job.tenant, tx.LastInsertId()));
   *inserted = before;
-  RETURN_IF_ERROR(AppendEvent(tx, *inserted, now, "queued"));
+  RETURN_IF_ERROR(AppendEvent(
+      tx, *inserted, now,
+      job.retry_of == 0
+          ? "queued"
+          : absl::StrCat("queued, to try job ", job.retry_of, " again",
+                         job.checkpoint_digest.empty()
+                             ? ""
+                             : " from its last checkpoint")));
   return SaveJob(tx, before, *inserted);
 }
 

@@ -83,12 +83,46 @@ absl::StatusOr<Job> JobStore::Create(Transaction& tx, const NewJob& job) {
   return created;
 }
 
+absl::StatusOr<Job> JobStore::CreateRunning(Transaction& tx, const NewJob& job,
+                                            const std::string& owner) {
+  const absl::Time now = clock_->Now();
+  Job before;
+  RETURN_IF_ERROR(InsertJob(tx, job, now, &before));
+  Job running = before;
+  ++running.attempt;
+  ++running.fence;
+  running.owner = owner;
+  running.lease_expires = now;
+  running.start_time = now;
+  RETURN_IF_ERROR(Move(tx, running, JobState::kRunning, now,
+                       absl::StrCat("running as ", owner)));
+  RETURN_IF_ERROR(BeginAttempt(tx, running, now));
+  RETURN_IF_ERROR(Save(tx, before, running));
+  return running;
+}
+
 absl::StatusOr<std::optional<Job>> JobStore::FindByRequest(
     const std::string& tenant, const std::string& request_id,
     const std::string& body_sha256) {
   return store::ReadFor<std::optional<Job>>(db_, [&](Transaction& tx) {
     return FindRequest(tx, tenant, request_id, body_sha256);
   });
+}
+
+absl::StatusOr<std::optional<Job>> JobStore::FindSame(
+    Transaction& tx, const std::string& tenant,
+    const std::string& content_sha256) {
+  ASSIGN_OR_RETURN(
+      const std::vector<Row> rows,
+      tx.Query(SelectJob() +
+                   " WHERE tenant=? AND content_sha256=? AND content_sha256<>''"
+                   " AND state='succeeded' AND EXISTS (SELECT 1 FROM"
+                   " prompt_version v WHERE v.job_id=job.id)"
+                   " ORDER BY id DESC LIMIT 1",
+               {tenant, content_sha256}));
+  if (rows.empty()) return std::optional<Job>();
+  ASSIGN_OR_RETURN(Job job, JobFromRow(rows[0]));
+  return std::optional<Job>(std::move(job));
 }
 
 absl::StatusOr<Job> JobStore::Get(const std::string& tenant, int64_t id) {
@@ -181,6 +215,32 @@ absl::StatusOr<Job> JobStore::Resume(const std::string& tenant, int64_t id) {
   });
 }
 
+absl::StatusOr<Job> JobStore::Retry(Transaction& tx, const std::string& tenant,
+                                    int64_t id, const RetryRequest& request) {
+  ASSIGN_OR_RETURN(const Job job, LoadJob(tx, tenant, id));
+  if (job.state != JobState::kFailed && job.state != JobState::kCancelled) {
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition, "JOB_NOT_RETRYABLE",
+        absl::StrCat("job ", id, " is ", JobStateName(job.state),
+                     ": only one that failed or was cancelled can be tried "
+                     "again"));
+  }
+  NewJob again;
+  again.kind = job.kind;
+  again.tenant = tenant;
+  again.task = job.task;
+  again.spec_json = job.spec_json;
+  again.encoder_digest = job.encoder_digest;
+  again.dataset_digest = job.dataset_digest;
+  again.request_id = request.request_id;
+  again.body_sha256 = request.body_sha256;
+  again.retry_of = id;
+  again.priority = job.priority;
+  again.content_sha256 = job.content_sha256;
+  if (!request.from_start) again.checkpoint_digest = job.checkpoint_digest;
+  return Create(tx, again);
+}
+
 absl::StatusOr<Job> JobStore::Update(const Load& load, const Change& change) {
   return store::WriteFor<Job>(db_, [&](Transaction& tx) -> absl::StatusOr<Job> {
     ASSIGN_OR_RETURN(const Job before, load(tx));
@@ -207,7 +267,11 @@ absl::Status JobStore::Save(Transaction& tx, const Job& before,
                             const Job& after) {
   RETURN_IF_ERROR(SaveJob(tx, before, after));
   const bool event = after.last_sequence != before.last_sequence;
-  const bool work = after.state == JobState::kQueued;
+  // An end makes room for the next job of a tenant at its bound.
+  const bool work =
+      after.state == JobState::kQueued ||
+      (policy_.max_running_tenant > 0 && before.state == JobState::kRunning &&
+       after.state != JobState::kRunning);
   if (event || work) {
     tx.AfterCommit([this, id = after.id, event, work]() {
       if (event) hub_.NotifyJob(id);

@@ -33,6 +33,18 @@ struct JobPolicy {
   absl::Duration retry_base = absl::Seconds(2);
   absl::Duration retry_cap = absl::Minutes(1);
   int64_t max_progress_events = 10'000;  // a job; later ones update the job
+  int max_running_tenant = 0;            // at once, on all workers; 0: no bound
+  // A job that has waited so long counts as of the next higher priority.
+  absl::Duration rise_after = absl::Minutes(10);
+  // Finished jobs lose their events and claims after that long, and those that
+  // made neither a version nor an evaluation go altogether.
+  absl::Duration keep_finished = absl::Hours(24 * 90);
+};
+
+struct RetryRequest {
+  std::string request_id = {};  // empty: not idempotent
+  std::string body_sha256 = {};
+  bool from_start = false;
 };
 
 struct Directives {
@@ -59,6 +71,15 @@ class JobStore {
       const std::string& tenant, const std::string& request_id,
       const std::string& body_sha256);
 
+  // A job that runs already, for work that its caller has done: to be completed
+  // in the same transaction.
+  absl::StatusOr<Job> CreateRunning(store::Transaction& tx, const NewJob& job,
+                                    const std::string& owner);
+  // The newest job that did the same and whose version is still there.
+  absl::StatusOr<std::optional<Job>> FindSame(
+      store::Transaction& tx, const std::string& tenant,
+      const std::string& content_sha256);
+
   absl::StatusOr<Job> Get(const std::string& tenant, int64_t id);
   // Newest first; an empty task means all. INVALID_ARGUMENT
   // (INVALID_PAGE_TOKEN).
@@ -80,11 +101,19 @@ class JobStore {
   // Back to the queue; takes a pause flag back; else changes nothing.
   // FAILED_PRECONDITION (JOB_FINISHED).
   absl::StatusOr<Job> Resume(const std::string& tenant, int64_t id);
+  // A new job that does what one did that failed or was cancelled, from its
+  // last checkpoint unless `from_start`. Repeated requests and errors as of
+  // Create; FAILED_PRECONDITION (JOB_NOT_RETRYABLE) in any other state.
+  absl::StatusOr<Job> Retry(store::Transaction& tx, const std::string& tenant,
+                            int64_t id, const RetryRequest& request);
 
   // --- for workers. ABORTED (LEASE_LOST) on a stale fence. ---
 
-  // Claims the oldest due job for one of these encoders: running, attempt and
-  // fence one higher. Nothing when there is none.
+  // Claims a due job for one of these encoders: running, attempt and fence one
+  // higher. By priority, which rises with waiting; then of the tenant with the
+  // fewest running jobs; then the oldest. Tenants at their bound are passed
+  // over. Nothing when there is none. The time it takes grows with the number
+  // of tenants that wait, not of jobs.
   absl::StatusOr<std::optional<Job>> Lease(
       const std::string& worker,
       const std::vector<std::string>& encoder_digests, absl::Duration lease);
@@ -125,8 +154,20 @@ class JobStore {
   // Running jobs are held for another `lease` from now on: called at start, as
   // their workers could not reach a front end that was down.
   absl::StatusOr<int> ExtendLeases(absl::Duration lease);
+  // Forgets what finished longer ago than the policy keeps, at most `limit`
+  // jobs; of the others' events the last stays. Returns how many were looked
+  // at.
+  absl::StatusOr<int> PruneFinished(int limit);
   // Of all tenants, indexed by JobState.
   absl::StatusOr<std::array<int64_t, kJobStateCount>> CountByState();
+  // Queued, running and paused jobs of a task, oldest first.
+  absl::StatusOr<std::vector<Job>> Unfinished(store::Transaction& tx,
+                                              const std::string& tenant,
+                                              const std::string& task);
+  // Trainings of this encoder that succeeded among the last 1000 jobs of all
+  // tenants, newest first.
+  absl::StatusOr<std::vector<Job>> LatestSucceeded(
+      const std::string& encoder_digest, int limit);
   // Running jobs of all tenants, oldest first (for metrics; at most `limit`).
   absl::StatusOr<std::vector<Job>> Running(int limit);
 

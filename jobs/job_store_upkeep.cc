@@ -17,6 +17,32 @@ using store::Transaction;
 // Leases ended in one transaction.
 constexpr int kBatch = 100;
 
+// Whether a version or an evaluation is the job's work.
+absl::StatusOr<bool> HasWork(Transaction& tx, int64_t id) {
+  ASSIGN_OR_RETURN(
+      const std::vector<Row> rows,
+      tx.Query("SELECT EXISTS (SELECT 1 FROM prompt_version WHERE job_id=?)"
+               " OR EXISTS (SELECT 1 FROM evaluation WHERE job_id=?)",
+               {id, id}));
+  return rows.at(0).Bool(0);
+}
+
+absl::Status PruneJob(Transaction& tx, int64_t id, int64_t last_sequence) {
+  ASSIGN_OR_RETURN(const bool stays, HasWork(tx, id));
+  // Who watches the job still hears how it ended.
+  RETURN_IF_ERROR(tx.Execute("DELETE FROM job_event WHERE job_id=? AND"
+                             " sequence<?",
+                             {id, stays ? last_sequence : INT64_MAX})
+                      .status());
+  RETURN_IF_ERROR(
+      tx.Execute("DELETE FROM job_attempt WHERE job_id=?", {id}).status());
+  return tx
+      .Execute(stays ? "UPDATE job SET pruned=1 WHERE id=?"
+                     : "DELETE FROM job WHERE id=?",
+               {id})
+      .status();
+}
+
 }  // namespace
 
 absl::StatusOr<int> JobStore::ExpireLeases() {
@@ -98,6 +124,20 @@ absl::Status JobStore::EndLease(Transaction& tx, Job& job, absl::Time now) {
               "its worker was lost; it resumes from the last checkpoint");
 }
 
+absl::StatusOr<int> JobStore::PruneFinished(int limit) {
+  return store::WriteFor<int>(db_, [&](Transaction& tx) -> absl::StatusOr<int> {
+    ASSIGN_OR_RETURN(
+        const std::vector<Row> rows,
+        tx.Query("SELECT id, last_sequence FROM job WHERE ended IS NOT NULL"
+                 " AND pruned=0 AND ended<? ORDER BY ended LIMIT ?",
+                 {clock_->Now() - policy_.keep_finished, limit}));
+    for (const Row& row : rows) {
+      RETURN_IF_ERROR(PruneJob(tx, row.Int(0), row.Int(1)));
+    }
+    return static_cast<int>(rows.size());
+  });
+}
+
 absl::StatusOr<std::array<int64_t, kJobStateCount>> JobStore::CountByState() {
   using Counts = std::array<int64_t, kJobStateCount>;
   return store::ReadFor<Counts>(
@@ -111,6 +151,32 @@ absl::StatusOr<std::array<int64_t, kJobStateCount>> JobStore::CountByState() {
           if (state) counts[static_cast<size_t>(*state)] = row.Int(1);
         }
         return counts;
+      });
+}
+
+absl::StatusOr<std::vector<Job>> JobStore::Unfinished(Transaction& tx,
+                                                      const std::string& tenant,
+                                                      const std::string& task) {
+  ASSIGN_OR_RETURN(
+      const std::vector<Row> rows,
+      tx.Query(SelectJob() + " WHERE tenant=? AND task=? AND state IN"
+                             " ('queued', 'running', 'paused') ORDER BY id",
+               {tenant, task}));
+  return JobsFromRows(rows);
+}
+
+absl::StatusOr<std::vector<Job>> JobStore::LatestSucceeded(
+    const std::string& encoder_digest, int limit) {
+  return store::ReadFor<std::vector<Job>>(
+      db_, [&](Transaction& tx) -> absl::StatusOr<std::vector<Job>> {
+        ASSIGN_OR_RETURN(
+            const std::vector<Row> rows,
+            tx.Query(SelectJob() +
+                         " WHERE id>(SELECT COALESCE(MAX(id), 0)-1000 FROM job)"
+                         " AND state='succeeded' AND kind='train'"
+                         " AND encoder_digest=? ORDER BY id DESC LIMIT ?",
+                     {encoder_digest, limit}));
+        return JobsFromRows(rows);
       });
 }
 

@@ -3,9 +3,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "jobs/job_choice.h"
 #include "jobs/job_rows.h"
 #include "jobs/job_store.h"
 #include "store/transact.h"
@@ -15,7 +15,6 @@ namespace {
 
 using store::Row;
 using store::Transaction;
-using store::Value;
 
 constexpr size_t kMaxErrorBytes = 4096;
 
@@ -34,25 +33,6 @@ absl::Duration RetryDelay(const Job& job, const JobPolicy& policy) {
   return delay * (0.5 + unit);
 }
 
-// The oldest due job for one of the encoders; 0 when there is none.
-absl::StatusOr<int64_t> FindDue(Transaction& tx,
-                                const std::vector<std::string>& encoders,
-                                absl::Time now) {
-  if (encoders.empty()) return 0;
-  std::vector<Value> values(encoders.begin(), encoders.end());
-  values.emplace_back(now);
-  ASSIGN_OR_RETURN(
-      const std::vector<Row> rows,
-      tx.Query(absl::StrCat(
-                   "SELECT id FROM job WHERE state='queued' AND"
-                   " encoder_digest IN (",
-                   absl::StrJoin(std::vector<std::string>(encoders.size(), "?"),
-                                 ", "),
-                   ") AND run_at<=? ORDER BY run_at, id LIMIT 1"),
-               values));
-  return rows.empty() ? 0 : rows[0].Int(0);
-}
-
 absl::StatusOr<Job> LoadById(Transaction& tx, int64_t id) {
   ASSIGN_OR_RETURN(const std::vector<Row> rows,
                    tx.Query(SelectJob() + " WHERE id=?", {id}));
@@ -69,7 +49,7 @@ absl::StatusOr<std::optional<Job>> JobStore::Lease(
           db_, [&](Transaction& tx) -> absl::StatusOr<std::optional<Job>> {
             const absl::Time now = clock_->Now();
             ASSIGN_OR_RETURN(const int64_t id,
-                             FindDue(tx, encoder_digests, now));
+                             FindDue(tx, encoder_digests, policy_, now));
             if (id == 0) return std::optional<Job>();
             ASSIGN_OR_RETURN(const Job before, LoadById(tx, id));
             Job job = before;

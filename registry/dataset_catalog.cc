@@ -52,8 +52,14 @@ absl::Status NotFound(const std::string& name) {
                                 "`promptctl dataset push` adds one"));
 }
 
+absl::Status DigestNotFound(const std::string& dataset_digest) {
+  return MakeError(absl::StatusCode::kNotFound, "DATASET_NOT_FOUND",
+                   absl::StrCat("no dataset has the digest ", dataset_digest,
+                                ": push it again"));
+}
+
 // The bytes of a draft's images. IMAGES_MISSING.
-absl::StatusOr<int64_t> SumImages(const store::BlobStore& blobs,
+absl::StatusOr<int64_t> SumImages(store::BlobStore& blobs,
                                   const DatasetDraft& draft) {
   int64_t bytes = 0;
   int64_t missing = 0;
@@ -62,7 +68,8 @@ absl::StatusOr<int64_t> SumImages(const store::BlobStore& blobs,
                                       draft.image_digests.end());
   for (const std::string& digest : digests) {
     const absl::StatusOr<int64_t> size = blobs.Size(digest);
-    if (size.ok()) {
+    // From here on the dataset's row keeps them.
+    if (size.ok() && blobs.Keep(digest)) {
       bytes += *size;
     } else if (missing++ == 0) {
       first_missing = digest;
@@ -101,7 +108,7 @@ std::vector<std::string> DatasetCatalog::MissingImages(
   std::vector<std::string> missing;
   std::set<std::string> seen;
   for (const std::string& digest : draft.image_digests) {
-    if (!seen.insert(digest).second || blobs_->Has(digest)) continue;
+    if (!seen.insert(digest).second || blobs_->Keep(digest)) continue;
     missing.push_back(digest);
   }
   return missing;
@@ -148,6 +155,16 @@ absl::StatusOr<Dataset> DatasetCatalog::Get(Transaction& tx,
   ASSIGN_OR_RETURN(std::optional<Dataset> found, Find(tx, tenant, name));
   if (!found) return NotFound(name);
   return *std::move(found);
+}
+
+absl::Status DatasetCatalog::CheckThere(Transaction& tx,
+                                        const std::string& tenant,
+                                        const std::string& dataset_digest) {
+  ASSIGN_OR_RETURN(
+      const std::vector<Row> rows,
+      tx.Query("SELECT 1 FROM dataset WHERE digest=? AND tenant=? LIMIT 1",
+               {dataset_digest, tenant}));
+  return rows.empty() ? DigestNotFound(dataset_digest) : absl::OkStatus();
 }
 
 absl::StatusOr<store::Page<Dataset>> DatasetCatalog::List(
@@ -208,11 +225,7 @@ absl::StatusOr<std::string> DatasetCatalog::ManifestJson(
                          " ORDER BY id LIMIT 1",
                          {dataset_digest});
                    }));
-  if (rows.empty()) {
-    return MakeError(absl::StatusCode::kNotFound, "DATASET_NOT_FOUND",
-                     absl::StrCat("no dataset has the digest ", dataset_digest,
-                                  ": push it again"));
-  }
+  if (rows.empty()) return DigestNotFound(dataset_digest);
   return blobs_->Get(rows[0].Text(0));
 }
 

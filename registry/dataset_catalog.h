@@ -38,6 +38,10 @@ class DatasetCatalog {
                               const std::string& name);
   absl::StatusOr<Dataset> Get(store::Transaction& tx, const std::string& tenant,
                               const std::string& name);
+  // Whether the tenant still has a dataset of this content, whatever its name.
+  // NOT_FOUND (DATASET_NOT_FOUND).
+  absl::Status CheckThere(store::Transaction& tx, const std::string& tenant,
+                          const std::string& dataset_digest);
   // Ordered by name; the page token is the last name.
   absl::StatusOr<store::Page<Dataset>> List(const std::string& tenant,
                                             const store::PageRequest& page);

@@ -1,4 +1,4 @@
-// Aliases: PromptRegistry's movable names.
+// Aliases: where PromptRegistry's movable names point, and pointed.
 #include <algorithm>
 #include <utility>
 
@@ -15,78 +15,41 @@ namespace {
 using store::Row;
 using store::Transaction;
 
-constexpr size_t kMaxAliases = 100;
-
-std::string OrProduction(const std::string& alias) {
-  return alias.empty() ? kProductionAlias : alias;
-}
-
-absl::Status AliasNotFound(const Task& task, const std::string& alias) {
-  return MakeError(
-      absl::StatusCode::kNotFound, "ALIAS_NOT_FOUND",
-      task.latest_version == 0
-          ? absl::StrCat("task \"", task.name, "\" has no alias \"", alias,
-                         "\" because it has no version yet: `promptctl train` "
-                         "makes one")
-          : absl::StrCat("task \"", task.name, "\" has no alias \"", alias,
-                         "\": `promptctl alias list` shows those it has"));
-}
-
-absl::Status CheckName(const std::string& alias) {
-  if (alias == kLatestAlias) {
-    return MakeError(absl::StatusCode::kInvalidArgument, "ALIAS_READ_ONLY",
-                     "\"latest\" is always the newest version: choose "
-                     "another alias");
-  }
-  if (IsValidName(alias)) return absl::OkStatus();
-  return InvalidFields(
-      "INVALID_ALIAS_NAME",
-      {{"name",
-        "must be 1 to 63 characters of a-z, 0-9, '.', '_', '-' and start "
-        "with a letter or digit"}});
-}
-
-absl::Status CheckExpected(const Task& task, const std::string& alias,
-                           const std::optional<Alias>& current,
-                           std::optional<int64_t> expected) {
-  const int64_t at = current ? current->version : 0;
-  if (!expected || *expected == at) return absl::OkStatus();
-  return MakeError(
-      absl::StatusCode::kAborted, "ALIAS_MOVED",
-      absl::StrCat(
-          "alias \"", alias, "\" of task \"", task.name, "\" is at ",
-          at == 0 ? std::string("no version") : absl::StrCat("version ", at),
-          ", not at ", *expected, ": look again before moving it"));
-}
-
-absl::StatusOr<Alias> Set(Transaction& tx, const Task& task,
-                          const std::string& name, int64_t version,
-                          std::optional<int64_t> expected, absl::Time now) {
-  if (version < 1 || version > task.latest_version) {
-    return VersionNotFound(task, version);
-  }
-  ASSIGN_OR_RETURN(const std::optional<Alias> current,
-                   FindAlias(tx, task, name));
-  RETURN_IF_ERROR(CheckExpected(task, name, current, expected));
-  if (current && current->version == version) return *current;
-  if (!current) {
-    ASSIGN_OR_RETURN(const std::vector<Alias> all, LoadAliases(tx, task));
-    if (all.size() >= kMaxAliases) {
-      return MakeError(absl::StatusCode::kResourceExhausted, "TOO_MANY_ALIASES",
-                       absl::StrCat("task \"", task.name, "\" has ", all.size(),
-                                    " aliases, the most there can be: move "
-                                    "one of them instead"));
-    }
-  }
-  return MoveAlias(tx, task, name, version, current, now);
-}
-
 // The computed alias; its revision counts the publications.
 absl::StatusOr<Alias> Latest(Transaction& tx, const Task& task) {
   ASSIGN_OR_RETURN(const PromptVersion newest,
                    LoadVersion(tx, task, task.latest_version));
   return Alias{task.name, kLatestAlias, newest.version, newest.version,
                newest.create_time};
+}
+
+// The newest version that there was, of those that are still there.
+absl::StatusOr<std::optional<Alias>> LatestAt(Transaction& tx, const Task& task,
+                                              absl::Time at) {
+  ASSIGN_OR_RETURN(
+      const std::vector<Row> rows,
+      tx.Query("SELECT version, created FROM prompt_version WHERE task_id=?"
+               " AND created<=? ORDER BY version DESC LIMIT 1",
+               {task.id, at}));
+  if (rows.empty()) return std::optional<Alias>();
+  return std::optional<Alias>(Alias{task.name, kLatestAlias, rows[0].Int(0),
+                                    rows[0].Int(0), rows[0].Time(1)});
+}
+
+absl::StatusOr<std::optional<Alias>> FindAliasAt(Transaction& tx,
+                                                 const Task& task,
+                                                 const std::string& name,
+                                                 absl::Time at) {
+  if (name == kLatestAlias) return LatestAt(tx, task, at);
+  ASSIGN_OR_RETURN(
+      const std::vector<Row> rows,
+      tx.Query("SELECT version, revision, changed FROM alias_history"
+               " WHERE task_id=? AND name=? AND changed<=?"
+               " ORDER BY revision DESC LIMIT 1",
+               {task.id, name, at}));
+  if (rows.empty() || rows[0].Int(0) == 0) return std::optional<Alias>();
+  return std::optional<Alias>(
+      Alias{task.name, name, rows[0].Int(0), rows[0].Int(1), rows[0].Time(2)});
 }
 
 }  // namespace
@@ -125,40 +88,51 @@ absl::StatusOr<std::vector<Alias>> PromptRegistry::ListAliases(
       });
 }
 
-absl::StatusOr<Alias> PromptRegistry::SetAlias(
-    const std::string& tenant, const std::string& task,
-    const std::string& alias, int64_t version,
-    std::optional<int64_t> expected_version) {
+absl::StatusOr<Alias> PromptRegistry::GetAlias(const std::string& tenant,
+                                               const std::string& task,
+                                               const std::string& alias,
+                                               std::optional<absl::Time> at) {
   const std::string name = OrProduction(alias);
-  RETURN_IF_ERROR(CheckName(name));
-  return store::WriteFor<Alias>(
+  return store::ReadFor<Alias>(
       db_, [&](Transaction& tx) -> absl::StatusOr<Alias> {
         ASSIGN_OR_RETURN(const Task owner, LoadTask(tx, tenant, task));
-        NamesChange(tx);
-        return Set(tx, owner, name, version, expected_version, clock_->Now());
+        if (!at && name == kLatestAlias) return Latest(tx, owner);
+        ASSIGN_OR_RETURN(const std::optional<Alias> found,
+                         at ? FindAliasAt(tx, owner, name, *at)
+                            : FindAlias(tx, owner, name));
+        if (found) return *found;
+        return at ? MakeError(absl::StatusCode::kNotFound, "ALIAS_NOT_FOUND",
+                              absl::StrCat("task \"", owner.name,
+                                           "\" had no alias \"", name,
+                                           "\" at that time: `promptctl alias "
+                                           "history` shows its moves"))
+                  : AliasNotFound(owner, name);
       });
 }
 
-absl::StatusOr<std::vector<AliasMove>> PromptRegistry::AliasHistory(
+absl::StatusOr<store::Page<AliasMove>> PromptRegistry::AliasHistory(
     const std::string& tenant, const std::string& task,
-    const std::string& alias) {
+    const std::string& alias, const store::PageRequest& page) {
   const std::string name = OrProduction(alias);
-  return store::ReadFor<std::vector<AliasMove>>(
-      db_, [&](Transaction& tx) -> absl::StatusOr<std::vector<AliasMove>> {
+  ASSIGN_OR_RETURN(const int64_t before, store::NumberBefore(page));
+  const int size = store::PageSize(page);
+  using Moves = store::Page<AliasMove>;
+  return store::ReadFor<Moves>(
+      db_, [&](Transaction& tx) -> absl::StatusOr<Moves> {
         ASSIGN_OR_RETURN(const Task owner, LoadTask(tx, tenant, task));
         ASSIGN_OR_RETURN(
-            const std::vector<Row> rows,
-            tx.Query("SELECT revision, version, previous_version, changed"
-                     " FROM alias_history WHERE task_id=? AND name=?"
-                     " ORDER BY revision",
-                     {owner.id, name}));
-        if (rows.empty()) return AliasNotFound(owner, name);
-        std::vector<AliasMove> moves;
-        moves.reserve(rows.size());
-        for (const Row& row : rows) {
-          moves.push_back({row.Int(0), row.Int(1), row.Int(2), row.Time(3)});
+            const std::vector<AliasMove> moves,
+            LoadMoves(tx, owner, name, before, static_cast<int64_t>(size) + 1));
+        if (moves.empty() && page.page_token.empty()) {
+          return AliasNotFound(owner, name);
         }
-        return moves;
+        Moves result;
+        result.items = moves;
+        if (result.items.size() > static_cast<size_t>(size)) {
+          result.items.pop_back();
+          result.next_page_token = absl::StrCat(result.items.back().revision);
+        }
+        return result;
       });
 }
 

@@ -63,18 +63,32 @@ absl::StatusOr<int64_t> TakeNumber(Transaction& tx, const Task& task) {
   return rows.at(0).Int(0);
 }
 
+// The key of the task that a version's context came from, if it is there.
+absl::StatusOr<store::Value> SourceTaskId(Transaction& tx,
+                                          const NewVersion& content) {
+  if (content.source_version == 0) return store::Value();
+  ASSIGN_OR_RETURN(const std::optional<Task> source,
+                   FindTask(tx, content.tenant, content.source_task));
+  return source ? store::Value(source->id) : store::Value();
+}
+
 absl::Status InsertVersion(Transaction& tx, const Task& task, int64_t number,
                            const PreparedVersion& version, absl::Time now) {
   const NewVersion& content = version.content;
+  ASSIGN_OR_RETURN(const store::Value source, SourceTaskId(tx, content));
   RETURN_IF_ERROR(
-      tx.Execute(
-            "INSERT INTO prompt_version (task_id, version, digest,"
-            " context_digest, features_digest, dataset, dataset_digest,"
-            " encoder_digest, job_id, spec, created)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            {task.id, number, version.digest, content.context_digest,
-             content.features_digest, content.dataset, content.dataset_digest,
-             content.encoder_digest, content.job_id, content.spec_json, now})
+      tx.Execute("INSERT INTO prompt_version (task_id, version, digest,"
+                 " context_digest, features_digest, dataset, dataset_digest,"
+                 " encoder_digest, job_id, spec, created, source_task_id,"
+                 " source_version)"
+                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 {task.id, number, version.digest, content.context_digest,
+                  content.features_digest, content.dataset,
+                  content.dataset_digest, content.encoder_digest,
+                  content.job_id, content.spec_json, now, source,
+                  content.source_version == 0
+                      ? store::Value()
+                      : store::Value(content.source_version)})
           .status());
   if (content.evaluation_json.empty()) return absl::OkStatus();
   return InsertEvaluation(tx, task,
@@ -137,6 +151,12 @@ absl::StatusOr<Task> PromptRegistry::GetTask(const std::string& tenant,
       db_, [&](Transaction& tx) { return LoadTask(tx, tenant, name); });
 }
 
+absl::StatusOr<Task> PromptRegistry::GetTask(Transaction& tx,
+                                             const std::string& tenant,
+                                             const std::string& name) {
+  return LoadTask(tx, tenant, name);
+}
+
 absl::StatusOr<store::Page<Task>> PromptRegistry::ListTasks(
     const std::string& tenant, const store::PageRequest& page) {
   const int size = store::PageSize(page);
@@ -180,8 +200,12 @@ absl::StatusOr<PromptVersion> PromptRegistry::Publish(
   RETURN_IF_ERROR(InsertVersion(tx, task, number, version, now));
   NamesChange(tx);  // "latest", and the first "production"
   if (number == 1) {
-    RETURN_IF_ERROR(
-        MoveAlias(tx, task, kProductionAlias, 1, std::nullopt, now).status());
+    RETURN_IF_ERROR(MoveAlias(tx, task, kProductionAlias,
+                              {.version = 1,
+                               .actor = absl::StrCat("job ", content.job_id),
+                               .reason = "first publication"},
+                              std::nullopt, now)
+                        .status());
   }
   ASSIGN_OR_RETURN(const Task after,
                    LoadTask(tx, content.tenant, content.task));
@@ -204,33 +228,6 @@ absl::StatusOr<PromptVersion> PromptRegistry::GetVersion(
       db_, [&](Transaction& tx) -> absl::StatusOr<PromptVersion> {
         ASSIGN_OR_RETURN(const Task owner, LoadTask(tx, tenant, task));
         return LoadVersion(tx, owner, version);
-      });
-}
-
-absl::StatusOr<store::Page<PromptVersion>> PromptRegistry::ListVersions(
-    const std::string& tenant, const std::string& task,
-    const store::PageRequest& page) {
-  ASSIGN_OR_RETURN(const int64_t before, store::NumberBefore(page));
-  const int size = store::PageSize(page);
-  using Versions = store::Page<PromptVersion>;
-  return store::ReadFor<Versions>(
-      db_, [&](Transaction& tx) -> absl::StatusOr<Versions> {
-        ASSIGN_OR_RETURN(const Task owner, LoadTask(tx, tenant, task));
-        ASSIGN_OR_RETURN(
-            const std::vector<Row> rows,
-            tx.Query(SelectVersion() + " WHERE v.task_id=? AND v.version<?"
-                                       " ORDER BY v.version DESC LIMIT ?",
-                     {owner.id, before, size + 1}));
-        Versions result;
-        for (const Row& row : rows) {
-          result.items.push_back(VersionFromRow(row, owner));
-        }
-        if (result.items.size() > static_cast<size_t>(size)) {
-          result.items.pop_back();
-          result.next_page_token = absl::StrCat(result.items.back().version);
-        }
-        RETURN_IF_ERROR(AddAliases(tx, owner, result.items));
-        return result;
       });
 }
 

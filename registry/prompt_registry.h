@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -46,6 +47,9 @@ class PromptRegistry {
   // NOT_FOUND (TASK_NOT_FOUND).
   absl::StatusOr<Task> GetTask(const std::string& tenant,
                                const std::string& name);
+  absl::StatusOr<Task> GetTask(store::Transaction& tx,
+                               const std::string& tenant,
+                               const std::string& name);
   // Ordered by name; the page token is the last name.
   absl::StatusOr<store::Page<Task>> ListTasks(const std::string& tenant,
                                               const store::PageRequest& page);
@@ -60,6 +64,12 @@ class PromptRegistry {
   absl::StatusOr<PromptVersion> Publish(store::Transaction& tx,
                                         const PreparedVersion& version);
 
+  // The number of the task's version with this digest, if there is one.
+  // NOT_FOUND (TASK_NOT_FOUND).
+  absl::StatusOr<std::optional<int64_t>> FindVersion(store::Transaction& tx,
+                                                     const std::string& tenant,
+                                                     const std::string& task,
+                                                     const std::string& digest);
   // By number. NOT_FOUND (TASK_NOT_FOUND, VERSION_NOT_FOUND).
   absl::StatusOr<PromptVersion> GetVersion(const std::string& tenant,
                                            const std::string& task,
@@ -69,13 +79,46 @@ class PromptRegistry {
   absl::StatusOr<PromptVersion> GetVersionByAlias(const std::string& tenant,
                                                   const std::string& task,
                                                   const std::string& alias);
-  // Newest first. NOT_FOUND (TASK_NOT_FOUND); INVALID_ARGUMENT
-  // (INVALID_PAGE_TOKEN).
+  // Newest first, those that have all these tags. NOT_FOUND (TASK_NOT_FOUND);
+  // INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
   absl::StatusOr<store::Page<PromptVersion>> ListVersions(
       const std::string& tenant, const std::string& task,
-      const store::PageRequest& page);
+      const store::PageRequest& page, const std::vector<TagFilter>& tags = {});
   // The manifest's bytes. DATA_LOSS (BLOB_CORRUPT).
   absl::StatusOr<std::string> ManifestJson(const PromptVersion& version);
+
+  // Forgets a version with its tags and evaluations; its number is not used
+  // again, its blobs go with the next garbage collection. NOT_FOUND
+  // (TASK_NOT_FOUND, VERSION_NOT_FOUND); FAILED_PRECONDITION (VERSION_IN_USE)
+  // names the aliases that point at it.
+  absl::Status DeleteVersion(store::Transaction& tx, const std::string& tenant,
+                             const std::string& task, int64_t version);
+  // The same of a task and all its versions; its aliases' histories stay.
+  // FAILED_PRECONDITION (TASK_IN_USE) names its aliases.
+  absl::Status DeleteTask(store::Transaction& tx, const std::string& tenant,
+                          const std::string& task);
+
+  // A version's tags, by key. NOT_FOUND (TASK_NOT_FOUND, VERSION_NOT_FOUND).
+  absl::StatusOr<std::map<std::string, std::string>> Tags(
+      const std::string& tenant, const std::string& task, int64_t version);
+  // Removes and then sets some; returns all. NOT_FOUND as above;
+  // RESOURCE_EXHAUSTED (TOO_MANY_TAGS) over 32.
+  absl::StatusOr<std::map<std::string, std::string>> ChangeTags(
+      const std::string& tenant, const std::string& task, int64_t version,
+      const std::map<std::string, std::string>& set,
+      const std::vector<std::string>& remove);
+
+  // What a version came from by way of initial versions, nearest first; the
+  // chain ends behind a deleted one, and after 100. NOT_FOUND as above.
+  absl::StatusOr<std::vector<Ancestor>> Ancestors(const std::string& tenant,
+                                                  const std::string& task,
+                                                  int64_t version);
+  // The tenant's versions of all tasks that were made from it, oldest task
+  // first, in the order of their numbers. NOT_FOUND (TASK_NOT_FOUND) of a
+  // source; INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
+  absl::StatusOr<store::Page<PromptVersion>> ListDerived(
+      const std::string& tenant, const Origin& origin,
+      const store::PageRequest& page);
 
   // What a job found out about a version; `create_time` is set here. NOT_FOUND
   // (TASK_NOT_FOUND, VERSION_NOT_FOUND); ALREADY_EXISTS (ROW_EXISTS) when the
@@ -96,19 +139,46 @@ class PromptRegistry {
   // (TASK_NOT_FOUND).
   absl::StatusOr<std::vector<Alias>> ListAliases(const std::string& tenant,
                                                  const std::string& task);
+  // Where it points, or pointed at a time; "latest" has no history: its is
+  // what had been published. NOT_FOUND (TASK_NOT_FOUND, ALIAS_NOT_FOUND).
+  absl::StatusOr<Alias> GetAlias(const std::string& tenant,
+                                 const std::string& task,
+                                 const std::string& alias,
+                                 std::optional<absl::Time> at = std::nullopt);
   // Points an alias (empty: production) at a version; to where it points
-  // already changes nothing. With `expected_version` it must point there before
-  // (0: must not exist). NOT_FOUND (TASK_NOT_FOUND, VERSION_NOT_FOUND); ABORTED
-  // (ALIAS_MOVED) with the current version; INVALID_ARGUMENT (ALIAS_READ_ONLY,
-  // INVALID_ALIAS_NAME); RESOURCE_EXHAUSTED (TOO_MANY_ALIASES) over 100.
+  // already changes nothing. NOT_FOUND (TASK_NOT_FOUND, VERSION_NOT_FOUND);
+  // ABORTED (ALIAS_MOVED) with the current version and revision when it is not
+  // as expected; INVALID_ARGUMENT (ALIAS_READ_ONLY, INVALID_ALIAS_NAME);
+  // RESOURCE_EXHAUSTED (TOO_MANY_ALIASES) over 100.
   absl::StatusOr<Alias> SetAlias(const std::string& tenant,
                                  const std::string& task,
                                  const std::string& alias, int64_t version,
-                                 std::optional<int64_t> expected_version);
-  // Oldest first; all of it. NOT_FOUND (TASK_NOT_FOUND, ALIAS_NOT_FOUND).
-  absl::StatusOr<std::vector<AliasMove>> AliasHistory(const std::string& tenant,
-                                                      const std::string& task,
-                                                      const std::string& alias);
+                                 const AliasChange& change);
+  // Undoes the last move that was not undone yet, as a move of its own.
+  // FAILED_PRECONDITION (NOTHING_TO_ROLL_BACK, VERSION_GONE); NOT_FOUND
+  // (TASK_NOT_FOUND, ALIAS_NOT_FOUND); ABORTED and INVALID_ARGUMENT as above.
+  absl::StatusOr<Alias> RollbackAlias(const std::string& tenant,
+                                      const std::string& task,
+                                      const std::string& alias,
+                                      const AliasChange& change);
+  // Where a rollback would lead from the revision it is at now (0: there is no
+  // alias). Errors as of RollbackAlias.
+  struct RollbackPlan {
+    int64_t version = 0;
+    int64_t revision = 0;
+  };
+  absl::StatusOr<RollbackPlan> PlanRollback(const std::string& tenant,
+                                            const std::string& task,
+                                            const std::string& alias);
+  // Forgets where it points; its history stays. NOT_FOUND (TASK_NOT_FOUND,
+  // ALIAS_NOT_FOUND); ABORTED and INVALID_ARGUMENT as above.
+  absl::Status DeleteAlias(const std::string& tenant, const std::string& task,
+                           const std::string& alias, const AliasChange& change);
+  // Newest first, of a deleted one too. NOT_FOUND (TASK_NOT_FOUND,
+  // ALIAS_NOT_FOUND); INVALID_ARGUMENT (INVALID_PAGE_TOKEN).
+  absl::StatusOr<store::Page<AliasMove>> AliasHistory(
+      const std::string& tenant, const std::string& task,
+      const std::string& alias, const store::PageRequest& page);
 
   // Goes up whenever it may have changed which version a name means, before the
   // function that made the change returns. A name that was looked up after

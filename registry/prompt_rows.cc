@@ -17,7 +17,10 @@ using store::Transaction;
 const std::string& SelectTask() {
   static const std::string* const sql = new std::string(
       "SELECT t.id, t.tenant, t.name, t.encoder, t.encoder_digest,"
-      " t.class_names, t.next_version, t.created, COALESCE(a.version, 0)"
+      " t.class_names,"
+      " COALESCE((SELECT MAX(v.version) FROM prompt_version v"
+      "  WHERE v.task_id=t.id), 0),"
+      " t.created, COALESCE(a.version, 0)"
       " FROM task t LEFT JOIN alias a"
       " ON a.task_id=t.id AND a.name='production'");
   return *sql;
@@ -31,7 +34,7 @@ absl::StatusOr<Task> TaskFromRow(const Row& row) {
   task.encoder = row.Text(3);
   task.encoder_digest = row.Text(4);
   ASSIGN_OR_RETURN(task.class_names, NamesFromJson(row.Text(5)));
-  task.latest_version = row.Int(6) - 1;
+  task.latest_version = row.Int(6);
   task.create_time = row.Time(7);
   task.production_version = row.Int(8);
   return task;
@@ -93,7 +96,7 @@ absl::Status VersionNotFound(const Task& task, int64_t version) {
           ? absl::StrCat("task \"", task.name,
                          "\" has no version yet: `promptctl train` makes one")
           : absl::StrCat("task \"", task.name, "\" has no version ", version,
-                         ", only 1 to ", task.latest_version));
+                         "; the newest is ", task.latest_version));
 }
 
 absl::StatusOr<PromptVersion> LoadVersion(Transaction& tx, const Task& task,
@@ -165,37 +168,99 @@ absl::StatusOr<std::optional<Alias>> FindAlias(Transaction& tx,
       Alias{task.name, name, rows[0].Int(0), rows[0].Int(1), rows[0].Time(2)});
 }
 
+std::string OrProduction(const std::string& alias) {
+  return alias.empty() ? kProductionAlias : alias;
+}
+
+absl::Status AliasNotFound(const Task& task, const std::string& alias) {
+  return MakeError(
+      absl::StatusCode::kNotFound, "ALIAS_NOT_FOUND",
+      task.latest_version == 0
+          ? absl::StrCat("task \"", task.name, "\" has no alias \"", alias,
+                         "\" because it has no version yet: `promptctl train` "
+                         "makes one")
+          : absl::StrCat("task \"", task.name, "\" has no alias \"", alias,
+                         "\": `promptctl alias list` shows those it has"));
+}
+
+absl::StatusOr<std::vector<AliasMove>> LoadMoves(Transaction& tx,
+                                                 const Task& task,
+                                                 const std::string& name,
+                                                 int64_t before,
+                                                 int64_t limit) {
+  ASSIGN_OR_RETURN(
+      const std::vector<Row> rows,
+      tx.Query("SELECT revision, version, previous_version, changed, actor,"
+               " reason, undone_revision FROM alias_history"
+               " WHERE task_id=? AND name=? AND revision<?"
+               " ORDER BY revision DESC LIMIT ?",
+               {task.id, name, before, limit}));
+  std::vector<AliasMove> moves;
+  moves.reserve(rows.size());
+  for (const Row& row : rows) {
+    moves.push_back({row.Int(0), row.Int(1), row.Int(2), row.Time(3),
+                     row.Text(4), row.Text(5), row.Int(6)});
+  }
+  return moves;
+}
+
+namespace {
+
+absl::StatusOr<int64_t> LastRevision(Transaction& tx, const Task& task,
+                                     const std::string& name) {
+  ASSIGN_OR_RETURN(const std::vector<Row> rows,
+                   tx.Query("SELECT COALESCE(MAX(revision), 0) FROM"
+                            " alias_history WHERE task_id=? AND name=?",
+                            {task.id, name}));
+  return rows.at(0).Int(0);
+}
+
+// The row of where the alias points now.
+absl::Status WriteAlias(Transaction& tx, const Task& task, const Alias& moved,
+                        const std::optional<Alias>& previous) {
+  if (!previous) {
+    return tx
+        .Execute(
+            "INSERT INTO alias (task_id, name, version, revision, updated)"
+            " VALUES (?, ?, ?, ?, ?)",
+            {task.id, moved.name, moved.version, moved.revision,
+             moved.update_time})
+        .status();
+  }
+  ASSIGN_OR_RETURN(
+      const int64_t changed,
+      moved.version == 0
+          ? tx.Execute("DELETE FROM alias WHERE task_id=? AND name=?"
+                       " AND revision=?",
+                       {task.id, moved.name, previous->revision})
+          : tx.Execute("UPDATE alias SET version=?, revision=?, updated=?"
+                       " WHERE task_id=? AND name=? AND revision=?",
+                       {moved.version, moved.revision, moved.update_time,
+                        task.id, moved.name, previous->revision}));
+  if (changed == 1) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kAborted, "ALIAS_MOVED",
+                   absl::StrCat("alias \"", moved.name,
+                                "\" was moved meanwhile: try again"));
+}
+
+}  // namespace
+
 absl::StatusOr<Alias> MoveAlias(Transaction& tx, const Task& task,
-                                const std::string& name, int64_t version,
+                                const std::string& name,
+                                const AliasTarget& target,
                                 const std::optional<Alias>& previous,
                                 absl::Time now) {
-  const Alias moved{task.name, name, version,
-                    previous ? previous->revision + 1 : 1,
+  ASSIGN_OR_RETURN(const int64_t last, LastRevision(tx, task, name));
+  const Alias moved{task.name, name, target.version, last + 1,
                     store::FromMillis(store::ToMillis(now))};
-  if (previous) {
-    ASSIGN_OR_RETURN(
-        const int64_t changed,
-        tx.Execute(
-            "UPDATE alias SET version=?, revision=?, updated=?"
-            " WHERE task_id=? AND name=? AND revision=?",
-            {version, moved.revision, now, task.id, name, previous->revision}));
-    if (changed != 1) {
-      return MakeError(
-          absl::StatusCode::kAborted, "ALIAS_MOVED",
-          absl::StrCat("alias \"", name, "\" was moved meanwhile: try again"));
-    }
-  } else {
-    RETURN_IF_ERROR(tx.Execute("INSERT INTO alias (task_id, name, version,"
-                               " revision, updated) VALUES (?, ?, ?, ?, ?)",
-                               {task.id, name, version, moved.revision, now})
-                        .status());
-  }
+  RETURN_IF_ERROR(WriteAlias(tx, task, moved, previous));
   RETURN_IF_ERROR(
-      tx.Execute("INSERT INTO alias_history (task_id, name, revision,"
-                 " version, previous_version, changed)"
-                 " VALUES (?, ?, ?, ?, ?, ?)",
-                 {task.id, name, moved.revision, version,
-                  previous ? previous->version : int64_t{0}, now})
+      tx.Execute("INSERT INTO alias_history (task_id, name, revision, version,"
+                 " previous_version, changed, actor, reason, undone_revision)"
+                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 {task.id, name, moved.revision, moved.version,
+                  previous ? previous->version : int64_t{0}, now, target.actor,
+                  target.reason, target.undone_revision})
           .status());
   return moved;
 }

@@ -34,6 +34,9 @@ absl::StatusOr<PromptVersion> LoadVersion(store::Transaction& tx,
                                           const Task& task, int64_t version);
 absl::Status VersionNotFound(const Task& task, int64_t version);
 
+absl::StatusOr<std::map<std::string, std::string>> LoadTags(
+    store::Transaction& tx, const Task& task, int64_t version);
+
 // `evaluation.task` is not read.
 absl::Status InsertEvaluation(store::Transaction& tx, const Task& task,
                               const EvaluationRecord& evaluation);
@@ -48,9 +51,28 @@ absl::StatusOr<std::vector<Alias>> LoadAliases(store::Transaction& tx,
 absl::StatusOr<std::optional<Alias>> FindAlias(store::Transaction& tx,
                                                const Task& task,
                                                const std::string& name);
+// An alias's name, an empty one as production's; and that a task has none.
+std::string OrProduction(const std::string& alias);
+absl::Status AliasNotFound(const Task& task, const std::string& alias);
+
+// Moves of an alias below a revision, newest first.
+absl::StatusOr<std::vector<AliasMove>> LoadMoves(store::Transaction& tx,
+                                                 const Task& task,
+                                                 const std::string& name,
+                                                 int64_t before, int64_t limit);
+
+// Where an alias goes: its history's next row, without time and revision.
+struct AliasTarget {
+  int64_t version = 0;  // 0: nowhere, it is deleted
+  std::string actor = {};
+  std::string reason = {};
+  int64_t undone_revision = 0;  // of a rollback
+};
 // Writes the alias and its history; `previous` is what it was, if it was.
+// Revisions go on where a deleted alias of this name ended.
 absl::StatusOr<Alias> MoveAlias(store::Transaction& tx, const Task& task,
-                                const std::string& name, int64_t version,
+                                const std::string& name,
+                                const AliasTarget& target,
                                 const std::optional<Alias>& previous,
                                 absl::Time now);
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -65,6 +66,9 @@ struct NewVersion {
   std::vector<std::string> class_names;
   std::string split;            // that the evaluation scored
   std::string evaluation_json;  // empty: nothing was scored
+  // The version whose context it started from; none: 0.
+  std::string source_task = {};
+  int64_t source_version = 0;
 };
 
 // What a job found out about a version on a dataset; never changed.
@@ -100,6 +104,29 @@ struct PromptVersion {
   std::vector<std::string> class_names;
   absl::Time create_time;
   std::vector<std::string> aliases;  // by name, "latest" among them
+  // Only of a list; PromptRegistry::Tags has those of one version.
+  std::map<std::string, std::string> tags;
+};
+
+// What the tags of a listed version must hold.
+struct TagFilter {
+  std::string key;
+  std::optional<std::string> value;  // unset: any
+};
+
+// Exactly one is set: what versions were made from.
+struct Origin {
+  std::string dataset_digest = {};
+  std::string encoder_digest = {};
+  std::string source_task = {};  // with source_version
+  int64_t source_version = 0;
+};
+
+// A version in the chain that another one came from.
+struct Ancestor {
+  std::string task;
+  int64_t version = 0;
+  std::string digest;  // of the manifest; empty: it has been deleted
 };
 
 struct Alias {
@@ -110,12 +137,24 @@ struct Alias {
   absl::Time update_time;
 };
 
+// Why an alias moves, and what must hold for it.
+struct AliasChange {
+  // Where it must be before (0: must not exist); unset: anywhere.
+  std::optional<int64_t> expected_version = {};
+  std::optional<int64_t> expected_revision = {};
+  std::string actor = {};
+  std::string reason = {};
+};
+
 // One move of an alias. Never changed once written.
 struct AliasMove {
   int64_t revision = 0;
-  int64_t version = 0;
+  int64_t version = 0;           // 0: it was deleted
   int64_t previous_version = 0;  // 0: it did not exist
   absl::Time time;
+  std::string actor;
+  std::string reason;
+  int64_t undone_revision = 0;  // of a rollback: the move that it undid
 };
 
 // An encoder that some worker of this installation has held.

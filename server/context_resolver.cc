@@ -110,6 +110,7 @@ class ContextResolver {
 
   // The blob's bytes; none when it is larger than any context.
   absl::StatusOr<std::string> StoredContext(const std::string& digest) const {
+    backend_.blobs->Keep(digest);  // until the job's row does
     ASSIGN_OR_RETURN(const int64_t size, backend_.blobs->Size(digest));
     if (size > MaxContextFileBytes(backend_.limits)) return std::string();
     return backend_.blobs->Get(digest);

@@ -178,6 +178,10 @@ absl::Status ToProto(const jobs::Job& job, v1::TrainingJob* out) {
   out->set_error_reason(job.error_reason);
   out->set_error_message(job.error_message);
   out->set_cancel_requested(job.cancel_requested);
+  out->set_pause_requested(job.pause_requested);
+  out->set_retry_of(job.retry_of);
+  out->set_priority(static_cast<v1::JobPriority>(job.priority));
+  out->set_last_sequence(job.last_sequence);
   ToProto(job.create_time, out->mutable_create_time());
   if (job.start_time) ToProto(*job.start_time, out->mutable_start_time());
   if (job.end_time) ToProto(*job.end_time, out->mutable_end_time());

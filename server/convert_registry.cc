@@ -52,6 +52,16 @@ void ToProto(const registry::Alias& alias, v1::Alias* out) {
   ToProto(alias.update_time, out->mutable_update_time());
 }
 
+void ToProto(const registry::AliasMove& move, v1::AliasMove* out) {
+  out->set_revision(move.revision);
+  out->set_version(move.version);
+  out->set_previous_version(move.previous_version);
+  ToProto(move.time, out->mutable_time());
+  out->set_actor(move.actor);
+  out->set_reason(move.reason);
+  out->set_undone_revision(move.undone_revision);
+}
+
 void ToProto(const worker::EncoderDescription& encoder, v1::Encoder* out) {
   out->set_name(encoder.name);
   out->set_digest(encoder.digest);
@@ -117,6 +127,7 @@ absl::Status ToProto(const registry::PromptVersion& version,
   }
   ToProto(version.create_time, out->mutable_create_time());
   for (const std::string& alias : version.aliases) out->add_aliases(alias);
+  out->mutable_tags()->insert(version.tags.begin(), version.tags.end());
   return absl::OkStatus();
 }
 

@@ -14,6 +14,7 @@ namespace promptd::server {
 void ToProto(const registry::Dataset& dataset, v1::Dataset* out);
 void ToProto(const registry::Task& task, v1::Task* out);
 void ToProto(const registry::Alias& alias, v1::Alias* out);
+void ToProto(const registry::AliasMove& move, v1::AliasMove* out);
 void ToProto(const worker::EncoderDescription& encoder, v1::Encoder* out);
 // All but the encoder's description.
 void ToProto(const worker::EncoderVerification& verification,

@@ -52,6 +52,13 @@ absl::StatusOr<JobRequest> FindJobRequest(
   return request;
 }
 
+absl::StatusOr<jobs::Priority> ToPriority(v1::JobPriority asked) {
+  if (asked == v1::JOB_PRIORITY_UNSPECIFIED) return jobs::Priority::kNormal;
+  if (v1::JobPriority_IsValid(asked)) return static_cast<jobs::Priority>(asked);
+  return InvalidFields("INVALID_PRIORITY",
+                       {{"priority", "must be interactive, normal or batch"}});
+}
+
 absl::Status CheckDatasetUnchanged(const Backend& backend,
                                    store::Transaction& tx,
                                    const std::string& tenant,

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "google/protobuf/message_lite.h"
+#include "promptd/v1/training.pb.h"
 #include "server/backend.h"
 
 namespace promptd::server {
@@ -24,6 +25,9 @@ absl::StatusOr<JobRequest> FindJobRequest(
     const Backend& backend, const std::string& tenant,
     const std::string& request_id,
     const google::protobuf::MessageLite& specification);
+
+// A client's choice; none means normal. INVALID_ARGUMENT (INVALID_PRIORITY).
+absl::StatusOr<jobs::Priority> ToPriority(v1::JobPriority asked);
 
 // The dataset may have gone or been replaced since it was read. NOT_FOUND
 // (DATASET_NOT_FOUND); ABORTED (DATASET_CHANGED).

@@ -32,6 +32,8 @@ registry::NewVersion ToNewVersion(const jobs::Job& job,
   version.context_digest = prompt.context_digest;
   version.features_digest = prompt.features_digest;
   version.class_names = prompt.class_names;
+  version.source_task = spec.initial_task;
+  version.source_version = spec.initial_version;
   if (prompt.evaluation.scored()) {
     version.split = prompt.evaluation.split;
     version.evaluation_json = worker::EvaluationToJson(prompt.evaluation);
@@ -225,7 +227,12 @@ absl::StatusOr<datasets::Manifest> LocalControl::GetManifest(
 }
 
 absl::StatusOr<std::string> LocalControl::GetBlob(const std::string& digest) {
-  return backend_.blobs->Get(digest);
+  absl::StatusOr<std::string> bytes = backend_.blobs->Get(digest);
+  if (absl::IsDataLoss(bytes.status())) {
+    CorruptBlobs(backend_.metrics->registry()).Increment();
+    LogEvent(spdlog::level::err, "blob_corrupt", {{"digest", digest}});
+  }
+  return bytes;
 }
 
 absl::StatusOr<std::string> LocalControl::PutBlob(const std::string& bytes) {

@@ -66,6 +66,9 @@ absl::Status Run(const ProgramOptions& options,
     server_options.workers = promptd::server::WorkerGatewayOptions{
         .listen = *options.worker_listen, .token = *options.worker_token};
   }
+  server_options.max_blob_bytes = options.max_blob_bytes;
+  server_options.tenant_running_jobs = options.tenant_running_jobs;
+  server_options.allow_network_file_system = options.allow_network_file_system;
   ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
                    Server::Create(server_options, promptd::Clock::Real()));
   std::unique_ptr<LocalWorker> worker;

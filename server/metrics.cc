@@ -95,6 +95,7 @@ Metrics::Metrics(const std::string& version)
        {"queued", "running", "paused", "succeeded", "failed", "cancelled"}) {
     jobs_[state] = &jobs.Add({{"state", state}});
   }
+  CorruptBlobs(registry_);
   auto& finished = BuildCounter()
                        .Name("promptd_jobs_finished_total")
                        .Help(
@@ -104,6 +105,14 @@ Metrics::Metrics(const std::string& version)
   for (const char* result : {"succeeded", "failed", "cancelled"}) {
     jobs_finished_[result] = &finished.Add({{"result", result}});
   }
+}
+
+prometheus::Counter& CorruptBlobs(prometheus::Registry& registry) {
+  return BuildCounter()
+      .Name("promptd_blobs_corrupt_total")
+      .Help("Blobs that were read for a worker and did not match their digest.")
+      .Register(registry)
+      .Add({});
 }
 
 std::string Metrics::Render() {

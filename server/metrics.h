@@ -78,6 +78,9 @@ class Metrics {
   std::vector<std::function<void()>> refreshers_ ABSL_GUARDED_BY(render_mutex_);
 };
 
+// Counts what LocalControl reads; the same series for each call.
+prometheus::Counter& CorruptBlobs(prometheus::Registry& registry);
+
 // The bucket bounds of every histogram of seconds of one request or stage.
 prometheus::Histogram::BucketBoundaries LatencyBuckets();
 

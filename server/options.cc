@@ -28,6 +28,9 @@ struct RawOptions {
   std::string worker_token_file;
   bool no_local_worker = false;
   wire::TuningFlags tuning;
+  int64_t max_blob_bytes = 0;
+  int tenant_running_jobs = 0;
+  bool allow_network_file_system = false;
   bool insecure_allow_remote = false;
   std::string log_level = "info";
 };
@@ -96,6 +99,26 @@ void DeclareWorkers(RawOptions* raw, CLI::App* app) {
                 "Compute nothing in this process: for a front end of workers "
                 "on other machines")
       ->envname("PROMPTD_NO_LOCAL_WORKER");
+}
+
+void DeclareStorage(RawOptions* raw, CLI::App* app) {
+  app->add_option("--max-blob-bytes", raw->max_blob_bytes,
+                  "Disk that the blobs may take: images, features, "
+                  "checkpoints, versions. What does not fit is refused; "
+                  "`promptctl gc` frees what is not needed. 0: no bound")
+      ->envname("PROMPTD_MAX_BLOB_BYTES")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 60))
+      ->capture_default_str();
+  app->add_option("--tenant-running-jobs", raw->tenant_running_jobs,
+                  "Jobs of one tenant that may run at once, on all workers "
+                  "together; 0: no bound")
+      ->envname("PROMPTD_TENANT_RUNNING_JOBS")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  app->add_flag("--allow-network-file-system", raw->allow_network_file_system,
+                "Keep the database on NFS, SMB or FUSE all the same, where "
+                "locks and syncs may promise less than it needs")
+      ->envname("PROMPTD_ALLOW_NETWORK_FILE_SYSTEM");
 }
 
 void DeclareRest(RawOptions* raw, CLI::App* app) {
@@ -172,6 +195,9 @@ absl::Status Understand(const RawOptions& raw, ProgramOptions* options) {
                    wire::ParsePositive("--lease", raw.lease, absl::Seconds(3)));
   ASSIGN_OR_RETURN(static_cast<wire::WorkerTuning&>(*options),
                    wire::UnderstandTuning(raw.tuning));
+  options->max_blob_bytes = raw.max_blob_bytes;
+  options->tenant_running_jobs = raw.tenant_running_jobs;
+  options->allow_network_file_system = raw.allow_network_file_system;
   options->log_level = raw.log_level;
   return absl::OkStatus();
 }
@@ -189,6 +215,7 @@ std::optional<int> ParseProgramOptions(int argc, const char* const* argv,
   RawOptions raw;
   DeclarePlaces(&raw, &app);
   DeclareWorkers(&raw, &app);
+  DeclareStorage(&raw, &app);
   DeclareRest(&raw, &app);
   try {
     app.parse(argc, argv);

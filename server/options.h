@@ -24,6 +24,9 @@ struct ProgramOptions : wire::WorkerTuning {
   std::optional<Address> worker_listen;  // none: no workers from elsewhere
   std::optional<wire::WorkerToken> worker_token;
   bool local_worker = true;
+  int64_t max_blob_bytes = 0;   // 0: no bound
+  int tenant_running_jobs = 0;  // 0: no bound
+  bool allow_network_file_system = false;
   std::string log_level;
 };
 

@@ -21,6 +21,7 @@ absl::StatusOr<jobs::Job> Enqueue(const Backend& backend,
   ASSIGN_OR_RETURN(const worker::EvaluationSpec spec,
                    ResolveEvaluation(backend, tenant, request.spec()));
   jobs::NewJob job;
+  ASSIGN_OR_RETURN(job.priority, ToPriority(request.priority()));
   job.kind = jobs::JobKind::kEvaluate;
   job.tenant = tenant;
   job.task = spec.task;

@@ -1,7 +1,5 @@
 #include "server/prompt_service.h"
 
-#include <optional>
-
 #include "common/error.h"
 #include "common/method_traits.h"
 #include "common/status_macros.h"
@@ -49,43 +47,6 @@ grpc::ServerUnaryReactor* PromptServiceImpl::GetTask(
       });
 }
 
-grpc::ServerUnaryReactor* PromptServiceImpl::ListVersions(
-    grpc::CallbackServerContext* context,
-    const v1::ListVersionsRequest* request, v1::ListVersionsResponse* reply) {
-  return rpc_.Unary(
-      context, "ListVersions",
-      [this, request, reply](const Call& call) -> absl::Status {
-        ASSIGN_OR_RETURN(const store::PageRequest page,
-                         ToPageRequest("ListVersions", *request));
-        ASSIGN_OR_RETURN(auto versions,
-                         prompts().ListVersions(call.principal().tenant,
-                                                request->task(), page));
-        for (const auto& version : versions.items) {
-          v1::PromptVersion* item = reply->add_versions();
-          RETURN_IF_ERROR(ToProto(version, item));
-          if (item->has_evaluation()) {
-            item->mutable_evaluation()->clear_confusion();
-          }
-        }
-        reply->set_next_page_token(
-            SealPageToken("ListVersions", versions.next_page_token));
-        return absl::OkStatus();
-      });
-}
-
-grpc::ServerUnaryReactor* PromptServiceImpl::GetVersion(
-    grpc::CallbackServerContext* context, const v1::GetVersionRequest* request,
-    v1::PromptVersion* reply) {
-  return rpc_.Unary(
-      context, "GetVersion",
-      [this, request, reply](const Call& call) -> absl::Status {
-        ASSIGN_OR_RETURN(
-            const registry::PromptVersion version,
-            SelectVersion(prompts(), call.principal().tenant, *request));
-        return ToProto(version, reply);
-      });
-}
-
 grpc::ServerUnaryReactor* PromptServiceImpl::ExportVersion(
     grpc::CallbackServerContext* context,
     const v1::ExportVersionRequest* request, v1::ExportVersionResponse* reply) {
@@ -108,39 +69,6 @@ grpc::ServerUnaryReactor* PromptServiceImpl::ExportVersion(
         }
         ASSIGN_OR_RETURN(*reply->mutable_manifest_json(),
                          prompts().ManifestJson(version));
-        return absl::OkStatus();
-      });
-}
-
-grpc::ServerUnaryReactor* PromptServiceImpl::ListAliases(
-    grpc::CallbackServerContext* context, const v1::ListAliasesRequest* request,
-    v1::ListAliasesResponse* reply) {
-  return rpc_.Unary(
-      context, "ListAliases",
-      [this, request, reply](const Call& call) -> absl::Status {
-        ASSIGN_OR_RETURN(
-            const std::vector<registry::Alias> aliases,
-            prompts().ListAliases(call.principal().tenant, request->task()));
-        for (const auto& alias : aliases) ToProto(alias, reply->add_aliases());
-        return absl::OkStatus();
-      });
-}
-
-grpc::ServerUnaryReactor* PromptServiceImpl::SetAlias(
-    grpc::CallbackServerContext* context, const v1::SetAliasRequest* request,
-    v1::Alias* reply) {
-  return rpc_.Unary(
-      context, "SetAlias",
-      [this, request, reply](const Call& call) -> absl::Status {
-        std::optional<int64_t> expected;
-        if (request->has_expected_version()) {
-          expected = request->expected_version();
-        }
-        ASSIGN_OR_RETURN(
-            const registry::Alias alias,
-            prompts().SetAlias(call.principal().tenant, request->task(),
-                               request->name(), request->version(), expected));
-        ToProto(alias, reply);
         return absl::OkStatus();
       });
 }

@@ -39,6 +39,38 @@ class PromptServiceImpl : public v1::PromptService::CallbackService {
   grpc::ServerUnaryReactor* SetAlias(grpc::CallbackServerContext* context,
                                      const v1::SetAliasRequest* request,
                                      v1::Alias* reply) override;
+  grpc::ServerUnaryReactor* DeleteTask(grpc::CallbackServerContext* context,
+                                       const v1::DeleteTaskRequest* request,
+                                       v1::DeleteTaskResponse* reply) override;
+  grpc::ServerUnaryReactor* DeleteVersion(
+      grpc::CallbackServerContext* context,
+      const v1::DeleteVersionRequest* request,
+      v1::DeleteVersionResponse* reply) override;
+  grpc::ServerUnaryReactor* ChangeVersionTags(
+      grpc::CallbackServerContext* context,
+      const v1::ChangeVersionTagsRequest* request,
+      v1::ChangeVersionTagsResponse* reply) override;
+  grpc::ServerUnaryReactor* GetLineage(grpc::CallbackServerContext* context,
+                                       const v1::GetLineageRequest* request,
+                                       v1::GetLineageResponse* reply) override;
+  grpc::ServerUnaryReactor* ListDerivedVersions(
+      grpc::CallbackServerContext* context,
+      const v1::ListDerivedVersionsRequest* request,
+      v1::ListDerivedVersionsResponse* reply) override;
+  grpc::ServerUnaryReactor* GetAlias(grpc::CallbackServerContext* context,
+                                     const v1::GetAliasRequest* request,
+                                     v1::Alias* reply) override;
+  grpc::ServerUnaryReactor* RollbackAlias(
+      grpc::CallbackServerContext* context,
+      const v1::RollbackAliasRequest* request, v1::Alias* reply) override;
+  grpc::ServerUnaryReactor* DeleteAlias(
+      grpc::CallbackServerContext* context,
+      const v1::DeleteAliasRequest* request,
+      v1::DeleteAliasResponse* reply) override;
+  grpc::ServerUnaryReactor* ListAliasHistory(
+      grpc::CallbackServerContext* context,
+      const v1::ListAliasHistoryRequest* request,
+      v1::ListAliasHistoryResponse* reply) override;
   grpc::ServerUnaryReactor* CreateEvaluation(
       grpc::CallbackServerContext* context,
       const v1::CreateEvaluationRequest* request,

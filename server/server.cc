@@ -7,6 +7,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "server/archive_service.h"
 #include "server/backend.h"
 #include "server/classify_service.h"
 #include "server/dataset_service.h"
@@ -19,6 +20,7 @@
 #include "server/prompt_service.h"
 #include "server/server_service.h"
 #include "server/spec_resolver.h"
+#include "server/storage_service.h"
 #include "server/training_service.h"
 #include "server/upkeep.h"
 #include "server/watch_loop.h"
@@ -45,7 +47,9 @@ struct Services {
         training(backend, watches),
         prompt(backend),
         classify(backend),
-        inference(backend) {}
+        inference(backend),
+        storage(backend),
+        archive(backend) {}
 
   ServerServiceImpl server;
   EncoderServiceImpl encoder;
@@ -54,6 +58,8 @@ struct Services {
   PromptServiceImpl prompt;
   ClassifyServiceImpl classify;
   InferenceServiceImpl inference;
+  StorageServiceImpl storage;
+  ArchiveServiceImpl archive;
 };
 
 class ServerImpl : public Server {
@@ -65,7 +71,8 @@ class ServerImpl : public Server {
         db_(std::move(db)),
         blobs_(std::move(blobs)),
         jobs_(db_.get(), clock,
-              {.max_unfinished = options.limits.max_unfinished_jobs}),
+              {.max_unfinished = options.limits.max_unfinished_jobs,
+               .max_running_tenant = options.tenant_running_jobs}),
         registry_(db_.get(), blobs_.get(), clock, PushPolicy()),
         pins_(&registry_.prompts()),
         metrics_(PROMPTD_VERSION),
@@ -114,12 +121,13 @@ class ServerImpl : public Server {
     services_ = std::make_unique<Services>(&backend_, &watches_);
     metrics_.AddRefresher([this] { RefreshMetrics(); });
     if (gateway_ != nullptr) RETURN_IF_ERROR(gateway_->Listen());
-    ASSIGN_OR_RETURN(listener_, GrpcListener::Start(
-                                    options_.listen, options_.limits,
-                                    {&services_->server, &services_->encoder,
-                                     &services_->dataset, &services_->training,
-                                     &services_->prompt, &services_->classify,
-                                     &services_->inference}));
+    ASSIGN_OR_RETURN(
+        listener_,
+        GrpcListener::Start(
+            options_.listen, options_.limits,
+            {&services_->server, &services_->encoder, &services_->dataset,
+             &services_->training, &services_->prompt, &services_->classify,
+             &services_->inference, &services_->storage, &services_->archive}));
     if (options_.http) {
       ASSIGN_OR_RETURN(
           http_,
@@ -228,9 +236,14 @@ class ServerImpl : public Server {
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(
     const ServerOptions& options, const Clock* clock) {
   ASSIGN_OR_RETURN(std::unique_ptr<store::Database> db,
-                   store::OpenSqlite({.data_dir = options.data_dir}, clock));
-  ASSIGN_OR_RETURN(std::unique_ptr<store::BlobStore> blobs,
-                   store::BlobStore::Open(options.data_dir + "/blobs"));
+                   store::OpenSqlite({.data_dir = options.data_dir,
+                                      .allow_network_file_system =
+                                          options.allow_network_file_system},
+                                     clock));
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<store::BlobStore> blobs,
+      store::BlobStore::Open(options.data_dir + "/blobs",
+                             {.max_bytes = options.max_blob_bytes}));
   auto server = std::make_unique<ServerImpl>(options, clock, std::move(db),
                                              std::move(blobs));
   RETURN_IF_ERROR(server->Recover());

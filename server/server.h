@@ -37,6 +37,10 @@ struct ServerOptions {
   // The port for workers elsewhere; none: there is no such port.
   std::optional<WorkerGatewayOptions> workers;
   Limits limits;
+  int64_t max_blob_bytes = 0;   // of all blobs; 0: no bound
+  int tenant_running_jobs = 0;  // at once; 0: no bound
+  // Opens a data directory on NFS, SMB or FUSE too.
+  bool allow_network_file_system = false;
   // Threads for work that blocks, and calls that may wait for one.
   int pool_threads = 4;
   size_t pool_queue = 256;

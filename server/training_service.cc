@@ -1,11 +1,15 @@
 #include "server/training_service.h"
 
+#include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "common/sha256.h"
 #include "common/status_macros.h"
 #include "server/context_upload.h"
 #include "server/convert_job.h"
 #include "server/fleet.h"
+#include "server/job_estimate.h"
 #include "server/job_request.h"
 #include "server/paging.h"
 #include "server/spec_resolver.h"
@@ -24,24 +28,29 @@ grpc::ServerUnaryReactor* TrainingServiceImpl::CreateTrainingJob(
     grpc::CallbackServerContext* context,
     const v1::CreateTrainingJobRequest* request, v1::TrainingJob* reply) {
   return rpc_.Unary(context, "CreateTrainingJob",
-                    [this, request, reply](const Call& call) -> absl::Status {
-                      ASSIGN_OR_RETURN(
-                          const jobs::Job job,
-                          Create(call.principal().tenant, *request));
-                      return ToProto(job, reply);
+                    [this, request, reply](const Call& call) {
+                      return Create(call.principal().tenant, *request, reply);
                     });
 }
 
-absl::StatusOr<jobs::Job> TrainingServiceImpl::Create(
-    const std::string& tenant,
-    const v1::CreateTrainingJobRequest& request) const {
+absl::Status TrainingServiceImpl::Create(
+    const std::string& tenant, const v1::CreateTrainingJobRequest& request,
+    v1::TrainingJob* reply) const {
   ASSIGN_OR_RETURN(
-      JobRequest sent,
+      const JobRequest sent,
       FindJobRequest(backend_, tenant, request.request_id(), request.spec()));
-  if (sent.earlier) return *std::move(sent.earlier);
+  if (sent.earlier) return ToProto(*sent.earlier, reply);
+  jobs::NewJob job;
+  ASSIGN_OR_RETURN(job.priority, ToPriority(request.priority()));
   ASSIGN_OR_RETURN(const ResolvedSpec resolved,
                    ResolveSpec(backend_, tenant, request.spec()));
-  jobs::NewJob job;
+  if (request.validate_only()) {
+    ASSIGN_OR_RETURN(*reply->mutable_estimate(),
+                     EstimateJob(backend_, tenant, resolved));
+    reply->set_kind(v1::JOB_KIND_TRAIN);
+    ToProto(resolved.spec, reply->mutable_spec());
+    return absl::OkStatus();
+  }
   job.tenant = tenant;
   job.task = resolved.spec.task;
   job.spec_json = worker::TrainingSpecToJson(resolved.spec);
@@ -49,18 +58,28 @@ absl::StatusOr<jobs::Job> TrainingServiceImpl::Create(
   job.dataset_digest = resolved.spec.dataset_digest;
   job.request_id = sent.request_id;
   job.body_sha256 = sent.body_sha256;
-  return Enqueue(resolved, job);
+  // Another release may compute other bytes.
+  job.content_sha256 =
+      Sha256Hex(absl::StrCat(backend_.version, "\n", job.spec_json));
+  return Enqueue(resolved, job, request.fresh(), reply);
 }
 
-absl::StatusOr<jobs::Job> TrainingServiceImpl::Enqueue(
-    const ResolvedSpec& resolved, const jobs::NewJob& job) const {
+absl::Status TrainingServiceImpl::Enqueue(const ResolvedSpec& resolved,
+                                          const jobs::NewJob& job, bool fresh,
+                                          v1::TrainingJob* reply) const {
   const worker::TrainingSpec& spec = resolved.spec;
+  std::optional<jobs::Job> same;
   jobs::Job created;
-  const absl::Status written =
+  RETURN_IF_ERROR(
       backend_.db->Write([&](store::Transaction& tx) -> absl::Status {
         if (!spec.dataset.empty()) {
           RETURN_IF_ERROR(CheckDatasetUnchanged(
               backend_, tx, job.tenant, spec.dataset, spec.dataset_digest));
+        }
+        if (!fresh) {
+          ASSIGN_OR_RETURN(same, backend_.jobs->FindSame(tx, job.tenant,
+                                                         job.content_sha256));
+          if (same) return absl::OkStatus();
         }
         RETURN_IF_ERROR(
             backend_.registry->prompts()
@@ -69,9 +88,9 @@ absl::StatusOr<jobs::Job> TrainingServiceImpl::Enqueue(
                 .status());
         ASSIGN_OR_RETURN(created, backend_.jobs->Create(tx, job));
         return absl::OkStatus();
-      });
-  RETURN_IF_ERROR(written);
-  return created;
+      }));
+  reply->set_deduplicated(same.has_value());
+  return ToProto(same ? *same : created, reply);
 }
 
 grpc::ServerUnaryReactor* TrainingServiceImpl::GetTrainingJob(
@@ -109,28 +128,6 @@ grpc::ServerUnaryReactor* TrainingServiceImpl::ListTrainingJobs(
             SealPageToken("ListTrainingJobs", jobs.next_page_token));
         return absl::OkStatus();
       });
-}
-
-grpc::ServerUnaryReactor* TrainingServiceImpl::CancelTrainingJob(
-    grpc::CallbackServerContext* context,
-    const v1::CancelTrainingJobRequest* request, v1::TrainingJob* reply) {
-  return rpc_.Unary(context, "CancelTrainingJob",
-                    [this, request, reply](const Call& call) -> absl::Status {
-                      ASSIGN_OR_RETURN(
-                          const jobs::Job job,
-                          Cancel(call.principal().tenant, request->id()));
-                      return ToProto(job, reply);
-                    });
-}
-
-absl::StatusOr<jobs::Job> TrainingServiceImpl::Cancel(const std::string& tenant,
-                                                      int64_t id) const {
-  ASSIGN_OR_RETURN(const jobs::Job before, backend_.jobs->Get(tenant, id));
-  ASSIGN_OR_RETURN(jobs::Job after, backend_.jobs->RequestCancel(tenant, id));
-  if (!jobs::IsTerminal(before.state) && jobs::IsTerminal(after.state)) {
-    backend_.metrics->JobFinished(std::string(jobs::JobStateName(after.state)));
-  }
-  return after;
 }
 
 grpc::ServerWriteReactor<v1::JobEvent>* TrainingServiceImpl::WatchTrainingJob(

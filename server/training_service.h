@@ -1,4 +1,4 @@
-// promptd.v1.TrainingService: create, read, list, cancel and watch jobs; take
+// promptd.v1.TrainingService: create, read, list, change and watch jobs; take
 // contexts for them.
 #pragma once
 
@@ -35,6 +35,18 @@ class TrainingServiceImpl : public v1::TrainingService::CallbackService {
       grpc::CallbackServerContext* context,
       const v1::CancelTrainingJobRequest* request,
       v1::TrainingJob* reply) override;
+  grpc::ServerUnaryReactor* PauseTrainingJob(
+      grpc::CallbackServerContext* context,
+      const v1::PauseTrainingJobRequest* request,
+      v1::TrainingJob* reply) override;
+  grpc::ServerUnaryReactor* ResumeTrainingJob(
+      grpc::CallbackServerContext* context,
+      const v1::ResumeTrainingJobRequest* request,
+      v1::TrainingJob* reply) override;
+  grpc::ServerUnaryReactor* RetryTrainingJob(
+      grpc::CallbackServerContext* context,
+      const v1::RetryTrainingJobRequest* request,
+      v1::TrainingJob* reply) override;
   grpc::ServerWriteReactor<v1::JobEvent>* WatchTrainingJob(
       grpc::CallbackServerContext* context,
       const v1::WatchTrainingJobRequest* request) override;
@@ -43,12 +55,13 @@ class TrainingServiceImpl : public v1::TrainingService::CallbackService {
       v1::UploadContextResponse* reply) override;
 
  private:
-  absl::StatusOr<jobs::Job> Create(
-      const std::string& tenant,
-      const v1::CreateTrainingJobRequest& request) const;
-  // Makes the task and the job in one transaction.
-  absl::StatusOr<jobs::Job> Enqueue(const ResolvedSpec& resolved,
-                                    const jobs::NewJob& job) const;
+  absl::Status Create(const std::string& tenant,
+                      const v1::CreateTrainingJobRequest& request,
+                      v1::TrainingJob* reply) const;
+  // Makes the task and the job in one transaction, unless a finished job did
+  // the same and that will do.
+  absl::Status Enqueue(const ResolvedSpec& resolved, const jobs::NewJob& job,
+                       bool fresh, v1::TrainingJob* reply) const;
   absl::StatusOr<jobs::Job> Cancel(const std::string& tenant, int64_t id) const;
 
   const Backend& backend_;

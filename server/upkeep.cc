@@ -11,6 +11,7 @@ namespace promptd::server {
 namespace {
 
 constexpr absl::Duration kTrimInterval = absl::Minutes(1);
+constexpr int kJobsPerRound = 100;
 
 }  // namespace
 
@@ -34,6 +35,7 @@ void Upkeep::Run(absl::Duration interval) {
       if (stopped_) return;
     }
     ExpireLeases();
+    PruneFinished();
     if (absl::Now() < next_trim) continue;
     // What many threads freed stays in their arenas otherwise.
     ::malloc_trim(0);
@@ -48,6 +50,16 @@ void Upkeep::ExpireLeases() {
              {{"error", std::string(expired.status().message())}});
   } else if (*expired > 0) {
     LogEvent(spdlog::level::warn, "leases_expired", {{"jobs", *expired}});
+  }
+}
+
+void Upkeep::PruneFinished() {
+  const auto pruned = jobs_->PruneFinished(kJobsPerRound);
+  if (!pruned.ok()) {
+    LogEvent(spdlog::level::err, "upkeep_failed",
+             {{"error", std::string(pruned.status().message())}});
+  } else if (*pruned > 0) {
+    LogEvent(spdlog::level::info, "jobs_pruned", {{"jobs", *pruned}});
   }
 }
 

@@ -19,6 +19,8 @@ BlobBatch::~BlobBatch() { Discard(); }
 
 absl::StatusOr<std::string> BlobBatch::Put(absl::string_view bytes) {
   std::string digest = Sha256Hex(bytes);
+  RETURN_IF_ERROR(
+      store_->CheckRoom(static_cast<int64_t>(bytes.size()) + pending_bytes_));
   ASSIGN_OR_RETURN(std::string temporary,
                    store_->WriteTemporary(bytes, /*sync=*/false));
   pending_.push_back({std::move(temporary), digest});
@@ -36,7 +38,7 @@ absl::Status BlobBatch::Flush() {
   RETURN_IF_ERROR(store_->SyncFileSystem());
   while (!pending_.empty()) {
     const Pending& last = pending_.back();
-    RETURN_IF_ERROR(RenameFile(last.temporary, store_->PathOf(last.digest)));
+    RETURN_IF_ERROR(store_->Adopt(last.temporary, last.digest));
     pending_.pop_back();
   }
   pending_bytes_ = 0;

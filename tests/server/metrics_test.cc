@@ -41,6 +41,7 @@ const std::set<std::string>& GoldenNames() {
       "promptd_admission_rejected_total",
       "promptd_batch_size",
       "promptd_batch_tasks",
+      "promptd_blobs_corrupt_total",
       "promptd_build_info",
       "promptd_cache_bytes",
       "promptd_cache_evictions_total",

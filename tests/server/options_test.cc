@@ -56,6 +56,20 @@ TEST_F(OptionsTest, FlagsWinOverTheEnvironment) {
   EXPECT_EQ(options_.grace, absl::Milliseconds(1500));
 }
 
+TEST_F(OptionsTest, StorageIsUnboundedAndLocalUnlessAskedOtherwise) {
+  ASSERT_EQ(Parse({}, &options_), std::nullopt);
+  EXPECT_EQ(options_.max_blob_bytes, 0);
+  EXPECT_FALSE(options_.allow_network_file_system);
+  EXPECT_EQ(options_.tenant_running_jobs, 0);
+  ASSERT_EQ(Parse({"--max-blob-bytes", "1000000", "--allow-network-file-system",
+                   "--tenant-running-jobs", "2"},
+                  &options_),
+            std::nullopt);
+  EXPECT_EQ(options_.max_blob_bytes, 1'000'000);
+  EXPECT_TRUE(options_.allow_network_file_system);
+  EXPECT_EQ(options_.tenant_running_jobs, 2);
+}
+
 TEST_F(OptionsTest, PrecisionIsOneOfTwo) {
   ASSERT_EQ(Parse({}, &options_), std::nullopt);
   EXPECT_EQ(options_.precision, Precision::kFloat32);

@@ -206,6 +206,7 @@ v1::CreateTrainingJobRequest ServerFixture::PetsJob() const {
   request.mutable_spec()->set_task("pets");
   request.mutable_spec()->set_dataset("pets");
   request.mutable_spec()->set_shots(4);
+  request.set_fresh(true);
   return request;
 }
 

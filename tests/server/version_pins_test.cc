@@ -39,8 +39,7 @@ class VersionPinsTest : public registry::RegistryFixture {
     return pin.ok() ? (*pin)->version : -1;
   }
   void Set(const std::string& alias, int64_t version) {
-    const auto set =
-        prompts().SetAlias("default", "pets", alias, version, std::nullopt);
+    const auto set = prompts().SetAlias("default", "pets", alias, version, {});
     ASSERT_TRUE(set.ok()) << set.status();
   }
 };
@@ -74,6 +73,22 @@ TEST_F(VersionPinsTest, NamesFollowTheRegistry) {
   PublishAs("coop");
   EXPECT_EQ(At(pins, "latest"), 3);
   EXPECT_EQ(At(pins, "beta"), 1);
+}
+
+TEST_F(VersionPinsTest, WhatIsDeletedIsGone) {
+  VersionPins pins(&prompts());
+  Set("beta", 2);
+  EXPECT_EQ(At(pins, "beta"), 2);
+  EXPECT_TRUE(pins.ByNumber("default", "pets", 2).ok());
+  ASSERT_TRUE(prompts().DeleteAlias("default", "pets", "beta", {}).ok());
+  EXPECT_EQ(At(pins, "beta"), -1);
+  ASSERT_TRUE(db_->Write([&](store::Transaction& tx) {
+                   return prompts().DeleteVersion(tx, "default", "pets", 2);
+                 })
+                  .ok());
+  EXPECT_EQ(ErrorReason(pins.ByNumber("default", "pets", 2).status()),
+            "VERSION_NOT_FOUND");
+  EXPECT_EQ(At(pins, "latest"), 1);
 }
 
 TEST_F(VersionPinsTest, AVersionsOwnTowerIsNamed) {

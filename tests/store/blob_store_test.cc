@@ -1,10 +1,13 @@
 #include "store/blob_store.h"
 
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <thread>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "common/error.h"
 #include "common/sha256.h"
 #include "gmock/gmock.h"
@@ -21,8 +24,8 @@ class BlobStoreTest : public ::testing::Test {
  protected:
   BlobStoreTest() { Open(); }
 
-  void Open() {
-    auto opened = BlobStore::Open(dir_.path() + "/blobs");
+  void Open(const BlobStoreOptions& options = {}) {
+    auto opened = BlobStore::Open(dir_.path() + "/blobs", options);
     ASSERT_TRUE(opened.ok()) << opened.status();
     blobs_ = *std::move(opened);
   }
@@ -145,6 +148,62 @@ TEST_F(BlobStoreTest, ManyThreadsMayStoreTheSameBytes) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(Temporaries(), 0);
+}
+
+TEST_F(BlobStoreTest, OnlyWhatWasNotTouchedSinceIsRemoved) {
+  const std::string digest = *blobs_->Put("bytes");
+  const absl::Time before = absl::Now() - absl::Hours(1);
+  const absl::Time after = absl::Now() + absl::Hours(1);
+  EXPECT_FALSE(*blobs_->Remove(digest, before));
+  EXPECT_TRUE(blobs_->Has(digest));
+  fs::last_write_time(PathOf(digest),
+                      fs::file_time_type::clock::now() - std::chrono::hours(2));
+  EXPECT_TRUE(blobs_->Keep(digest));
+  EXPECT_FALSE(*blobs_->Remove(digest, before));
+  EXPECT_TRUE(*blobs_->Remove(digest, after));
+  EXPECT_FALSE(blobs_->Has(digest));
+  EXPECT_FALSE(*blobs_->Remove(digest, after));
+  EXPECT_FALSE(blobs_->Keep(digest));
+  EXPECT_FALSE(*blobs_->Remove("../secret", after));
+  EXPECT_EQ(*blobs_->Put("bytes"), digest);
+  EXPECT_EQ(*blobs_->Get(digest), "bytes");
+}
+
+TEST_F(BlobStoreTest, EveryBlobIsVisitedOnceInOrder) {
+  std::vector<std::string> digests;
+  for (int i = 0; i < 50; ++i) {
+    digests.push_back(*blobs_->Put("blob " + std::to_string(i)));
+  }
+  std::sort(digests.begin(), digests.end());
+  std::ofstream(dir_.path() + "/blobs/ab/no-blob") << "x";
+  std::vector<std::string> visited;
+  const absl::Status status = blobs_->ForEach([&](const BlobEntry& blob) {
+    visited.push_back(blob.digest);
+    EXPECT_GE(blob.bytes, 6);
+    EXPECT_LT(absl::Now() - blob.touched, absl::Hours(1));
+  });
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(visited, digests);
+}
+
+TEST_F(BlobStoreTest, AQuotaIsKeptAndFreedByRemoval) {
+  const std::string digest = *blobs_->Put("twelve bytes");
+  Open({.max_bytes = 20});
+  EXPECT_EQ(blobs_->used_bytes(), 12);
+  EXPECT_TRUE(blobs_->Put("twelve bytes").ok());  // it is there
+  const auto more = blobs_->Put("nine byte");
+  EXPECT_EQ(more.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ErrorReason(more.status()), "STORAGE_QUOTA");
+  EXPECT_THAT(more.status().message(), HasSubstr("promptctl gc"));
+  EXPECT_EQ(Temporaries(), 0);
+  auto batch = blobs_->NewBatch();
+  ASSERT_TRUE(batch->Put("eight by").ok());
+  EXPECT_EQ(ErrorReason(batch->Put("x").status()), "STORAGE_QUOTA");
+  ASSERT_TRUE(batch->Flush().ok());
+  EXPECT_EQ(blobs_->used_bytes(), 20);
+  ASSERT_TRUE(*blobs_->Remove(digest, absl::InfiniteFuture()));
+  EXPECT_EQ(blobs_->used_bytes(), 8);
+  EXPECT_TRUE(blobs_->Put("nine byte").ok());
 }
 
 }  // namespace

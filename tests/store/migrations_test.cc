@@ -36,7 +36,8 @@ TEST_F(MigrationsTest, BuildAnEmptyDatabaseAndRunOnce) {
   ASSERT_TRUE(Migrate(*connection_, EmbeddedMigrations(), kNow).ok());
   for (const char* table :
        {"job", "job_attempt", "job_event", "task", "prompt_version", "alias",
-        "alias_history", "evaluation", "dataset", "feature_blob", "encoder"}) {
+        "alias_history", "evaluation", "dataset", "feature_blob", "encoder",
+        "version_tag"}) {
     EXPECT_EQ(Int(std::string("SELECT COUNT(*) FROM ") + table), 0) << table;
   }
   EXPECT_EQ(Int("SELECT MAX(version) FROM schema_migration"),
@@ -91,6 +92,46 @@ TEST_F(MigrationsTest, EvaluationsOfVersionsKeepTheirJobs) {
                 " AND split='test' AND result='{\"a\":1}' AND created=5"),
             1);
   EXPECT_EQ(Int("SELECT COUNT(*) FROM job WHERE kind='train'"), 1);
+}
+
+// A database before aliases had reasons and versions sources.
+TEST_F(MigrationsTest, HistoriesAndSourcesOfVersionsAreKept) {
+  const std::vector<Migration>& all = EmbeddedMigrations();
+  ASSERT_TRUE(Migrate(*connection_, {all[0], all[1]}, kNow).ok());
+  const absl::Status filled = connection_->Script(
+      "INSERT INTO task (id, tenant, name, encoder, encoder_digest,"
+      " class_names, created) VALUES (3, 't', 'pets', 'e', 'd', '[]', 0),"
+      " (4, 't', 'birds', 'e', 'd', '[]', 0),"
+      " (5, 'other', 'pets', 'e', 'd', '[]', 0);"
+      "INSERT INTO job (id, tenant, task, state, spec, encoder_digest,"
+      " dataset_digest, body_sha256, run_at, created, ended, version) VALUES"
+      " (7, 't', 'pets', 'succeeded', '{}', 'd', 'x', 'b', 0, 0, 1, 1),"
+      " (8, 't', 'birds', 'succeeded', '{}', 'd', 'x', 'b', 0, 0, 1, 1);"
+      "INSERT INTO prompt_version (task_id, version, digest, context_digest,"
+      " features_digest, dataset, dataset_digest, encoder_digest, job_id, spec,"
+      " created) VALUES (3, 1, 'm', 'c', 'f', 'cats', 'x', 'd', 7,"
+      " '{\"initial_version\":0}', 5), (4, 1, 'n', 'c', 'f', 'cats', 'x', 'd',"
+      " 8, '{\"initial_task\":\"pets\",\"initial_version\":1}', 5);"
+      "INSERT INTO alias (task_id, name, version, revision, updated) VALUES"
+      " (3, 'production', 1, 1, 5);"
+      "INSERT INTO alias_history (task_id, name, revision, version,"
+      " previous_version, changed) VALUES (3, 'production', 1, 1, 0, 5)");
+  ASSERT_TRUE(filled.ok()) << filled;
+  const absl::Status migrated = Migrate(*connection_, all, kNow);
+  ASSERT_TRUE(migrated.ok()) << migrated;
+  EXPECT_EQ(Int("SELECT COUNT(*) FROM alias_history WHERE task_id=3 AND"
+                " name='production' AND revision=1 AND version=1 AND"
+                " previous_version=0 AND changed=5 AND actor=''"),
+            1);
+  EXPECT_FALSE(connection_->Run("DELETE FROM alias_history", {}).ok());
+  EXPECT_EQ(Int("SELECT COUNT(*) FROM prompt_version WHERE task_id=4 AND"
+                " source_task_id=3 AND source_version=1"),
+            1);
+  EXPECT_EQ(Int("SELECT COUNT(*) FROM prompt_version WHERE task_id=3 AND"
+                " source_task_id IS NULL AND source_version IS NULL"),
+            1);
+  EXPECT_FALSE(
+      connection_->Run("UPDATE prompt_version SET spec='{}'", {}).ok());
 }
 
 TEST_F(MigrationsTest, OneThatFailsLeavesTheSchemaBeforeIt) {

@@ -52,7 +52,7 @@ class Bench(reflected_client.Client):
 
     def train(self, request_id="", **spec):
         return self.call("TrainingService", "CreateTrainingJob", spec=spec,
-                         request_id=request_id)
+                         request_id=request_id, fresh=True)
 
     def events(self, job_id, from_sequence=1):
         request = self.new("WatchTrainingJobRequest", id=job_id,

@@ -1,0 +1,71 @@
+#include "server/storage_service.h"
+
+#include "absl/cleanup/cleanup.h"
+#include "common/error.h"
+#include "common/status_macros.h"
+#include "registry/garbage.h"
+
+namespace promptd::server {
+namespace {
+
+// A push keeps its images unreferenced until it is committed.
+constexpr absl::Duration kLeastGrace = absl::Hours(1);
+constexpr absl::Duration kMostGrace = absl::Hours(24 * 3650);
+
+absl::StatusOr<registry::GarbageOptions> ToOptions(
+    const v1::CollectGarbageRequest& request) {
+  registry::GarbageOptions options;
+  options.dry_run = request.dry_run();
+  if (!request.has_grace()) return options;
+  options.grace = absl::Seconds(request.grace().seconds()) +
+                  absl::Nanoseconds(request.grace().nanos());
+  if (options.grace < kLeastGrace || options.grace > kMostGrace) {
+    return InvalidFields("INVALID_GRACE", {{"grace",
+                                            "must be at least 1 h, longer than "
+                                            "any upload takes, and at most "
+                                            "ten years"}});
+  }
+  return options;
+}
+
+void ToProto(const registry::BlobCount& count, v1::BlobCount* out) {
+  out->set_blobs(count.blobs);
+  out->set_bytes(count.bytes);
+}
+
+}  // namespace
+
+StorageServiceImpl::StorageServiceImpl(const Backend* backend)
+    : backend_(*backend),
+      rpc_("promptd.v1.StorageService", backend->metrics, backend->pool) {}
+
+grpc::ServerUnaryReactor* StorageServiceImpl::CollectGarbage(
+    grpc::CallbackServerContext* context,
+    const v1::CollectGarbageRequest* request,
+    v1::CollectGarbageResponse* reply) {
+  return rpc_.Unary(
+      context, "CollectGarbage",
+      [this, request, reply](const Call&) { return Collect(*request, reply); });
+}
+
+absl::Status StorageServiceImpl::Collect(
+    const v1::CollectGarbageRequest& request,
+    v1::CollectGarbageResponse* reply) {
+  ASSIGN_OR_RETURN(const registry::GarbageOptions options, ToOptions(request));
+  if (collecting_.exchange(true)) {
+    return MakeError(absl::StatusCode::kFailedPrecondition,
+                     "COLLECTION_RUNNING",
+                     "a garbage collection is running: wait for it to end");
+  }
+  const absl::Cleanup ended = [this] { collecting_ = false; };
+  ASSIGN_OR_RETURN(const registry::GarbageReport report,
+                   registry::CollectGarbage(backend_.db, backend_.blobs,
+                                            *backend_.clock, options));
+  ToProto(report.kept, reply->mutable_kept());
+  ToProto(report.young, reply->mutable_young());
+  ToProto(report.garbage, reply->mutable_deleted());
+  reply->set_max_bytes(backend_.blobs->max_bytes());
+  return absl::OkStatus();
+}
+
+}  // namespace promptd::server
