@@ -3,6 +3,7 @@
 #   make demo     build promptd and run its main job end to end
 #   make test     build and run every test
 #   make build    build only (build/release)
+#   make soak     half an hour of mixed load: does promptd grow?
 #   make bench    build and run the benchmarks
 #   make parity   compare with open_clip, live, on random and real weights
 #   make format   format the C++ sources        make lint   check them
@@ -19,7 +20,7 @@ CTEST_ARGS ?=
 SOURCES := $(shell git ls-files '*.cc' '*.h' 2>/dev/null)
 
 .DEFAULT_GOAL := build
-.PHONY: setup setup-test build demo test bench parity format lint clean \
+.PHONY: setup setup-test build demo test soak bench parity format lint clean \
         report-tasks train-embedded-encoder
 
 setup:
@@ -41,6 +42,10 @@ demo: setup $(BUILD)/build.ninja
 test: setup-test $(BUILD)/build.ninja
 	cmake --build $(BUILD) -j $(JOBS)
 	ctest --test-dir $(BUILD) --output-on-failure $(CTEST_ARGS)
+
+soak: setup-test $(BUILD)/build.ninja
+	cmake --build $(BUILD) -j $(JOBS) --target promptd promptctl load_generator
+	.venv/bin/python tests/soak/soak.py $(BUILD)
 
 bench: $(BUILD)/build.ninja
 	scripts/setup parity

@@ -5,8 +5,10 @@ usage: serving_limits.py BUILD_DIR [--work FOLDER] [--seconds 60]
            [--parts overload,fairness,training,flips,multi,versions]
            [--flips 10000] [--versions 10000] [--threads 1]
 
-Starts a promptd with the embedded encoder and loads it with
-`bench/load_generator` (niced), one part after the other:
+Starts a promptd with the embedded encoder, at nice 5, and loads it with
+`bench/load_generator`, one part after the other: at nice 15, so that it takes
+nothing from the server on the same cores; in the overload at nice 0, as it is the
+clock that refusals and deadlines are measured by.
 
 - overload: closed loop for the peak, then open loop at twice that, Poisson
   arrivals, with a deadline: goodput, replies after their deadline, the time that
@@ -27,6 +29,7 @@ Prints a line a part, and exits with 1 if a bound of docs/benchmarks.md is misse
 
 import argparse
 import bisect
+import concurrent.futures
 import json
 import random
 import statistics
@@ -47,6 +50,9 @@ import reflected_client  # noqa: E402
 TASK = "things"
 PARTS = ("overload", "fairness", "training", "flips", "multi", "versions")
 DEADLINE_MS = 500
+# Of the open loops: promptd takes 100 calls at once of a connection, and a client
+# keeps what is beyond to itself, unseen.
+CHANNELS = 16
 MULTI_TASKS = 50
 
 
@@ -59,15 +65,19 @@ class Study:
             "*/*"))[:64]
         self.images = [p for p in self.images if p.suffix == ".jpg"]
         self.misses = []
+        self.loads = 0
 
     def check(self, holds, what):
         if not holds:
             self.misses.append(what)
         return "" if holds else "   MISSED"
 
-    def load(self, *flags, seconds=None, task=TASK):
-        command = ["nice", str(self.args.build / "bench/load_generator"),
+    def load(self, *flags, seconds=None, task=TASK, niced=True):
+        self.loads += 1  # other seeds, or fresh images would be known ones
+        command = [*(["nice", "-n", "15"] if niced else []),
+                   str(self.args.build / "bench/load_generator"),
                    "--target", self.server.address, "--name", task,
+                   "--seed", str(self.loads),
                    "--seconds", str(seconds or self.args.seconds),
                    *map(str, flags), *map(str, self.images)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
@@ -91,16 +101,17 @@ class Study:
 
     def overload(self):
         peak = self.peak()
-        run = self.load("--fresh", "--rate", round(2 * peak), "--deadline-ms",
-                        DEADLINE_MS, "--max-outstanding", 4096)
+        run = self.load("--fresh", "--rate", round(2 * peak), "--channels",
+                        CHANNELS, "--deadline-ms", DEADLINE_MS, "--max-outstanding", 4096, niced=False)
         goodput = run["images_per_second"] / peak
         missed = self.check(goodput >= 0.9 and run["late"] == 0 and
                             run["rejection_p99_ms"] <= 5, "overload")
         print(f"overload: peak {peak:.0f} images/s; at twice that for "
               f"{self.args.seconds} s, deadline {DEADLINE_MS} ms: goodput "
               f"{goodput:.2f} of the peak, {run['late']} late replies, p99 of "
-              f"{run['rejected']} rejections {run['rejection_p99_ms']:.1f} ms; "
-              f"{run['by_code']}{missed}", flush=True)
+              f"{run['rejected']} rejections {run['rejection_p99_ms']:.1f} ms since "
+              f"they were due (p99 of the generator's own lag "
+              f"{run['send_lag_p99_ms']:.1f} ms); {run['by_code']}{missed}", flush=True)
 
     def quiet(self):
         """The rate of a tenant that wants little."""
@@ -114,7 +125,7 @@ class Study:
         batch = self.full_batch_ms()
         flood = threading.Thread(target=self.load, args=(
             "--fresh", "--tenant", "flood", "--rate", 100 * rate,
-            "--max-outstanding", 4096, "--seed", 2))
+            "--channels", CHANNELS, "--max-outstanding", 4096))
         flood.start()
         beside = self.load(*small)
         flood.join()
@@ -128,16 +139,20 @@ class Study:
               f"{beside['by_code']}{missed}", flush=True)
 
     def full_batch_ms(self):
-        """Of 32 images, the median of some."""
+        """The longest batch that four large calls at once give, the median of
+        some: of one tenant alone, as batches are largest then."""
         blobs = [self.images[i % len(self.images)].read_bytes()
-                 for i in range(32)]
-        times = []
-        for _ in range(9):
+                 for i in range(64)]
+
+        def longest(_):
             reply = self.client.call("ClassifyService", "Classify", task="small",
                                      images=blobs, no_cache=True)
             encode = reply.timings.encode
-            times.append(1e3 * encode.seconds + encode.nanos / 1e6)
-        return statistics.median(times)
+            return 1e3 * encode.seconds + encode.nanos / 1e6
+
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            return statistics.median(
+                max(pool.map(longest, range(4))) for _ in range(5))
 
     def training(self):
         rate = self.quiet()
@@ -334,7 +349,8 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         with local_promptd.start(args.build, args.work or Path(folder),
-                                 "--threads", str(args.threads)) as server:
+                                 "--threads", str(args.threads),
+                                 prefix=("nice", "-n", "5")) as server:
             study = Study(args, server)
             study.prepare()
             for part in args.parts.split(","):

@@ -14,6 +14,7 @@ void AddImages(const ClassifyOptions& options, const ImageBatch& batch,
                Request* request) {
   request->set_top_k(options.top_k);
   request->set_no_cache(options.no_cache);
+  request->set_priority(options.priority);
   for (const std::string& image : batch.images) request->add_images(image);
 }
 

@@ -21,6 +21,7 @@ struct ClassifyOptions {
   std::string encoder;              // zero-shot only
   int top_k = 5;
   bool no_cache = false;
+  v1::Priority priority = v1::PRIORITY_UNSPECIFIED;
 };
 
 struct FileResult {

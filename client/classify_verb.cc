@@ -1,6 +1,8 @@
 // promptctl classify IMAGE...
 #include <algorithm>
+#include <map>
 #include <memory>
+#include <string>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -254,6 +256,15 @@ void AddClassifyVerb(CLI::App& app, Action* chosen) {
   classify->add_flag(
       "--no-cache", flags->options.no_cache,
       "Encode the images, even if the server has their features");
+  classify
+      ->add_option("--priority", flags->options.priority,
+                   "Among your own calls: high, normal or low")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, v1::Priority>{{"high", v1::PRIORITY_HIGH},
+                                              {"normal", v1::PRIORITY_NORMAL},
+                                              {"low", v1::PRIORITY_LOW}},
+          CLI::ignore_case))
+      ->type_name("PRIORITY");
   classify->footer(
       "Examples:\n  promptctl classify rose.jpg --task flowers\n"
       "  promptctl classify test/*.png --task flowers:3 --top-k 1\n"

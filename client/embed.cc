@@ -79,7 +79,8 @@ absl::Status CheckText(const std::string& text, int64_t room) {
 
 absl::StatusOr<EmbedOutcome> EmbedFiles(Session& session,
                                         const std::string& encoder,
-                                        const std::vector<std::string>& files) {
+                                        const std::vector<std::string>& files,
+                                        bool no_cache) {
   ASSIGN_OR_RETURN(const v1::Limits limits, GetLimits(session));
   EmbedOutcome outcome = Unanswered(files);
   RETURN_IF_ERROR(SendImages(
@@ -90,6 +91,7 @@ absl::StatusOr<EmbedOutcome> EmbedFiles(Session& session,
       [&](const ImageBatch& batch) -> absl::Status {
         v1::EmbedImagesRequest request;
         request.set_encoder(encoder);
+        request.set_no_cache(no_cache);
         for (const std::string& image : batch.images) {
           request.add_images(image);
         }

@@ -25,11 +25,13 @@ struct EmbedOutcome {
 };
 
 // A file or text that cannot be read or embedded gets an error of its own.
-// `encoder` empty: the server's default. Errors are those of the server as a
+// `encoder` empty: the server's default. `no_cache` encodes images that the
+// server has features of. Errors are those of the server as a
 // whole, and ABORTED (ENCODER_CHANGED) when two calls met two encoders.
 absl::StatusOr<EmbedOutcome> EmbedFiles(Session& session,
                                         const std::string& encoder,
-                                        const std::vector<std::string>& files);
+                                        const std::vector<std::string>& files,
+                                        bool no_cache);
 absl::StatusOr<EmbedOutcome> EmbedTexts(Session& session,
                                         const std::string& encoder,
                                         const std::vector<std::string>& texts,

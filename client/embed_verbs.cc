@@ -28,6 +28,7 @@ struct EmbedFlags {
   std::string encoder;
   std::string file;  // of texts; "-": standard input
   bool truncate = false;
+  bool no_cache = false;  // of images
   std::string out;
   bool force = false;
 };
@@ -160,8 +161,9 @@ absl::Status Report(Session& session, const Kind& kind, const EmbedFlags& flags,
 absl::Status EmbedImageFiles(Session& session, const EmbedFlags& flags) {
   RETURN_IF_ERROR(CheckFree(flags));
   const absl::Time start = session.clock.Now();
-  ASSIGN_OR_RETURN(const EmbedOutcome outcome,
-                   EmbedFiles(session, flags.encoder, flags.subjects));
+  ASSIGN_OR_RETURN(
+      const EmbedOutcome outcome,
+      EmbedFiles(session, flags.encoder, flags.subjects, flags.no_cache));
   return Report(session, kImages, flags, outcome, session.clock.Now() - start);
 }
 
@@ -202,6 +204,8 @@ void AddEmbedVerbs(CLI::App& app, Action* chosen) {
   auto images = std::make_shared<EmbedFlags>();
   image->add_option("image", images->subjects, "JPEG, PNG or WebP files")
       ->required();
+  image->add_flag("--no-cache", images->no_cache,
+                  "Encode the images, even if the server has their features");
   AddCommonFlags(image, images.get());
   image->footer(
       "Examples:\n  promptctl embed image rose.jpg tulip.png\n"

@@ -30,7 +30,8 @@ std::string Note(const v1::TrainingJob& job) {
   if (job.state() == v1::JOB_STATE_FAILED) return job.error_message();
   if (job.done()) return "";
   if (job.cancel_requested()) return "cancel requested";
-  return job.pause_requested() ? "pause requested" : "";
+  if (job.pause_requested()) return "pause requested";
+  return job.waiting_for();
 }
 
 std::string Started(const v1::TrainingJob& job, absl::Time now) {
@@ -247,6 +248,9 @@ std::string JobText(const v1::TrainingJob& job, absl::Time now) {
   for (auto& pair : IsEvaluation(job) ? EvaluationPairs(job.evaluation_spec())
                                       : SpecPairs(job.spec())) {
     pairs.push_back(std::move(pair));
+  }
+  if (!job.waiting_for().empty()) {
+    pairs.emplace_back("waiting", job.waiting_for());
   }
   if (job.state() == v1::JOB_STATE_SUCCEEDED) {
     pairs.emplace_back(IsEvaluation(job) ? "scored" : "version", Subject(job));

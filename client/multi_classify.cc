@@ -30,6 +30,7 @@ absl::StatusOr<std::vector<ClassifyOutcome>> ClassifyFilesWithTasks(
   const auto send = [&](const ImageBatch& batch) -> absl::Status {
     v1::MultiClassifyRequest request;
     request.set_no_cache(options.no_cache);
+    request.set_priority(options.priority);
     for (const TaskSelector& task : tasks) {
       v1::TaskChoice* choice = request.add_tasks();
       SetSelector(task, choice);

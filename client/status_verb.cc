@@ -42,14 +42,16 @@ std::string StatusText(const v1::GetServerInfoResponse& server,
                      ShortDuration(absl::Seconds(server.uptime_seconds())))},
        {"jobs", JobCounts(server)},
        {"limits", LimitsText(server.limits())}});
-  Table workers({"WORKER", "DEVICE", "READY", "ENCODERS"});
+  Table workers({"WORKER", "ADDRESS", "DEVICE", "READY", "ENCODERS"});
   for (const auto& worker : server.workers()) {
     std::vector<std::string> digests;
     digests.reserve(static_cast<size_t>(worker.encoder_digests_size()));
     for (const std::string& digest : worker.encoder_digests()) {
       digests.push_back(ShortDigest(digest));
     }
-    workers.Add({worker.id(), worker.device(), worker.ready() ? "yes" : "no",
+    workers.Add({worker.id(),
+                 worker.address().empty() ? "in the server" : worker.address(),
+                 worker.device(), worker.ready() ? "yes" : "no",
                  absl::StrJoin(digests, " ")});
   }
   Table table({"ENCODER", "DIGEST", "DEFAULT", "NOTE"});

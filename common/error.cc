@@ -1,5 +1,7 @@
 #include "common/error.h"
 
+#include <utility>
+
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -35,6 +37,12 @@ absl::Status InvalidFields(absl::string_view reason,
                       absl::StrAppend(out, violation.field, ": ",
                                       violation.description);
                     }));
+  return WithFields(std::move(status), violations);
+}
+
+absl::Status WithFields(absl::Status status,
+                        const std::vector<FieldViolation>& violations) {
+  if (violations.empty()) return status;
   status.SetPayload(kFieldsUrl,
                     absl::Cord(absl::StrJoin(
                         violations, kRecord,

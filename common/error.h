@@ -32,6 +32,11 @@ absl::Status MakeError(absl::StatusCode code, absl::string_view reason,
 absl::Status InvalidFields(absl::string_view reason,
                            const std::vector<FieldViolation>& violations);
 
+// `status`, not OK, with these violations in its payload and its message as it
+// is: an error that comes from another process. None leave it as it is.
+absl::Status WithFields(absl::Status status,
+                        const std::vector<FieldViolation>& violations);
+
 // The reason given to MakeError, or a generic one that names the code.
 std::string ErrorReason(const absl::Status& status);
 

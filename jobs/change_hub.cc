@@ -7,6 +7,7 @@ namespace promptd::jobs {
 ChangeHub::Subscription::~Subscription() {
   absl::MutexLock lock(&hub_->listeners_mutex_);
   hub_->listeners_.erase(key_);
+  hub_->work_listeners_.erase(key_);
 }
 
 std::unique_ptr<ChangeHub::Subscription> ChangeHub::Subscribe(
@@ -14,6 +15,14 @@ std::unique_ptr<ChangeHub::Subscription> ChangeHub::Subscribe(
   absl::MutexLock lock(&listeners_mutex_);
   const int64_t key = next_key_++;
   listeners_[key] = std::move(listener);
+  return std::unique_ptr<Subscription>(new Subscription(this, key));
+}
+
+std::unique_ptr<ChangeHub::Subscription> ChangeHub::SubscribeWork(
+    std::function<void()> listener) {
+  absl::MutexLock lock(&listeners_mutex_);
+  const int64_t key = next_key_++;
+  work_listeners_[key] = std::move(listener);
   return std::unique_ptr<Subscription>(new Subscription(this, key));
 }
 
@@ -38,8 +47,12 @@ bool ChangeHub::WaitForChange(uint64_t seen, absl::Time deadline) const {
 }
 
 void ChangeHub::NotifyWork() {
-  absl::MutexLock lock(&mutex_);
-  work_ = true;
+  {
+    absl::MutexLock lock(&mutex_);
+    work_ = true;
+  }
+  absl::MutexLock lock(&listeners_mutex_);
+  for (const auto& [key, listener] : work_listeners_) listener();
 }
 
 void ChangeHub::WakeWaiters() {

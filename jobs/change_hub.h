@@ -38,6 +38,10 @@ class ChangeHub {
   // not call the job store or this hub.
   std::unique_ptr<Subscription> Subscribe(Listener listener);
 
+  // The same for listeners that are called whenever a job may be ready to be
+  // leased.
+  std::unique_ptr<Subscription> SubscribeWork(std::function<void()> listener);
+
   // A job got an event.
   void NotifyJob(int64_t job);
   // Changes so far; with WaitForChange it closes the gap between looking and
@@ -61,6 +65,8 @@ class ChangeHub {
   absl::Mutex listeners_mutex_;
   int64_t next_key_ ABSL_GUARDED_BY(listeners_mutex_) = 1;
   std::map<int64_t, Listener> listeners_ ABSL_GUARDED_BY(listeners_mutex_);
+  std::map<int64_t, std::function<void()>> work_listeners_
+      ABSL_GUARDED_BY(listeners_mutex_);
 };
 
 }  // namespace promptd::jobs

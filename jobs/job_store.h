@@ -145,9 +145,15 @@ class JobStore {
   // Ends leases that ran out: cancelled if that was asked for, else queued
   // again, else failed (WORKER_LOST) after max_lost. Returns how many.
   absl::StatusOr<int> ExpireLeases();
-  // The same for every running job at once: called at start, before any
-  // lease, by a process whose only worker lives in it.
-  absl::StatusOr<int> RequeueRunningInProcess();
+  // The same for one job whose worker is known to be gone; nothing if it does
+  // not run under this fence any more.
+  absl::Status LoseLease(int64_t id, int64_t fence);
+  // The same for every job that `worker` runs: called at start, before any
+  // lease, by a process that this worker lived in.
+  absl::StatusOr<int> RequeueRunningOf(const std::string& worker);
+  // Running jobs are held for another `lease` from now on: called at start, as
+  // their workers could not reach a front end that was down.
+  absl::StatusOr<int> ExtendLeases(absl::Duration lease);
   // Forgets what finished longer ago than the policy keeps, at most `limit`
   // jobs; of the others' events the last stays. Returns how many were looked
   // at.
@@ -179,6 +185,9 @@ class JobStore {
   // Returns when a job may be there, after `timeout`, or on WakeWaiters().
   void WaitForWork(absl::Duration timeout);
   void WakeWaiters();
+  // Calls back whenever a job may be there, until the result is dropped.
+  std::unique_ptr<ChangeHub::Subscription> SubscribeWork(
+      std::function<void()> listener);
 
  private:
   using Load = std::function<absl::StatusOr<Job>(store::Transaction&)>;
@@ -194,7 +203,8 @@ class JobStore {
   absl::Status Save(store::Transaction& tx, const Job& before,
                     const Job& after);
   absl::Status EndLease(store::Transaction& tx, Job& job, absl::Time now);
-  absl::StatusOr<int> EndLeases(bool all);
+  absl::StatusOr<int> EndLeases(const std::string& where,
+                                const std::vector<store::Value>& values);
 
   store::Database* const db_;
   const Clock* const clock_;

@@ -45,24 +45,28 @@ absl::Status PruneJob(Transaction& tx, int64_t id, int64_t last_sequence) {
 
 }  // namespace
 
-absl::StatusOr<int> JobStore::ExpireLeases() { return EndLeases(false); }
-
-absl::StatusOr<int> JobStore::RequeueRunningInProcess() {
-  return EndLeases(true);
+absl::StatusOr<int> JobStore::ExpireLeases() {
+  return EndLeases("lease_until<?", {clock_->Now()});
 }
 
-absl::StatusOr<int> JobStore::EndLeases(bool all) {
+absl::StatusOr<int> JobStore::RequeueRunningOf(const std::string& worker) {
+  return EndLeases("owner=?", {worker});
+}
+
+absl::StatusOr<int> JobStore::EndLeases(
+    const std::string& where, const std::vector<store::Value>& values) {
   const auto end_some = [&](Transaction& tx) -> absl::StatusOr<int> {
-    const absl::Time now = clock_->Now();
+    std::vector<store::Value> bound = values;
+    bound.emplace_back(kBatch);
     ASSIGN_OR_RETURN(
         const std::vector<Row> rows,
-        tx.Query(SelectJob() + " WHERE state='running' AND lease_until<?"
-                               " ORDER BY lease_until, id LIMIT ?",
-                 {all ? absl::InfiniteFuture() : now, kBatch}));
+        tx.Query(absl::StrCat(SelectJob(), " WHERE state='running' AND ", where,
+                              " ORDER BY lease_until, id LIMIT ?"),
+                 bound));
     ASSIGN_OR_RETURN(const std::vector<Job> jobs, JobsFromRows(rows));
     for (const Job& before : jobs) {
       Job job = before;
-      RETURN_IF_ERROR(EndLease(tx, job, now));
+      RETURN_IF_ERROR(EndLease(tx, job, clock_->Now()));
       RETURN_IF_ERROR(Save(tx, before, job));
     }
     return static_cast<int>(jobs.size());
@@ -72,6 +76,26 @@ absl::StatusOr<int> JobStore::EndLeases(bool all) {
     ASSIGN_OR_RETURN(ended, store::WriteFor<int>(db_, end_some));
   }
   return total;
+}
+
+absl::Status JobStore::LoseLease(int64_t id, int64_t fence) {
+  const absl::Status lost =
+      UpdateLeased(id, fence, [&](Transaction& tx, Job& job) {
+        return EndLease(tx, job, clock_->Now());
+      }).status();
+  return absl::IsAborted(lost) ? absl::OkStatus() : lost;
+}
+
+absl::StatusOr<int> JobStore::ExtendLeases(absl::Duration lease) {
+  return store::WriteFor<int>(db_, [&](Transaction& tx) -> absl::StatusOr<int> {
+    const absl::Time until = clock_->Now() + lease;
+    ASSIGN_OR_RETURN(
+        const std::vector<Row> rows,
+        tx.Query("UPDATE job SET lease_until=? WHERE state='running' AND"
+                 " lease_until<? RETURNING id",
+                 {until, until}));
+    return static_cast<int>(rows.size());
+  });
 }
 
 absl::Status JobStore::EndLease(Transaction& tx, Job& job, absl::Time now) {
@@ -189,5 +213,10 @@ void JobStore::WaitForWork(absl::Duration timeout) {
 }
 
 void JobStore::WakeWaiters() { hub_.WakeWaiters(); }
+
+std::unique_ptr<ChangeHub::Subscription> JobStore::SubscribeWork(
+    std::function<void()> listener) {
+  return hub_.SubscribeWork(std::move(listener));
+}
 
 }  // namespace promptd::jobs

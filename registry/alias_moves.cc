@@ -163,6 +163,7 @@ absl::StatusOr<Alias> PromptRegistry::SetAlias(const std::string& tenant,
   return store::WriteFor<Alias>(
       db_, [&](Transaction& tx) -> absl::StatusOr<Alias> {
         ASSIGN_OR_RETURN(const Task owner, LoadTask(tx, tenant, task));
+        NamesChange(tx);
         return Set(tx, owner, name, version, change, clock_->Now());
       });
 }
@@ -176,6 +177,7 @@ absl::StatusOr<Alias> PromptRegistry::RollbackAlias(const std::string& tenant,
   return store::WriteFor<Alias>(
       db_, [&](Transaction& tx) -> absl::StatusOr<Alias> {
         ASSIGN_OR_RETURN(const Task owner, LoadTask(tx, tenant, task));
+        NamesChange(tx);
         return Rollback(tx, owner, name, change, clock_->Now());
       });
 }
@@ -206,6 +208,7 @@ absl::Status PromptRegistry::DeleteAlias(const std::string& tenant,
                      FindAlias(tx, owner, name));
     if (!current) return AliasNotFound(owner, name);
     RETURN_IF_ERROR(CheckExpected(owner, name, current, change));
+    NamesChange(tx);
     return MoveAlias(
                tx, owner, name,
                {.version = 0, .actor = change.actor, .reason = change.reason},

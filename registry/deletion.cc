@@ -56,6 +56,7 @@ absl::Status PromptRegistry::DeleteVersion(Transaction& tx,
                      absl::StrJoin(names, ", "),
                      ": move or delete it first (`promptctl alias`)"));
   }
+  NamesChange(tx);
   return DeleteRows(tx, owner, version);
 }
 
@@ -73,6 +74,7 @@ absl::Status PromptRegistry::DeleteTask(Transaction& tx,
                      absl::StrJoin(names, ", "),
                      ": delete it first (`promptctl alias delete`)"));
   }
+  NamesChange(tx);
   RETURN_IF_ERROR(DeleteRows(tx, owner, 0));
   return tx.Execute("DELETE FROM task WHERE id=?", {owner.id}).status();
 }

@@ -198,6 +198,7 @@ absl::StatusOr<PromptVersion> PromptRegistry::Publish(
   ASSIGN_OR_RETURN(const int64_t number, TakeNumber(tx, task));
   const absl::Time now = clock_->Now();
   RETURN_IF_ERROR(InsertVersion(tx, task, number, version, now));
+  NamesChange(tx);  // "latest", and the first "production"
   if (number == 1) {
     RETURN_IF_ERROR(MoveAlias(tx, task, kProductionAlias,
                               {.version = 1,
@@ -209,6 +210,16 @@ absl::StatusOr<PromptVersion> PromptRegistry::Publish(
   ASSIGN_OR_RETURN(const Task after,
                    LoadTask(tx, content.tenant, content.task));
   return LoadVersion(tx, after, number);
+}
+
+void PromptRegistry::NamesChange(Transaction& tx) {
+  const auto count = [this] {
+    revision_.fetch_add(1, std::memory_order_release);
+  };
+  // Now, so that nobody who waits for this transaction gets what was before;
+  // after the commit for those whom a database lets read meanwhile.
+  count();
+  tx.AfterCommit(count);
 }
 
 absl::StatusOr<PromptVersion> PromptRegistry::GetVersion(

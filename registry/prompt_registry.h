@@ -5,6 +5,7 @@
 // JobStore::Complete, after Prepare has stored the manifest's blob.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -179,6 +180,13 @@ class PromptRegistry {
       const std::string& tenant, const std::string& task,
       const std::string& alias, const store::PageRequest& page);
 
+  // Goes up whenever it may have changed which version a name means, before the
+  // function that made the change returns. A name that was looked up after
+  // reading this means the same for as long as this stays.
+  uint64_t Revision() const {
+    return revision_.load(std::memory_order_acquire);
+  }
+
   // Remembers an encoder that a worker holds, and lists what was remembered,
   // by name. For messages about encoders that are gone.
   absl::Status RecordEncoder(const std::string& digest,
@@ -186,9 +194,13 @@ class PromptRegistry {
   absl::StatusOr<std::vector<EncoderSeen>> ListEncoders();
 
  private:
+  // To be called by every transaction that changes what a name means.
+  void NamesChange(store::Transaction& tx);
+
   store::Database* const db_;
   store::BlobStore* const blobs_;
   const Clock* const clock_;
+  std::atomic<uint64_t> revision_ = 0;
 };
 
 }  // namespace promptd::registry

@@ -7,8 +7,9 @@
 #include "absl/time/clock.h"
 #include "common/error.h"
 #include "common/id.h"
+#include "common/log.h"
+#include "common/utf8.h"
 #include "server/grpc_status.h"
-#include "server/log.h"
 
 namespace promptd::server {
 namespace {

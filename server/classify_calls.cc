@@ -1,5 +1,6 @@
 #include "server/classify_calls.h"
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,7 +13,7 @@
 #include "server/item_checks.h"
 #include "server/spec_resolver.h"
 #include "server/top_k.h"
-#include "server/version_selector.h"
+#include "server/version_pins.h"
 
 namespace promptd::server {
 namespace {
@@ -20,7 +21,7 @@ namespace {
 // A call that is ready for the executor, and what its reply needs.
 struct Plan {
   worker::ClassifyCall call;
-  std::vector<std::string> class_names;
+  std::shared_ptr<const std::vector<std::string>> class_names;
 };
 
 template <typename Request>
@@ -57,16 +58,16 @@ absl::StatusOr<Plan> PlanLearned(const Backend& backend, const Call& call,
   if (!violations.empty()) {
     return InvalidFields("INVALID_CLASSIFY_REQUEST", violations);
   }
-  ASSIGN_OR_RETURN(const registry::PromptVersion version,
-                   SelectVersion(backend.registry->prompts(),
-                                 call.principal().tenant, request));
-  Plan plan{OneHead(request, {.features_digest = version.features_digest},
-                    version.class_names.size()),
-            version.class_names};
-  plan.call.encoder_digest = version.encoder_digest;
-  reply->set_version(version.version);
-  reply->set_version_digest(version.digest);
-  reply->set_encoder_digest(version.encoder_digest);
+  ASSIGN_OR_RETURN(const VersionPin version,
+                   backend.pins->Select(call.principal().tenant, request));
+  // The names live as long as their version is pinned.
+  Plan plan{OneHead(request, {.features_digest = version->features_digest},
+                    version->class_names.size()),
+            {version, &version->class_names}};
+  plan.call.encoder_digest = version->encoder_digest;
+  reply->set_version(version->version);
+  reply->set_version_digest(version->digest);
+  reply->set_encoder_digest(version->encoder_digest);
   return plan;
 }
 
@@ -74,8 +75,9 @@ absl::StatusOr<Plan> PlanZeroShot(const Backend& backend,
                                   const v1::ZeroShotClassifyRequest& request,
                                   v1::ClassifyResponse* reply) {
   std::vector<FieldViolation> violations = CheckImages(backend.limits, request);
-  const std::vector<std::string> labels(request.labels().begin(),
-                                        request.labels().end());
+  const auto names = std::make_shared<const std::vector<std::string>>(
+      request.labels().begin(), request.labels().end());
+  const std::vector<std::string>& labels = *names;
   std::vector<std::string> texts =
       ZeroShotTexts(backend.limits, labels, request.template_(), &violations);
   if (!violations.empty()) {
@@ -84,7 +86,7 @@ absl::StatusOr<Plan> PlanZeroShot(const Backend& backend,
   ASSIGN_OR_RETURN(const worker::EncoderDescription encoder,
                    FindEncoder(backend, request.encoder()));
   Plan plan{OneHead(request, {.texts = std::move(texts)}, labels.size()),
-            labels};
+            names};
   plan.call.encoder_digest = encoder.digest;
   reply->set_encoder_digest(encoder.digest);
   return plan;
@@ -104,8 +106,8 @@ void Execute(const Backend& backend, const std::shared_ptr<Call>& call,
           const absl::StatusOr<worker::ClassifyOutcome>& outcome) {
         done(Guarded(*call, [&]() -> absl::Status {
           RETURN_IF_ERROR(outcome.status());
-          RETURN_IF_ERROR(
-              FillResults(outcome->images, 0, names, reply->mutable_results()));
+          RETURN_IF_ERROR(FillResults(outcome->images, 0, *names,
+                                      reply->mutable_results()));
           MergeTimings(*outcome, reply->mutable_timings());
           SetTemperature(*outcome, 0, reply);
           return absl::OkStatus();

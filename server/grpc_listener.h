@@ -7,9 +7,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/address.h"
 #include "grpcpp/impl/service_type.h"
 #include "grpcpp/server.h"
-#include "server/address.h"
 #include "server/limits.h"
 
 namespace promptd::server {

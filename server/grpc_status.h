@@ -23,8 +23,4 @@ grpc::Status ToGrpcStatus(const absl::Status& status,
 // to the log when the message could name files or internals.
 std::string PublicMessage(const absl::Status& status);
 
-// The first at most `max_bytes` bytes of UTF-8 text, ending in "..." when cut
-// and never inside a character. Bytes that are not UTF-8 become "?".
-std::string TruncateUtf8(absl::string_view text, size_t max_bytes);
-
 }  // namespace promptd::server

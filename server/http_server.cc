@@ -12,7 +12,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/error.h"
-#include "server/log.h"
+#include "common/log.h"
 
 namespace promptd::server {
 namespace {

@@ -21,7 +21,8 @@ namespace {
 struct Inference {
   InferModel model;
   InferWork work;
-  std::vector<std::string> class_names;  // of a task, or the labels
+  // Of the model's version, or the labels of `work`.
+  const std::vector<std::string>* class_names = nullptr;
 };
 
 // "probability:index:name", the protocol's form of a ranked class.
@@ -42,14 +43,14 @@ void AddScores(const Inference& inference, const WantedOutput& wanted,
                const std::vector<worker::ImageOutcome>& images,
                inference::ModelInferResponse* reply) {
   const auto rows = static_cast<int64_t>(images.size());
-  const auto classes = static_cast<int64_t>(inference.class_names.size());
+  const auto classes = static_cast<int64_t>(inference.class_names->size());
   const bool probability = wanted.name == kProbabilityOutput;
   if (wanted.classification > 0) {
     const int64_t top = std::min(wanted.classification, classes);
     std::vector<std::string> texts;
     for (const worker::ImageOutcome& image : images) {
       for (std::string& text :
-           TopClasses(image, inference.class_names, top, probability)) {
+           TopClasses(image, *inference.class_names, top, probability)) {
         texts.push_back(std::move(text));
       }
     }
@@ -73,7 +74,7 @@ void AddLabels(const Inference& inference,
   best.reserve(images.size());
   for (const worker::ImageOutcome& image : images) {
     best.push_back(
-        inference.class_names[image.scores.front().at(0).class_index]);
+        (*inference.class_names)[image.scores.front().at(0).class_index]);
   }
   std::vector<int64_t> shape = {rows};
   if (inference.model.max_batch > 0) shape.push_back(1);
@@ -134,8 +135,8 @@ absl::StatusOr<worker::ClassifyCall> ImagesCall(const Backend& backend,
   call.no_cache = work.no_cache;
   worker::HeadQuery head;
   if (model.kind == ModelKind::kTask) {
-    inference->class_names = model.class_names;
-    head.text.features_digest = model.features_digest;
+    inference->class_names = &model.pin->class_names;
+    head.text.features_digest = model.pin->features_digest;
   } else if (model.kind == ModelKind::kZeroShot) {
     std::vector<FieldViolation> violations;
     CheckItemCount("inputs (IMAGE)", static_cast<int>(call.images.size()),
@@ -145,12 +146,12 @@ absl::StatusOr<worker::ClassifyCall> ImagesCall(const Backend& backend,
     if (!violations.empty()) {
       return InvalidFields("INVALID_INFER_REQUEST", violations);
     }
-    inference->class_names = work.labels;
+    inference->class_names = &work.labels;
   } else {
     call.embed = true;
     return call;
   }
-  head.top_k = static_cast<int>(inference->class_names.size());
+  head.top_k = static_cast<int>(inference->class_names->size());
   call.heads.push_back(std::move(head));
   return call;
 }

@@ -46,7 +46,7 @@ void DescribeTensors(const Limits& limits, InferModel* model) {
   model->max_batch = limits.max_images_per_call;
   switch (model->kind) {
     case ModelKind::kTask: {
-      const auto classes = static_cast<int64_t>(model->class_names.size());
+      const auto classes = static_cast<int64_t>(model->pin->class_names.size());
       model->inputs = {image, pixels};
       model->outputs = {{kProbabilityOutput, "FP32", {classes}, false},
                         {kSimilarityOutput, "FP32", {classes}, false},
@@ -98,11 +98,12 @@ absl::StatusOr<InferModel> FindFixed(const Backend& backend,
   return model;
 }
 
-absl::StatusOr<registry::PromptVersion> FindVersion(
-    const Backend& backend, const std::string& tenant, const std::string& task,
-    const std::string& alias, const std::string& version) {
-  registry::PromptRegistry& prompts = backend.registry->prompts();
-  if (version.empty()) return prompts.GetVersionByAlias(tenant, task, alias);
+absl::StatusOr<VersionPin> FindVersion(const Backend& backend,
+                                       const std::string& tenant,
+                                       const std::string& task,
+                                       const std::string& alias,
+                                       const std::string& version) {
+  if (version.empty()) return backend.pins->ByAlias(tenant, task, alias);
   if (!alias.empty()) {
     return BadRequest("model_version",
                       "is given beside an alias: use one of the two");
@@ -116,7 +117,7 @@ absl::StatusOr<registry::PromptVersion> FindVersion(
                      "the model's name, as in ",
                      task, "@production"));
   }
-  return prompts.GetVersion(tenant, task, number);
+  return backend.pins->ByNumber(tenant, task, number);
 }
 
 inference::DataType ConfigType(const std::string& datatype) {
@@ -141,16 +142,13 @@ absl::StatusOr<InferModel> FindModel(const Backend& backend,
                                   "\" is no task and none of ",
                                   absl::StrJoin(FixedModels(), ", ")));
   }
-  ASSIGN_OR_RETURN(const registry::PromptVersion found,
-                   FindVersion(backend, tenant, first, behind, version));
   InferModel model;
+  ASSIGN_OR_RETURN(model.pin,
+                   FindVersion(backend, tenant, first, behind, version));
   model.name = name;
-  model.version = absl::StrCat(found.version);
-  model.class_names = found.class_names;
-  model.features_digest = found.features_digest;
-  model.version_digest = found.digest;
+  model.version = absl::StrCat(model.pin->version);
   for (worker::EncoderDescription& encoder : backend.executor->Encoders()) {
-    if (encoder.digest == found.encoder_digest) model.encoder = encoder;
+    if (encoder.digest == model.pin->encoder_digest) model.encoder = encoder;
   }
   if (model.encoder.digest.empty()) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "ENCODER_NOT_HELD",
@@ -185,8 +183,8 @@ void ToProto(const InferModel& model, inference::ModelMetadataResponse* out) {
   properties["encoder"] = model.encoder.name;
   properties["encoder_digest"] = model.encoder.digest;
   if (model.kind != ModelKind::kTask) return;
-  properties["version_digest"] = model.version_digest;
-  properties["class_names"] = absl::StrJoin(model.class_names, "\n");
+  properties["version_digest"] = model.pin->digest;
+  properties["class_names"] = absl::StrJoin(model.pin->class_names, "\n");
 }
 
 void ToProto(const InferModel& model, inference::ModelConfig* out) {

@@ -50,10 +50,7 @@ struct InferModel {
   std::vector<TensorSpec> outputs;
   // Rows of a request; 0: the first dimension is not a batch.
   int max_batch = 0;
-  // Of a task.
-  std::vector<std::string> class_names;
-  std::string features_digest;
-  std::string version_digest;
+  VersionPin pin;  // of a task
 };
 
 // The model that `name` and `version` (a number; empty: the alias behind "@",

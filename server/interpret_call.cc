@@ -10,6 +10,7 @@
 #include "common/method_traits.h"
 #include "common/nearest_name.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "server/context_check.h"
 #include "server/grpc_status.h"
 #include "server/version_selector.h"

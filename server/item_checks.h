@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "common/error.h"
+#include "common/utf8.h"
 #include "server/grpc_status.h"
 #include "server/limits.h"
 

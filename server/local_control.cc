@@ -3,9 +3,9 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/log.h"
 #include "common/status_macros.h"
 #include "server/grpc_status.h"
-#include "server/log.h"
 #include "server/progress_json.h"
 
 namespace promptd::server {
@@ -77,6 +77,7 @@ absl::StatusOr<std::optional<worker::LeasedJob>> LocalControl::Lease(
     }
     auto leased = ToLeasedJob(*job);
     if (leased.ok()) {
+      leased->lease = lease_;
       return std::optional<worker::LeasedJob>(*std::move(leased));
     }
     RETURN_IF_ERROR(Fail(

@@ -1,7 +1,4 @@
 // promptd: options, build, wait.
-#include <pthread.h>
-#include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <exception>
@@ -12,57 +9,34 @@
 #include "absl/time/clock.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/log.h"
+#include "common/process.h"
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
-#include "server/log.h"
 #include "server/options.h"
 #include "server/server.h"
-#include "worker/compute_device.h"
+#include "wire/program_flags.h"
 #include "worker/local_worker.h"
-#include "worker/runtime.h"
 
 namespace {
 
-using promptd::server::FormatAddress;
-using promptd::server::LogEvent;
+using promptd::FormatAddress;
+using promptd::LogEvent;
 using promptd::server::ProgramOptions;
 using promptd::server::Server;
-
-// As many open files as the system lets us have: each client is one.
-void RaiseFileLimit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-// SIGINT and SIGTERM go to WaitForStop; call before any thread is made.
-sigset_t HoldStopSignals() {
-  sigset_t stop;
-  sigemptyset(&stop);
-  sigaddset(&stop, SIGINT);
-  sigaddset(&stop, SIGTERM);
-  ::pthread_sigmask(SIG_BLOCK, &stop, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
-  return stop;
-}
-
-void WaitForStop(const sigset_t& stop) {
-  int signal = 0;
-  while (::sigwait(&stop, &signal) != 0) {
-  }
-  LogEvent(spdlog::level::info, "stopping", {{"signal", signal}});
-  // A second signal ends the process at once.
-  ::pthread_sigmask(SIG_UNBLOCK, &stop, nullptr);
-}
+using promptd::worker::LocalWorker;
 
 absl::Status AnnounceReady(const ProgramOptions& options,
                            const Server& server) {
   nlohmann::json ready = {{"listen", FormatAddress(server.listen_address())},
                           {"http", ""},
+                          {"workers", ""},
                           {"pid", ::getpid()}};
   if (const auto http = server.http_address()) {
     ready["http"] = FormatAddress(*http);
+  }
+  if (const auto workers = server.worker_address()) {
+    ready["workers"] = FormatAddress(*workers);
   }
   if (!options.ready_file.empty()) {
     RETURN_IF_ERROR(
@@ -72,53 +46,42 @@ absl::Status AnnounceReady(const ProgramOptions& options,
   return absl::OkStatus();
 }
 
-absl::Status Run(const ProgramOptions& options, const sigset_t& stop) {
-  promptd::worker::ConfigureCompute({.threads = options.threads});
-  ASSIGN_OR_RETURN(const promptd::worker::ComputeDevice device,
-                   promptd::worker::FindComputeDevice(options.device));
-  LogEvent(spdlog::level::info, "device",
-           {{"name", device.name},
-            {"model", device.model},
-            {"memory_bytes", device.memory_bytes}});
+absl::StatusOr<std::unique_ptr<LocalWorker>> MakeWorker(
+    const ProgramOptions& options, Server* server) {
+  ASSIGN_OR_RETURN(promptd::worker::LocalWorkerOptions worker_options,
+                   promptd::wire::ConfigureWorker(options));
+  worker_options.encoder_dirs = options.encoder_dirs;
+  return LocalWorker::Create(worker_options, server->observer());
+}
+
+absl::Status Run(const ProgramOptions& options,
+                 const promptd::StopSignals& stop) {
   promptd::server::ServerOptions server_options;
   server_options.data_dir = options.data_dir;
   server_options.listen = options.listen;
   server_options.http = options.http;
   server_options.lease = options.lease;
   server_options.default_encoder = options.default_encoder;
+  if (options.worker_listen) {
+    server_options.workers = promptd::server::WorkerGatewayOptions{
+        .listen = *options.worker_listen, .token = *options.worker_token};
+  }
   server_options.max_blob_bytes = options.max_blob_bytes;
   server_options.tenant_running_jobs = options.tenant_running_jobs;
   server_options.allow_network_file_system = options.allow_network_file_system;
   ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
                    Server::Create(server_options, promptd::Clock::Real()));
-  promptd::worker::LocalWorkerOptions worker_options;
-  worker_options.encoder_dirs = options.encoder_dirs;
-  worker_options.precision = options.precision;
-  worker_options.device = device.name;
-  worker_options.max_embedding_cache_bytes = options.embedding_cache_bytes;
-  worker_options.max_batch = options.max_batch;
-  worker_options.max_batch_time = options.max_batch_time;
-  worker_options.max_queued_images = options.queue_images;
-  worker_options.max_queued_images_of_tenant = options.tenant_queue_images;
-  if (options.precision == promptd::Precision::kBFloat16 &&
-      !device.fast_bfloat16) {
-    LogEvent(spdlog::level::warn, "slow_precision",
-             {{"message",
-               "this device has no bfloat16 instructions: expect float32 "
-               "to be faster"}});
+  std::unique_ptr<LocalWorker> worker;
+  if (options.local_worker) {
+    ASSIGN_OR_RETURN(worker, MakeWorker(options, server.get()));
+    worker->Start(server->control());
   }
-  worker_options.heartbeat_interval =
-      std::min(worker_options.heartbeat_interval, options.lease / 3);
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<promptd::worker::LocalWorker> worker,
-      promptd::worker::LocalWorker::Create(worker_options, server->observer()));
-  worker->Start(server->control());
   absl::Status status = server->Start(worker.get());
   if (status.ok()) status = AnnounceReady(options, *server);
-  if (status.ok()) WaitForStop(stop);
+  if (status.ok()) stop.Wait();
   const absl::Time deadline = absl::Now() + options.grace;
   server->Shutdown(deadline);
-  worker->Stop(deadline);
+  if (worker != nullptr) worker->Stop(deadline);
   return status;
 }
 
@@ -130,9 +93,9 @@ int main(int argc, char** argv) {
           promptd::server::ParseProgramOptions(argc, argv, &options)) {
     return *code;
   }
-  promptd::server::ConfigureLog(options.log_level);
-  RaiseFileLimit();
-  const sigset_t stop = HoldStopSignals();
+  promptd::ConfigureLog(options.log_level);
+  promptd::RaiseFileLimit();
+  const promptd::StopSignals stop;
   absl::Status status;
   try {
     status = Run(options, stop);
@@ -141,7 +104,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   if (!status.ok()) {
-    std::cerr << promptd::server::FormatStartError(status);
+    std::cerr << promptd::wire::FormatStartError(status);
     return 1;
   }
   LogEvent(spdlog::level::info, "stopped", nlohmann::json::object());

@@ -14,7 +14,7 @@
 #include "server/convert_classify.h"
 #include "server/item_checks.h"
 #include "server/top_k.h"
-#include "server/version_selector.h"
+#include "server/version_pins.h"
 
 namespace promptd::server {
 namespace {
@@ -83,32 +83,30 @@ class Run : public std::enable_shared_from_this<Run> {
   // Fills what is known of each task, and groups those that can be asked.
   absl::Status Pin() {
     reply_->set_request_id(call_->request_id());
-    class_names_.resize(static_cast<size_t>(request_.tasks_size()));
+    pins_.resize(static_cast<size_t>(request_.tasks_size()));
     int64_t scores = 0;
     for (int i = 0; i < request_.tasks_size(); ++i) {
       const v1::TaskChoice& choice = request_.tasks(i);
       v1::TaskResult* result = reply_->add_tasks();
       result->set_task(choice.task());
-      absl::StatusOr<registry::PromptVersion> version = SelectVersion(
-          backend_.registry->prompts(), call_->principal().tenant, choice);
-      if (!version.ok()) {
-        if (ConcernsTheCall(version.status())) return version.status();
-        SetItemError(version.status(), result);
+      const absl::StatusOr<VersionPin> pin =
+          backend_.pins->Select(call_->principal().tenant, choice);
+      if (!pin.ok()) {
+        if (ConcernsTheCall(pin.status())) return pin.status();
+        SetItemError(pin.status(), result);
         continue;
       }
+      const VersionPin& version = pins_[i] = *pin;
       result->set_version(version->version);
       result->set_version_digest(version->digest);
       result->set_encoder_digest(version->encoder_digest);
       const int top_k =
           EffectiveTopK(choice.top_k(), version->class_names.size());
       scores += int64_t{top_k} * request_.images_size();
-      absl::StatusOr<std::string> tower = ImageTowerOf(*version);
-      if (!tower.ok()) return tower.status();
-      Group& group = groups_[{version->encoder_digest, *tower}];
+      Group& group = groups_[{version->encoder_digest, version->image_tower}];
       group.tasks.push_back(i);
       group.call.heads.push_back(
           {{.features_digest = version->features_digest}, top_k});
-      class_names_[i] = std::move(version->class_names);
     }
     if (scores <= backend_.limits.max_scores_per_call) return absl::OkStatus();
     return InvalidFields(
@@ -152,7 +150,8 @@ class Run : public std::enable_shared_from_this<Run> {
         SetItemError(status, result);
         continue;
       }
-      RETURN_IF_ERROR(FillResults(outcome->images, head, class_names_[task],
+      RETURN_IF_ERROR(FillResults(outcome->images, head,
+                                  pins_[task]->class_names,
                                   result->mutable_results()));
       SetTemperature(*outcome, head, result);
     }
@@ -178,7 +177,7 @@ class Run : public std::enable_shared_from_this<Run> {
   const v1::MultiClassifyRequest& request_;
   v1::MultiClassifyResponse* const reply_;
   const Rpc::Done done_;
-  std::vector<std::vector<std::string>> class_names_;  // by task
+  std::vector<VersionPin> pins_;  // by task; null: it has none
   std::map<std::pair<std::string, std::string>, Group>
       groups_;  // by encoder and tower
   absl::Mutex mutex_;

@@ -5,8 +5,8 @@
 
 #include "common/check.h"
 #include "common/error.h"
+#include "common/log.h"
 #include "google/protobuf/descriptor.h"
-#include "server/log.h"
 
 namespace promptd::server {
 namespace {

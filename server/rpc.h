@@ -18,11 +18,11 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "common/work_pool.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/server_callback.h"
 #include "server/call.h"
 #include "server/metrics.h"
-#include "server/work_pool.h"
 
 namespace promptd::server {
 

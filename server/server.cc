@@ -5,17 +5,18 @@
 
 #include "common/check.h"
 #include "common/error.h"
+#include "common/log.h"
 #include "common/status_macros.h"
 #include "server/archive_service.h"
 #include "server/backend.h"
 #include "server/classify_service.h"
 #include "server/dataset_service.h"
 #include "server/encoder_service.h"
+#include "server/fleet.h"
 #include "server/grpc_listener.h"
 #include "server/http_server.h"
 #include "server/inference_service.h"
 #include "server/local_control.h"
-#include "server/log.h"
 #include "server/prompt_service.h"
 #include "server/server_service.h"
 #include "server/spec_resolver.h"
@@ -23,9 +24,11 @@
 #include "server/training_service.h"
 #include "server/upkeep.h"
 #include "server/watch_loop.h"
+#include "server/worker_gateway.h"
 #include "server/worker_metrics.h"
 #include "store/blob_store.h"
 #include "store/sqlite_database.h"
+#include "wire/routed_executor.h"
 
 namespace promptd::server {
 namespace {
@@ -71,8 +74,10 @@ class ServerImpl : public Server {
               {.max_unfinished = options.limits.max_unfinished_jobs,
                .max_running_tenant = options.tenant_running_jobs}),
         registry_(db_.get(), blobs_.get(), clock, PushPolicy()),
+        pins_(&registry_.prompts()),
         metrics_(PROMPTD_VERSION),
         worker_metrics_(metrics_.registry()),
+        fleet_metrics_(metrics_.registry()),
         pool_(options.pool_threads, options.pool_queue),
         watches_(&jobs_, options.limits.max_watchers),
         control_(&backend_, options.lease) {
@@ -80,6 +85,7 @@ class ServerImpl : public Server {
     backend_.blobs = blobs_.get();
     backend_.jobs = &jobs_;
     backend_.registry = &registry_;
+    backend_.pins = &pins_;
     backend_.metrics = &metrics_;
     backend_.pool = &pool_;
     backend_.clock = clock;
@@ -92,9 +98,12 @@ class ServerImpl : public Server {
   ~ServerImpl() override { Shutdown(absl::InfinitePast()); }
 
   absl::Status Recover() {
-    ASSIGN_OR_RETURN(const int requeued, jobs_.RequeueRunningInProcess());
-    if (requeued > 0) {
-      LogEvent(spdlog::level::warn, "jobs_requeued", {{"jobs", requeued}});
+    ASSIGN_OR_RETURN(const int requeued,
+                     jobs_.RequeueRunningOf(options_.worker_id));
+    ASSIGN_OR_RETURN(const int extended, jobs_.ExtendLeases(options_.lease));
+    if (requeued + extended > 0) {
+      LogEvent(spdlog::level::warn, "jobs_requeued",
+               {{"jobs", requeued}, {"running_elsewhere", extended}});
     }
     return absl::OkStatus();
   }
@@ -104,10 +113,14 @@ class ServerImpl : public Server {
 
   absl::Status Start(worker::Executor* executor) override {
     PROMPTD_CHECK(services_ == nullptr);
+    backend_.local = executor;
     backend_.executor = executor;
+    if (options_.workers) OpenGateway(executor);
+    PROMPTD_CHECK(backend_.executor != nullptr);
     RETURN_IF_ERROR(FindEncoders());
     services_ = std::make_unique<Services>(&backend_, &watches_);
     metrics_.AddRefresher([this] { RefreshMetrics(); });
+    if (gateway_ != nullptr) RETURN_IF_ERROR(gateway_->Listen());
     ASSIGN_OR_RETURN(
         listener_,
         GrpcListener::Start(
@@ -137,6 +150,11 @@ class ServerImpl : public Server {
     return Address{options_.http->host, http_->port()};
   }
 
+  std::optional<Address> worker_address() const override {
+    if (gateway_ == nullptr) return std::nullopt;
+    return gateway_->address();
+  }
+
   void Shutdown(absl::Time deadline) override {
     absl::MutexLock lock(&shutdown_mutex_);
     serving_ = false;
@@ -147,20 +165,29 @@ class ServerImpl : public Server {
     services_->inference.Drain();
     services_->classify.Drain();
     listener_->Shutdown(deadline);
+    if (gateway_ != nullptr) gateway_->Shutdown(deadline);
     upkeep_.reset();
   }
 
  private:
+  void OpenGateway(worker::Executor* local) {
+    gateway_ = std::make_unique<WorkerGateway>(*options_.workers, &backend_,
+                                               &control_, options_.lease);
+    router_ =
+        std::make_unique<wire::RoutedExecutor>(local, &gateway_->registry());
+    backend_.executor = router_.get();
+    backend_.router = router_.get();
+    backend_.workers = &gateway_->registry();
+  }
+
   // The encoders' names for later messages, and the default one.
   absl::Status FindEncoders() {
+    backend_.default_encoder = options_.default_encoder;
+    if (backend_.local == nullptr) return absl::OkStatus();
     const auto encoders = backend_.executor->Encoders();
     for (const worker::EncoderDescription& encoder : encoders) {
       RETURN_IF_ERROR(
           registry_.prompts().RecordEncoder(encoder.digest, encoder.name));
-    }
-    backend_.default_encoder = options_.default_encoder;
-    if (backend_.default_encoder.empty() && !encoders.empty()) {
-      backend_.default_encoder = encoders.front().name;
     }
     return FindEncoder(backend_, "").status();
   }
@@ -169,6 +196,7 @@ class ServerImpl : public Server {
 
   void RefreshMetrics() {
     metrics_.SetReady(Healthy());
+    fleet_metrics_.Set(Fleet(backend_));
     const auto counts = jobs_.CountByState();
     if (!counts.ok()) return;
     for (const jobs::JobState state : jobs::kAllJobStates) {
@@ -185,11 +213,15 @@ class ServerImpl : public Server {
   std::unique_ptr<store::BlobStore> blobs_;
   jobs::JobStore jobs_;
   registry::Registry registry_;
+  VersionPins pins_;
   Metrics metrics_;
   WorkerMetrics worker_metrics_;
+  FleetMetrics fleet_metrics_;
   WorkPool pool_;
   WatchLoop watches_;
   LocalControl control_;
+  std::unique_ptr<WorkerGateway> gateway_;
+  std::unique_ptr<wire::RoutedExecutor> router_;
   std::unique_ptr<Services> services_;
   std::atomic<bool> serving_ = false;
   absl::Mutex shutdown_mutex_;

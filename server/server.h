@@ -15,10 +15,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/address.h"
 #include "common/clock.h"
 #include "jobs/job_store.h"
-#include "server/address.h"
 #include "server/limits.h"
+#include "server/worker_gateway.h"
 #include "worker/control.h"
 #include "worker/executor.h"
 #include "worker/observer.h"
@@ -33,6 +34,8 @@ struct ServerOptions {
   // Name of the encoder that requests without one get; empty: the first.
   std::string default_encoder;
   std::string worker_id = "local";
+  // The port for workers elsewhere; none: there is no such port.
+  std::optional<WorkerGatewayOptions> workers;
   Limits limits;
   int64_t max_blob_bytes = 0;   // of all blobs; 0: no bound
   int tenant_running_jobs = 0;  // at once; 0: no bound
@@ -46,8 +49,9 @@ struct ServerOptions {
 // Thread-safe.
 class Server {
  public:
-  // Opens the data directory and its database and gives jobs that a crash
-  // left running back to the queue. Nothing listens yet. Errors:
+  // Opens the data directory and its database, gives jobs that a crash left
+  // running in this process back to the queue, and lets those of workers
+  // elsewhere run on. Nothing listens yet. Errors:
   // store/sqlite_database.h, store/blob_store.h.
   static absl::StatusOr<std::unique_ptr<Server>> Create(
       const ServerOptions& options, const Clock* clock);
@@ -59,7 +63,8 @@ class Server {
   virtual worker::Control* control() = 0;
   virtual worker::Observer* observer() = 0;
 
-  // Listens and serves. `executor` must outlive the server. Call once.
+  // Listens and serves. `executor`, of the worker in this process, must outlive
+  // the server; null: there is none, only workers elsewhere. Call once.
   // UNAVAILABLE (CANNOT_LISTEN); NOT_FOUND (ENCODER_NOT_FOUND) for the
   // default encoder.
   virtual absl::Status Start(worker::Executor* executor) = 0;
@@ -67,6 +72,7 @@ class Server {
   // Where it listens, with the real ports; after Start().
   virtual Address listen_address() const = 0;
   virtual std::optional<Address> http_address() const = 0;
+  virtual std::optional<Address> worker_address() const = 0;
 
   // Health says NOT_SERVING, watches end, new calls are refused, running ones
   // may finish until `deadline` and are cancelled then. Idempotent.

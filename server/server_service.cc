@@ -4,6 +4,8 @@
 
 #include "common/method_traits.h"
 #include "common/status_macros.h"
+#include "server/fleet.h"
+#include "server/spec_resolver.h"
 
 namespace promptd::server {
 namespace {
@@ -41,15 +43,22 @@ grpc::ServerUnaryReactor* ServerServiceImpl::GetServerInfo(
 
 absl::Status ServerServiceImpl::Fill(v1::GetServerInfoResponse* reply) const {
   int text_tokens = 0;
-  v1::WorkerInfo* worker = reply->add_workers();
-  worker->set_id(backend_.worker_id);
-  worker->set_ready(backend_.executor->Ready());
-  for (const auto& encoder : backend_.executor->Encoders()) {
-    worker->add_encoder_digests(encoder.digest);
-    worker->set_device(encoder.device);  // the same of all
-    if (encoder.name == backend_.default_encoder) {
-      text_tokens = encoder.context_length;
+  for (const FleetMember& member : Fleet(backend_)) {
+    v1::WorkerInfo* worker = reply->add_workers();
+    worker->set_id(member.id);
+    worker->set_ready(member.ready);
+    worker->set_device(member.device);
+    worker->set_address(member.address);
+    worker->set_version(member.version);
+    worker->set_load(member.load);
+    for (const std::string& digest : member.encoder_digests) {
+      worker->add_encoder_digests(digest);
     }
+  }
+  const auto default_encoder = FindEncoder(backend_, "");
+  if (default_encoder.ok()) {
+    text_tokens = default_encoder->context_length;
+    reply->set_default_encoder(default_encoder->name);
   }
   reply->set_version(backend_.version);
   FillLimits(backend_.limits, text_tokens, reply->mutable_limits());
@@ -63,7 +72,6 @@ absl::Status ServerServiceImpl::Fill(v1::GetServerInfoResponse* reply) const {
     info->set_name(std::string(method.name));
     info->set_summary(std::string(method.summary));
   }
-  reply->set_default_encoder(backend_.default_encoder);
   reply->set_uptime_seconds(
       absl::ToInt64Seconds(backend_.clock->Now() - backend_.start_time));
   return absl::OkStatus();

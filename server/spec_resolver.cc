@@ -11,6 +11,7 @@
 #include "common/method_traits.h"
 #include "common/nearest_name.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "datasets/class_subset.h"
 #include "datasets/manifest.h"
 #include "registry/prompt_registry.h"
@@ -363,9 +364,12 @@ int DefaultEpochs(int shots) {
 
 absl::StatusOr<worker::EncoderDescription> FindEncoder(
     const Backend& backend, const std::string& name) {
-  const std::string& wanted = name.empty() ? backend.default_encoder : name;
+  std::vector<worker::EncoderDescription> encoders =
+      backend.executor->Encoders();
+  std::string wanted = name.empty() ? backend.default_encoder : name;
+  if (wanted.empty() && !encoders.empty()) wanted = encoders.front().name;
   std::vector<std::string> names;
-  for (worker::EncoderDescription& encoder : backend.executor->Encoders()) {
+  for (worker::EncoderDescription& encoder : encoders) {
     if (encoder.name == wanted) return std::move(encoder);
     names.push_back(absl::StrCat("\"", encoder.name, "\""));
   }

@@ -8,6 +8,7 @@
 #include "common/status_macros.h"
 #include "server/context_upload.h"
 #include "server/convert_job.h"
+#include "server/fleet.h"
 #include "server/job_estimate.h"
 #include "server/job_request.h"
 #include "server/paging.h"
@@ -101,6 +102,7 @@ grpc::ServerUnaryReactor* TrainingServiceImpl::GetTrainingJob(
         ASSIGN_OR_RETURN(
             const jobs::Job job,
             backend_.jobs->Get(call.principal().tenant, request->id()));
+        reply->set_waiting_for(WaitingFor(backend_, job));
         return ToProto(job, reply);
       });
 }
@@ -119,6 +121,7 @@ grpc::ServerUnaryReactor* TrainingServiceImpl::ListTrainingJobs(
         for (const jobs::Job& job : jobs.items) {
           v1::TrainingJob* item = reply->add_jobs();
           RETURN_IF_ERROR(ToProto(job, item));
+          item->set_waiting_for(WaitingFor(backend_, job));
           if (item->has_result()) item->mutable_result()->clear_confusion();
         }
         reply->set_next_page_token(

@@ -1,4 +1,5 @@
-// A thread that ends leases that ran out and forgets jobs of long ago.
+// A thread that ends leases that ran out, forgets jobs of long ago, and gives
+// memory that nothing uses back to the system.
 #pragma once
 
 #include <thread>
@@ -20,6 +21,8 @@ class Upkeep {
 
  private:
   void Run(absl::Duration interval);
+  void ExpireLeases();
+  void PruneFinished();
 
   jobs::JobStore* const jobs_;
   absl::Mutex mutex_;

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "datasets/image_format.h"
 #include "server/grpc_status.h"
 

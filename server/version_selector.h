@@ -1,5 +1,6 @@
 // The version that a request means: a number, an alias, or by default the
-// alias "production".
+// alias "production". With all that is stored of it; requests that classify
+// take it from server/version_pins.h.
 #pragma once
 
 #include <string>
@@ -20,10 +21,5 @@ absl::StatusOr<registry::PromptVersion> SelectVersion(
   }
   return prompts.GetVersionByAlias(tenant, request.task(), request.alias());
 }
-
-// Digest of the image tower that the version has of its own; empty: its images
-// go through the encoder's. INTERNAL (BAD_STORED_SPEC).
-absl::StatusOr<std::string> ImageTowerOf(
-    const registry::PromptVersion& version);
 
 }  // namespace promptd::server

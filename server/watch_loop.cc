@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
-#include "server/log.h"
+#include "common/log.h"
 
 namespace promptd::server {
 

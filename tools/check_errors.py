@@ -11,7 +11,8 @@ import sys
 
 # Rooms whose errors reach a client. A code of kInternal is a defect of ours,
 # not an answer, and needs no row.
-ROOMS = "clip datasets jobs learners registry server store weights worker"
+ROOMS = ("clip datasets jobs learners registry server store weights wire "
+         "worker")
 CALLS = [
     re.compile(r'MakeError\(\s*absl::StatusCode::k(\w+),\s*'
                r'"([A-Z][A-Z0-9_]{2,62})"'),
@@ -42,7 +43,8 @@ def main():
                     if code != "Internal":
                         used.setdefault(reason, path.relative_to(root))
     # These need no row, but a row may be theirs.
-    for path in [root / "common/file.cc", *(root / "client").glob("*.cc")]:
+    for path in [root / "common/address.cc", root / "common/file.cc",
+                 *(root / "client").glob("*.cc")]:
         source += path.read_text(encoding="utf-8")
     documented = set(ROW.findall(
         (root / "docs/errors.md").read_text(encoding="utf-8")))

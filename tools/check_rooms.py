@@ -22,9 +22,9 @@ MAY_INCLUDE = {
     "store": {"common"},
     "jobs": {"common", "store"},
     "registry": {"common", "store"},
-    "wire": {"common", "proto", "worker"},
+    "wire": {"common", "proto", "datasets", "weights", "worker"},
     "server": {"common", "proto", "jobs", "registry", "store", "worker",
-               "datasets", "wire"},
+               "datasets", "weights", "wire"},
     "experiments": {"common", "proto"},
     "client": {"common", "proto", "datasets", "experiments", "weights"},
 }
@@ -39,7 +39,7 @@ PRIVATE = {
         r"<(ATen/ATen\.h|torch/(torch|types|script|serialize)\.h)>"), set()),
     "SQL": (re.compile(r"<(sqlite3|libpq-fe)\.h>"), {"store"}),
     "protobuf or gRPC": (re.compile(
-        r"[<\"](google/protobuf/|grpc|promptd/v1/|inference/|google/rpc/)"),
+        r"[<\"](google/protobuf/|grpc|promptd/(worker/)?v1/|inference/|google/rpc/)"),
         {"proto", "wire", "server", "experiments", "client"}),
     "OpenCV": (re.compile(r"<opencv2/"), {"datasets"}),
     "Cairo": (re.compile(r"<cairo"), {"experiments"}),

@@ -1,6 +1,5 @@
 #include "worker/call_end.h"
 
-#include "absl/time/clock.h"
 #include "common/error.h"
 
 namespace promptd::worker {
@@ -11,8 +10,9 @@ absl::Status ShuttingDown() {
 }
 
 absl::Status CheckAwaited(absl::Time deadline,
-                          const std::function<bool()>& cancelled) {
-  if (absl::Now() >= deadline) {
+                          const std::function<bool()>& cancelled,
+                          absl::Time answered) {
+  if (answered >= deadline) {
     return MakeError(absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXPIRED",
                      "the deadline passed before the call was answered");
   }

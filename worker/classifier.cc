@@ -13,11 +13,14 @@
 #include "worker/head.h"
 #include "worker/image_input.h"
 #include "worker/prompt_features.h"
+#include "worker/runtime.h"
 
 namespace promptd::worker {
 namespace {
 
 constexpr double kDecodeWeight = 0.05;  // of a new measurement
+// From a feature to an answer in the client's hands on the same machine.
+constexpr absl::Duration kReplyTime = absl::Milliseconds(5);
 
 // Of the images that are to be encoded.
 int DistinctHeads(const std::vector<CallImage>& images) {
@@ -159,8 +162,8 @@ void Classifier::Landed(CallImage image, const Landing& landing) {
 
 void Classifier::QueueDecode(CallImage image) {
   ImageCall& call = *image.call;
-  const absl::Time now = absl::Now();
-  if (now + PredictedWait(call) > call.request.deadline) {
+  image.queued = absl::Now();
+  if (!ExpectInTime(&image)) {
     const absl::Status unmeetable = MakeError(
         absl::StatusCode::kDeadlineExceeded, "DEADLINE_UNMEETABLE",
         "the answer would come after the deadline: allow more time, or send "
@@ -169,15 +172,25 @@ void Classifier::QueueDecode(CallImage image) {
     return Finish(std::move(image), {});
   }
   const std::string tenant = call.request.tenant;
+  const absl::Time now = image.queued;
   // Not closed before all images have left.
   decode_queue_.Push(tenant, &call, call.request.priority, now,
                      std::move(image));
 }
 
+bool Classifier::ExpectInTime(CallImage* image) {
+  const ImageCall& call = *image->call;
+  if (call.request.deadline == absl::InfiniteFuture()) return true;
+  image->predicted = PredictedWait(call);
+  const absl::Time answered =
+      image->queued + wait_scale_.Get() * image->predicted + kReplyTime;
+  if (answered <= call.request.deadline) return true;
+  // Predictions come from measurements, which end when all calls are refused.
+  image->probe = probes_.Due(image->queued);
+  return image->probe;
+}
+
 absl::Duration Classifier::PredictedWait(const ImageCall& call) {
-  if (call.request.deadline == absl::InfiniteFuture()) {
-    return absl::ZeroDuration();
-  }
   const std::string& tower = TowerKey(call);
   const std::string& tenant = call.request.tenant;
   const int64_t undecoded = decode_queue_.Ahead(tenant, 1) + 1;
@@ -199,6 +212,7 @@ void Classifier::LeaveDecode(CallImage* image) {
 }
 
 void Classifier::DecodeLoop() {
+  YieldToAnswering();
   while (std::optional<CallImage> image = decode_queue_.Pop()) {
     Decode(*std::move(image));
   }
@@ -239,15 +253,21 @@ void Classifier::QueueEncode(CallImage image) {
 
 std::vector<CallImage> Classifier::Wanted(std::vector<CallImage> batch) {
   const absl::Time now = absl::Now();
+  // Whose batch would end too late makes room for who can be in time.
+  const absl::Time answered =
+      now + kReplyTime +
+      times_->Of(TowerKey(*batch.front().call), static_cast<int>(batch.size()));
   std::vector<CallImage> wanted;
   for (CallImage& image : batch) {
     ImageCall& call = *image.call;
     Record(&call, Stage::kQueue, &StageTimings::queue, now - image.ready);
     LeaveDecode(&image);
-    if (StillWanted(&call, Checkpoint::kEncode)) {
+    if (StillWanted(&call, Checkpoint::kEncode, image.probe ? now : answered)) {
       ResolveHeads(&call, /*on_device=*/true);
     }
     if (call.failed()) {
+      // Of who is in time alone one would learn that all goes well.
+      wait_scale_.Observed(image.predicted, answered - image.queued);
       Finish(std::move(image), {});
     } else {
       wanted.push_back(std::move(image));
@@ -273,6 +293,7 @@ void Classifier::Encode(std::vector<CallImage> batch) {
   const absl::Duration elapsed = absl::Now() - start;
   if (features.ok() && rows > 0) {
     times_->Measured(TowerKey(*images.front().call), rows, elapsed);
+    probes_.Measured(start + elapsed);
   }
   const float* next = features.ok() ? features->data() : nullptr;
   const size_t width = features.ok() && rows > 0 ? features->size() / rows : 0;
@@ -291,6 +312,7 @@ void Classifier::Encode(std::vector<CallImage> batch) {
       continue;
     }
     image.batch_size = rows;
+    wait_scale_.Observed(image.predicted, start + elapsed - image.queued);
     image.feature =
         std::make_shared<const std::vector<float>>(next, next + width);
     next += width;
@@ -358,11 +380,16 @@ void Classifier::ResolveTower(ImageCall* call) {
 }
 
 bool Classifier::StillWanted(ImageCall* call, Checkpoint where) {
+  return StillWanted(call, where, absl::Now());
+}
+
+bool Classifier::StillWanted(ImageCall* call, Checkpoint where,
+                             absl::Time answered) {
   if (call->failed()) return false;
   const absl::Status status =
-      admission_.abandoned()
-          ? ShuttingDown()
-          : CheckAwaited(call->request.deadline, call->request.cancelled);
+      admission_.abandoned() ? ShuttingDown()
+                             : CheckAwaited(call->request.deadline,
+                                            call->request.cancelled, answered);
   if (status.ok()) return true;
   if (call->Fail(status) && !admission_.abandoned()) {
     observer_->OnGivenUp(where,

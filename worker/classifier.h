@@ -21,7 +21,9 @@
 #include "worker/head_source.h"
 #include "worker/image_call.h"
 #include "worker/observer.h"
+#include "worker/probes.h"
 #include "worker/tuned_encoders.h"
+#include "worker/wait_scale.h"
 
 namespace promptd::worker {
 
@@ -68,7 +70,11 @@ class Classifier {
   void Landed(CallImage image, const Landing& landing);
   void QueueDecode(CallImage image);
   // How long an image that is queued now waits for its feature.
+  // Until the feature of one more image of the call, which has a deadline.
   absl::Duration PredictedWait(const ImageCall& call);
+  // Whether an answer is to be expected before the deadline, or it is time to
+  // see how long one takes.
+  bool ExpectInTime(CallImage* image);
   void LeaveDecode(CallImage* image);
   void DecodeLoop();
   void Decode(CallImage image);
@@ -86,6 +92,8 @@ class Classifier {
   void ResolveTower(ImageCall* call);
   // Whether the call is still worth work; otherwise fails it.
   bool StillWanted(ImageCall* call, Checkpoint where);
+  // The same if the answer comes at `answered`.
+  bool StillWanted(ImageCall* call, Checkpoint where, absl::Time answered);
   // What a leader owes; nothing for others.
   void Land(CallImage* image, const Landing& landing);
   void Record(ImageCall* call, Stage stage,
@@ -100,6 +108,8 @@ class Classifier {
   Admission admission_;
   FairQueue<CallImage> decode_queue_;
   std::atomic<double> decode_seconds_ = 0;  // of one image, lately
+  WaitScale wait_scale_;
+  Probes probes_;
   EncodeQueue encode_queue_;
   std::vector<std::thread> decoders_;
 };

@@ -28,6 +28,8 @@ struct LeasedJob {
   std::optional<EvaluationSpec> evaluation;
   // Blob digest of the last checkpoint; empty to start from scratch.
   std::string checkpoint_digest;
+  // How long the lease holds without a heartbeat.
+  absl::Duration lease = absl::InfiniteDuration();
 };
 
 struct Progress {

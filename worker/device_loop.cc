@@ -6,6 +6,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "common/error.h"
+#include "worker/runtime.h"
 
 namespace promptd::worker {
 
@@ -60,6 +61,7 @@ bool DeviceLoop::HasWork() const {
 }
 
 void DeviceLoop::Loop() {
+  YieldToAnswering();
   // Thread-local. Not inference mode: features made here also feed training.
   const c10::NoGradGuard no_grad;
   while (true) {

@@ -28,9 +28,8 @@ EmbeddingCache::Found EmbeddingCache::Find(const EmbeddingKey& key,
   Found found;
   {
     absl::MutexLock lock(&mutex_);
-    if (const auto it = index_.find(key); it != index_.end()) {
-      entries_.splice(entries_.begin(), entries_, it->second);
-      found = {CacheUse::kHit, it->second->feature};
+    if (const SharedFeature* const feature = features_.Find(key)) {
+      found = {CacheUse::kHit, *feature};
     } else if (const auto flight = flights_.find(key);
                flight != flights_.end()) {
       flight->second.push_back(join());
@@ -63,25 +62,14 @@ void EmbeddingCache::Land(const EmbeddingKey& key, const Landing& landing) {
   for (const Joiner& joiner : told) joiner(landing);
 }
 
-int64_t EmbeddingCache::SizeOf(const SharedFeature& feature) {
-  return static_cast<int64_t>(feature->size() * sizeof(float)) + kEntryOverhead;
-}
-
 void EmbeddingCache::InsertLocked(const EmbeddingKey& key,
                                   const SharedFeature& feature) {
-  if (SizeOf(feature) > max_bytes_) return;
-  bytes_ += SizeOf(feature);
-  entries_.push_front({key, feature});
-  index_[key] = entries_.begin();
-  int64_t evicted = 0;
-  for (; bytes_ > max_bytes_; ++evicted) {
-    bytes_ -= SizeOf(entries_.back().feature);
-    index_.erase(entries_.back().key);
-    entries_.pop_back();
-  }
+  const auto bytes = static_cast<int64_t>(feature->size() * sizeof(float));
+  const int64_t evicted =
+      features_.Insert(key, feature, bytes + kEntryOverhead);
   // Under the lock, so that the last size told is the size.
-  observer_->OnCacheSize(Cache::kEmbedding, bytes_,
-                         static_cast<int64_t>(entries_.size()), evicted);
+  observer_->OnCacheSize(Cache::kEmbedding, features_.bytes(), features_.size(),
+                         evicted);
 }
 
 }  // namespace promptd::worker

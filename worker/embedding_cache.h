@@ -6,7 +6,6 @@
 #include <cstring>
 #include <deque>
 #include <functional>
-#include <list>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -16,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "common/lru.h"
 #include "worker/classify_call.h"
 #include "worker/observer.h"
 
@@ -67,7 +67,7 @@ class EmbeddingCache {
 
   // 0 bytes: joins, and keeps nothing. `observer` must outlive this.
   EmbeddingCache(int64_t max_bytes, Observer* observer)
-      : max_bytes_(max_bytes), observer_(observer) {}
+      : observer_(observer), features_(max_bytes) {}
 
   // kHit; kMiss: the caller leads and owes a Land(); kJoin: the joiner that
   // `join` makes is called once, by who calls Land(), without a lock.
@@ -85,25 +85,16 @@ class EmbeddingCache {
       return hash;
     }
   };
-  struct Entry {
-    EmbeddingKey key;
-    SharedFeature feature;
-  };
 
-  static int64_t SizeOf(const SharedFeature& feature);
   void InsertLocked(const EmbeddingKey& key, const SharedFeature& feature)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  const int64_t max_bytes_;
   Observer* const observer_;
   absl::Mutex mutex_;
-  std::list<Entry> entries_ ABSL_GUARDED_BY(mutex_);  // most recent first
-  std::unordered_map<EmbeddingKey, std::list<Entry>::iterator, KeyHash> index_
-      ABSL_GUARDED_BY(mutex_);
+  Lru<EmbeddingKey, SharedFeature, KeyHash> features_ ABSL_GUARDED_BY(mutex_);
   // Who waits for each image under way; its leader is not among them.
   std::unordered_map<EmbeddingKey, std::deque<Joiner>, KeyHash> flights_
       ABSL_GUARDED_BY(mutex_);
-  int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace promptd::worker

@@ -1,10 +1,17 @@
 #include "worker/encode_queue.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/time/clock.h"
 
 namespace promptd::worker {
+namespace {
+
+// Behind an image of another tenant than the one before it.
+constexpr absl::Duration kMixed = absl::Seconds(1);
+
+}  // namespace
 
 EncodeQueue::~EncodeQueue() {
   const auto idle = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -27,13 +34,18 @@ std::vector<CallImage> EncodeQueue::Push(CallImage image) {
   const ImageCall& call = *image.call;
   absl::MutexLock lock(&mutex_);
   Tower& tower = towers_[name];
+  if (tower.last_tenant != call.request.tenant) {
+    if (!tower.last_tenant.empty()) tower.mixed_until = now + kMixed;
+    tower.last_tenant = call.request.tenant;
+  }
   tower.waiting.Push(call.request.tenant, &call, call.request.priority, now,
                      std::move(image));
   // Whoever comes first posts the batch; it takes what gathers.
   if (tower.posted) return {};
   tower.posted = Post(name);
   if (tower.posted) return {};
-  std::vector<CallImage> lost = Take(&tower, tower.waiting.size());
+  std::vector<CallImage> lost =
+      tower.waiting.TakeBatch(now, tower.waiting.size(), 0);
   towers_.erase(name);
   return lost;
 }
@@ -43,7 +55,10 @@ void EncodeQueue::RunBatch(const std::string& name) {
   {
     absl::MutexLock lock(&mutex_);
     Tower& tower = towers_[name];
-    batch = Take(&tower, static_cast<size_t>(BatchSize(name)));
+    const absl::Time now = absl::Now();
+    const size_t full = Full(name, tower, now);
+    batch = tower.waiting.TakeBatch(now, Share(tower, full), full);
+    tower.last_batch = batch.size();
     tower.running = true;
     tower.posted = tower.waiting.size() > 0 && Post(name);
   }
@@ -69,15 +84,18 @@ void EncodeQueue::RunBatch(const std::string& name) {
   --posted_;
 }
 
-std::vector<CallImage> EncodeQueue::Take(Tower* tower, size_t most) {
-  std::vector<CallImage> taken;
-  const absl::Time now = absl::Now();
-  while (taken.size() < most) {
-    std::optional<CallImage> image = tower->waiting.TryPop(now);
-    if (!image.has_value()) break;
-    taken.push_back(*std::move(image));
-  }
-  return taken;
+size_t EncodeQueue::Full(const std::string& name, const Tower& tower,
+                         absl::Time now) const {
+  const auto full = static_cast<size_t>(BatchSize(name));
+  return now < tower.mixed_until ? (full + 1) / 2 : full;
+}
+
+size_t EncodeQueue::Share(const Tower& tower, size_t most) {
+  // Clients with so many calls under way send the next once they are answered.
+  // A batch of all that wait would leave one image, the first to come back, for
+  // the batch behind it, and so on in turns.
+  if (tower.last_batch == 0) return most;  // nobody is to come back
+  return std::min(most, (tower.waiting.size() + tower.last_batch + 1) / 2);
 }
 
 int64_t EncodeQueue::Ahead(const std::string& tower, const std::string& tenant,

@@ -20,7 +20,9 @@ namespace promptd::worker {
 // An idle device never waits: a batch is posted as soon as one image is here,
 // and takes all that have gathered when its turn comes, whatever task they
 // belong to, in the order of fair_queue.h; as many as fit into the time that a
-// batch may take. Thread-safe.
+// batch may take, and so many that the next batch is of the same size when
+// those who wait for answers come back. While images of several tenants come,
+// half as many fit: who comes next waits for a shorter batch. Thread-safe.
 class EncodeQueue {
  public:
   struct Options {
@@ -60,6 +62,9 @@ class EncodeQueue {
  private:
   struct Tower {
     FairQueue<CallImage> waiting;
+    size_t last_batch = 0;  // images of it
+    std::string last_tenant;
+    absl::Time mixed_until;  // images of several tenants come
     bool posted = false;
     bool running = false;
   };
@@ -67,7 +72,11 @@ class EncodeQueue {
   // Whether it was posted.
   bool Post(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RunBatch(const std::string& name);
-  std::vector<CallImage> Take(Tower* tower, size_t most);
+  // Images of the largest batch now.
+  size_t Full(const std::string& name, const Tower& tower, absl::Time now) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Of the next batch, of at most `most`.
+  static size_t Share(const Tower& tower, size_t most);
 
   const Options options_;
   const BatchTimes* const times_;

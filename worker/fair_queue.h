@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -73,6 +74,27 @@ class FairQueue {
   std::optional<Item> TryPop(absl::Time now) {
     absl::MutexLock lock(&mutex_);
     return PopLocked(now);
+  }
+
+  // At most `most` of the next items, for one batch of at most `full`. If the
+  // first is of a tenant that could not fill such a batch, the others are of
+  // such tenants too: who wants little need not wait until a batch is done that
+  // others fill.
+  std::vector<Item> TakeBatch(absl::Time now, size_t most, size_t full) {
+    absl::MutexLock lock(&mutex_);
+    std::vector<Item> taken;
+    const auto small = [full](const Tenant& tenant) {
+      return tenant.queued < static_cast<int64_t>(full);
+    };
+    const Tenant* const first = Next([](const Tenant&) { return true; });
+    const bool small_only = first != nullptr && small(*first);
+    while (taken.size() < most) {
+      Tenant* const next = Next(
+          [&](const Tenant& tenant) { return !small_only || small(tenant); });
+      if (next == nullptr) break;
+      taken.push_back(PopOf(next, now));
+    }
+    return taken;
   }
 
   // What an item of the tenant has cost, in seconds of the resource.
@@ -168,13 +190,25 @@ class FairQueue {
 
   std::optional<Item> PopLocked(absl::Time now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    Tenant* const next = Next([](const Tenant&) { return true; });
+    if (next == nullptr) return std::nullopt;
+    return PopOf(next, now);
+  }
+
+  // Of the eligible tenants that `among` holds for, the one whose turn it is.
+  template <typename Among>
+  Tenant* Next(const Among& among) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     Tenant* next = nullptr;
     for (auto& [name, tenant] : tenants_) {
-      if (!Eligible(tenant)) continue;
+      if (!Eligible(tenant) || !among(tenant)) continue;
       if (next != nullptr && tenant.cost >= next->cost) continue;
       next = &tenant;
     }
-    if (next == nullptr) return std::nullopt;
+    return next;
+  }
+
+  Item PopOf(Tenant* next, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     floor_ = std::max(floor_, next->cost);
     Class& level = NextClass(next, now);
     level.since = now;

@@ -8,10 +8,6 @@ namespace {
 // What an entry takes beside its head: its key twice, nodes, counts.
 constexpr int64_t kEntryOverhead = 512;
 
-int64_t SizeOf(const SharedHead& head) {
-  return head->bytes() + kEntryOverhead;
-}
-
 }  // namespace
 
 SharedHead HeadCache::Find(const std::string& key) {
@@ -52,31 +48,22 @@ absl::StatusOr<SharedHead> HeadCache::FindOrLoad(
 
 int64_t HeadCache::bytes() const {
   absl::MutexLock lock(&mutex_);
-  return bytes_;
+  return heads_.bytes();
 }
 
 SharedHead HeadCache::FindLocked(const std::string& key) {
-  const auto found = index_.find(key);
-  if (found == index_.end()) return nullptr;
-  entries_.splice(entries_.begin(), entries_, found->second);
+  const SharedHead* const head = heads_.Find(key);
+  if (head == nullptr) return nullptr;
   observer_->OnCacheUse(Cache::kTextFeatures, CacheUse::kHit);
-  return found->second->head;
+  return *head;
 }
 
 void HeadCache::InsertLocked(const std::string& key, SharedHead head) {
-  if (index_.contains(key)) return;  // content-addressed: the same value
-  bytes_ += SizeOf(head);
-  entries_.push_front({key, std::move(head)});
-  index_[key] = entries_.begin();
-  int64_t evicted = 0;
-  for (; bytes_ > max_bytes_ && entries_.size() > 1; ++evicted) {
-    bytes_ -= SizeOf(entries_.back().head);
-    index_.erase(entries_.back().key);
-    entries_.pop_back();
-  }
+  const int64_t bytes = head->bytes() + kEntryOverhead;
+  const int64_t evicted = heads_.Insert(key, std::move(head), bytes);
   // Under the lock, so that the last size told is the size.
-  observer_->OnCacheSize(Cache::kTextFeatures, bytes_,
-                         static_cast<int64_t>(entries_.size()), evicted);
+  observer_->OnCacheSize(Cache::kTextFeatures, heads_.bytes(), heads_.size(),
+                         evicted);
 }
 
 }  // namespace promptd::worker

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <list>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -12,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "common/class_head.h"
+#include "common/lru.h"
 #include "worker/observer.h"
 #include "worker/resident_head.h"
 
@@ -26,7 +26,7 @@ class HeadCache {
  public:
   // `observer` must outlive this.
   HeadCache(int64_t max_bytes, Observer* observer)
-      : max_bytes_(max_bytes), observer_(observer) {}
+      : observer_(observer), heads_(max_bytes) {}
 
   // The entry, or nullptr; then a FindOrLoad is what counts as a miss.
   SharedHead Find(const std::string& key);
@@ -40,10 +40,6 @@ class HeadCache {
   int64_t bytes() const;
 
  private:
-  struct Entry {
-    std::string key;
-    SharedHead head;
-  };
   struct Loading {
     bool done = false;
     absl::StatusOr<SharedHead> result = SharedHead();
@@ -54,15 +50,11 @@ class HeadCache {
   void InsertLocked(const std::string& key, SharedHead head)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  const int64_t max_bytes_;
   Observer* const observer_;
   mutable absl::Mutex mutex_;
-  std::list<Entry> entries_ ABSL_GUARDED_BY(mutex_);  // most recent first
-  std::unordered_map<std::string, std::list<Entry>::iterator> index_
-      ABSL_GUARDED_BY(mutex_);
+  Lru<std::string, SharedHead> heads_ ABSL_GUARDED_BY(mutex_);
   std::unordered_map<std::string, std::shared_ptr<Loading>> loading_
       ABSL_GUARDED_BY(mutex_);
-  int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace promptd::worker

@@ -1,7 +1,9 @@
 #include "worker/job_runner.h"
 
-#include "absl/time/clock.h"
+#include <algorithm>
+
 #include "common/error.h"
+#include "common/monotonic.h"
 #include "common/status_macros.h"
 #include "worker/evaluation_run.h"
 #include "worker/lease_keeper.h"
@@ -45,21 +47,24 @@ void JobRunner::Loop() {
 bool JobRunner::RunOne() {
   // A failing queue is asked again after the poll interval; the front end
   // that owns it reports why.
+  const int64_t asked_ns = MonotonicNanoseconds();
   const absl::StatusOr<std::optional<LeasedJob>> job =
       control_->Lease(options_.worker_id, encoders_->digests());
   if (!job.ok() || !job->has_value()) return false;
-  RunJob(**job);
+  RunJob(**job, asked_ns);
   return true;
 }
 
-void JobRunner::RunJob(const LeasedJob& job) {
+void JobRunner::RunJob(const LeasedJob& job, int64_t asked_ns) {
   constexpr int kSlot = 0;  // one job at a time on one device
   observer_->OnJobStarted(
       kSlot, job.id, job.evaluation ? job.evaluation->task : job.spec.task);
   absl::StatusOr<int64_t> version = 0;
   {
-    LeaseKeeper keeper({.interval = options_.heartbeat_interval}, control_,
-                       job.id, job.fence);
+    LeaseKeeper keeper(
+        {.interval = std::min(options_.heartbeat_interval, job.lease / 3),
+         .lease = job.lease},
+        control_, job.id, job.fence, asked_ns);
     RunEnvironment environment;
     environment.control = control_;
     environment.encoders = encoders_;

@@ -20,6 +20,7 @@ struct JobRunnerOptions {
   std::string worker_id = "local";
   int decode_threads = 1;
   absl::Duration checkpoint_interval = absl::Seconds(5);
+  // Of a third of the job's lease, if that is less.
   absl::Duration heartbeat_interval = absl::Seconds(1);
   // Between two looks at the queue when nothing wakes the runner.
   absl::Duration poll_interval = absl::Seconds(2);
@@ -43,7 +44,8 @@ class JobRunner {
   void Loop();
   // Runs the next job, if any; false when there was none.
   bool RunOne();
-  void RunJob(const LeasedJob& job);
+  // `asked_ns`: when its lease was asked for.
+  void RunJob(const LeasedJob& job, int64_t asked_ns);
   void Conclude(const LeasedJob& job, const absl::StatusOr<int64_t>& result);
   bool draining() const;
 

@@ -42,7 +42,7 @@ struct LocalWorkerOptions {
   // Images of one classification encode batch, and about how long it may take:
   // what an image waits for that comes when a batch has just begun.
   int max_batch = 32;
-  absl::Duration max_batch_time = absl::Milliseconds(250);
+  absl::Duration max_batch_time = absl::Seconds(1);
   // Bytes of derived text features kept in memory.
   int64_t max_feature_cache_bytes = 256 << 20;
   // Bytes of versions' own image towers kept loaded; the last one always is.

@@ -254,10 +254,21 @@ TEST_F(ApiTest, LabelsAreZeroShot) {
   EXPECT_EQ(request.template_(), "a photo of a {}.");
 }
 
+TEST_F(ApiTest, APriorityIsOneOfThree) {
+  const std::string image = Image("a.jpg", "bytes");
+  ASSERT_EQ(Cli({"classify", image, "-t", "pets", "--priority", "low"}), 0);
+  EXPECT_EQ(state().classified.at(0).priority(), v1::PRIORITY_LOW);
+  ASSERT_EQ(Cli({"classify", image, "-t", "pets"}), 0);
+  EXPECT_EQ(state().classified.at(1).priority(), v1::PRIORITY_UNSPECIFIED);
+  EXPECT_EQ(Cli({"classify", image, "-t", "pets", "--priority", "urgent"}), 2);
+  EXPECT_THAT(err_, HasSubstr("--priority"));
+}
+
 TEST_F(ApiTest, SeveralTasksShareEachCall) {
   state().no_tasks.insert("birds");
-  std::vector<std::string> line = {"classify", "-t",         "pets:2",
-                                   "-t",       "birds@beta", "--no-cache"};
+  std::vector<std::string> line = {"classify",   "-t",         "pets:2",
+                                   "-t",         "birds@beta", "--no-cache",
+                                   "--priority", "high"};
   for (const char* name : {"a.jpg", "b.jpg", "c.jpg"}) {
     line.push_back(Image(name, "bytes"));
   }
@@ -275,6 +286,7 @@ TEST_F(ApiTest, SeveralTasksShareEachCall) {
   EXPECT_EQ(request.tasks(1).alias(), "beta");
   EXPECT_EQ(request.tasks(0).top_k(), 5);
   EXPECT_TRUE(request.no_cache());
+  EXPECT_EQ(request.priority(), v1::PRIORITY_HIGH);
   line.insert(line.end(), {"-o", "json"});
   EXPECT_EQ(Cli(line), 1);
   const nlohmann::json tasks = Json()["tasks"];

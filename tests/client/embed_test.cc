@@ -36,6 +36,9 @@ TEST_F(EmbedTest, ImagesShowNormAndFirstValues) {
   EXPECT_THAT(err_, HasSubstr("3 images with encoder 0123456789ab"));
   ASSERT_EQ(state().embedded_images.size(), 2u);  // two images a call
   EXPECT_EQ(state().embedded_images[0].encoder(), "embedded");
+  EXPECT_FALSE(state().embedded_images[0].no_cache());
+  ASSERT_EQ(Cli({"embed", "image", a, "--no-cache"}), 0) << err_;
+  EXPECT_TRUE(state().embedded_images[2].no_cache());
 }
 
 TEST_F(EmbedTest, ABadImageIsNamedAndFailsTheCommand) {

@@ -102,5 +102,18 @@ TEST_F(JobWaitTest, ANewJobIsHeardOfOnlyAfterItsCommit) {
   jobs_->WaitForWork(kNever);  // returns: there is work
 }
 
+TEST(ChangeHubTest, WorkListenersHearOfWorkUntilTheyGo) {
+  ChangeHub hub;
+  int heard = 0;
+  auto subscription = hub.SubscribeWork([&heard] { ++heard; });
+  hub.NotifyJob(1);
+  EXPECT_EQ(heard, 0);
+  hub.NotifyWork();
+  EXPECT_EQ(heard, 1);
+  subscription.reset();
+  hub.NotifyWork();
+  EXPECT_EQ(heard, 1);
+}
+
 }  // namespace
 }  // namespace promptd::jobs

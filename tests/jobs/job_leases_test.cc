@@ -131,14 +131,14 @@ TEST_F(JobLeasesTest, ANewCheckpointIsProgressAndTheSameOneIsNot) {
     ASSERT_TRUE(
         jobs_->SaveCheckpoint(id, leased.fence, "c" + std::to_string(round))
             .ok());
-    ASSERT_EQ(*jobs_->RequeueRunningInProcess(), 1);
+    ASSERT_EQ(*jobs_->RequeueRunningOf("w1"), 1);
   }
   EXPECT_EQ(Get(id).checkpoint_digest, "c5");
   for (int round = 0; round < 2; ++round) {
     const Job leased = Lease();
     ASSERT_EQ(leased.checkpoint_digest, "c5");
     ASSERT_TRUE(jobs_->SaveCheckpoint(id, leased.fence, "c5").ok());
-    ASSERT_EQ(*jobs_->RequeueRunningInProcess(), 1);
+    ASSERT_EQ(*jobs_->RequeueRunningOf("w1"), 1);
   }
   EXPECT_EQ(Get(id).error_reason, "WORKER_LOST");
 }
@@ -148,13 +148,46 @@ TEST_F(JobLeasesTest, ARestartRequeuesRunningJobsAtOnce) {
   const Job leased = Lease();
   ASSERT_TRUE(jobs_->SaveCheckpoint(id, leased.fence, "c1").ok());
   Open({});
-  ASSERT_EQ(*jobs_->RequeueRunningInProcess(), 1);
+  ASSERT_EQ(*jobs_->RequeueRunningOf("w1"), 1);
   const Job again = Lease();
   EXPECT_EQ(again.id, id);
   EXPECT_EQ(again.attempt, 1);
   EXPECT_EQ(again.fence, leased.fence + 1);
   EXPECT_EQ(again.checkpoint_digest, "c1");
   EXPECT_EQ(again.start_time, leased.start_time);
+}
+
+TEST_F(JobLeasesTest, ARestartLeavesTheJobsOfWorkersElsewhereAlone) {
+  const int64_t mine = Create().id;
+  const int64_t theirs = Create().id;
+  Lease("local");
+  const Job elsewhere = Lease("w2");
+  Open({});
+  clock_.Advance(kLease * 2);  // the front end was down for long
+  EXPECT_EQ(*jobs_->RequeueRunningOf("local"), 1);
+  EXPECT_EQ(*jobs_->ExtendLeases(kLease), 1);
+  EXPECT_EQ(Get(mine).state, JobState::kQueued);
+  EXPECT_EQ(Get(theirs).state, JobState::kRunning);
+  EXPECT_EQ(*jobs_->ExpireLeases(), 0);
+  EXPECT_TRUE(jobs_->Heartbeat(theirs, elsewhere.fence, kLease).ok());
+  // A lease that is longer than that is not cut short.
+  ASSERT_TRUE(jobs_->Heartbeat(theirs, elsewhere.fence, kLease * 4).ok());
+  EXPECT_EQ(*jobs_->ExtendLeases(kLease), 0);
+}
+
+TEST_F(JobLeasesTest, AWorkerThatIsGoneLosesItsLeaseAtOnce) {
+  const int64_t id = Create().id;
+  const Job leased = Lease();
+  ASSERT_TRUE(jobs_->SaveCheckpoint(id, leased.fence, "c1").ok());
+  ASSERT_TRUE(jobs_->LoseLease(id, leased.fence).ok());
+  EXPECT_EQ(Get(id).state, JobState::kQueued);
+  const Job again = Lease("w2");
+  EXPECT_EQ(again.checkpoint_digest, "c1");
+  EXPECT_EQ(again.attempt, 1);
+  // Not the successor's, and not twice.
+  ASSERT_TRUE(jobs_->LoseLease(id, leased.fence).ok());
+  EXPECT_EQ(Get(id).owner, "w2");
+  EXPECT_THAT(Outcomes(id), ElementsAre("lost", "open"));
 }
 
 TEST_F(JobLeasesTest, FlagsOfALostJobAreHonoured) {
@@ -174,7 +207,7 @@ TEST_F(JobLeasesTest, MoreLostLeasesThanOneBatchAllEnd) {
   constexpr int kJobs = 230;
   for (int i = 0; i < kJobs; ++i) Create();
   for (int i = 0; i < kJobs; ++i) Lease();
-  EXPECT_EQ(*jobs_->RequeueRunningInProcess(), kJobs);
+  EXPECT_EQ(*jobs_->RequeueRunningOf("w1"), kJobs);
   EXPECT_EQ((*jobs_->CountByState())[0], kJobs);
 }
 

@@ -67,6 +67,8 @@ const std::set<std::string>& GoldenNames() {
       "promptd_ready",
       "promptd_stage_duration_seconds",
       "promptd_training_steps_total",
+      "promptd_worker_up",
+      "promptd_workers",
   };
   return *kNames;
 }

@@ -87,6 +87,10 @@ void ServerFixture::StartServer(ServerOptions options) {
   server_ = *std::move(server);
   const absl::Status started = server_->Start(&executor_);
   ASSERT_TRUE(started.ok()) << started;
+  Connect();
+}
+
+void ServerFixture::Connect() {
   channel_ = grpc::CreateChannel(FormatAddress(server_->listen_address()),
                                  grpc::InsecureChannelCredentials());
   info_ = v1::ServerService::NewStub(channel_);

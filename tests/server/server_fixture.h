@@ -61,6 +61,8 @@ class ServerFixture : public ::testing::Test {
   // Another server over the same data directory, as after a restart.
   void Restart();
   void StartServer(ServerOptions options);
+  // Channels to the server.
+  void Connect();
   ServerOptions DefaultOptions() const;
 
   // The messages of a push, with images Png(0), Png(1), ... in item order.

@@ -179,5 +179,25 @@ TEST_F(FairQueueTest, ClosesBehindWhatIsHere) {
   EXPECT_FALSE(queue_.Push("A", Key('x'), Priority::kNormal, now_, "too late"));
 }
 
+TEST_F(FairQueueTest, WhoWantsLittleGetsABatchOfItsOwn) {
+  FairQueue<int> queue;
+  const int call = 0;
+  const absl::Time now = absl::Now();
+  for (int i = 0; i < 10; ++i) {
+    queue.Push("flood", &call, Priority::kNormal, now, i);
+  }
+  EXPECT_EQ(queue.TakeBatch(now, 4, 4), (std::vector<int>{0, 1, 2, 3}));
+  queue.Push("a", &call, Priority::kNormal, now, 100);
+  queue.Push("b", &call, Priority::kNormal, now, 200);
+  queue.Charge("flood", absl::Seconds(1));
+  EXPECT_EQ(queue.TakeBatch(now, 4, 4), (std::vector<int>{100, 200}));
+  // When it is the flood's turn, who is behind it shares its batch.
+  queue.Charge("a", absl::Seconds(2));
+  queue.Push("a", &call, Priority::kNormal, now, 101);
+  EXPECT_EQ(queue.TakeBatch(now, 7, 4),
+            (std::vector<int>{4, 5, 6, 7, 8, 9, 101}));
+  EXPECT_TRUE(queue.TakeBatch(now, 4, 4).empty());
+}
+
 }  // namespace
 }  // namespace promptd::worker

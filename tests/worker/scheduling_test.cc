@@ -12,6 +12,8 @@
 #include "common/error.h"
 #include "tests/worker/worker_fixture.h"
 #include "worker/classifier.h"
+#include "worker/probes.h"
+#include "worker/wait_scale.h"
 
 namespace promptd::worker {
 namespace {
@@ -21,6 +23,9 @@ class CountingObserver : public Observer {
   void OnBatch(int images, int /*heads*/) override {
     if (encoded == 0) first_batch = images;
     encoded += images;
+  }
+  void OnStage(Stage stage, absl::Duration) override {
+    if (stage == Stage::kDecode) ++decoded;
   }
   void OnRejected(Rejection why) override {
     ++rejected[static_cast<size_t>(why)];
@@ -39,6 +44,7 @@ class CountingObserver : public Observer {
 
   std::atomic<int> first_batch = 0;  // its images
   std::atomic<int> encoded = 0;
+  std::atomic<int> decoded = 0;
   std::atomic<int> rejected[kRejections] = {};
   std::atomic<int> gone_late[kCheckpoints] = {};
   std::atomic<int> gone_away[kCheckpoints] = {};
@@ -169,6 +175,60 @@ TEST_F(SchedulingTest, WhatCannotBeAnsweredInTimeIsTurnedAwayAtOnce) {
   times_.Measured(digest_, 1, absl::Hours(2));
   EXPECT_TRUE(StatusOf(patient).ok());
   EXPECT_EQ(counts_.encoded, 1);
+}
+
+// A measurement from a bad moment must not turn everybody away for ever.
+TEST(ProbesTest, OneIsDueWhenNothingWasMeasuredForAWhile) {
+  Probes probes;
+  const absl::Time start = absl::Now();
+  EXPECT_FALSE(probes.Due(start));
+  const absl::Time later = start + 2 * Probes::kInterval;
+  EXPECT_TRUE(probes.Due(later));
+  EXPECT_FALSE(probes.Due(later));
+  EXPECT_TRUE(probes.Due(later + Probes::kInterval));
+  probes.Measured(later + 2 * Probes::kInterval);
+  EXPECT_FALSE(probes.Due(later + 2 * Probes::kInterval));
+}
+
+TEST(WaitScaleTest, FollowsAHighQuantile) {
+  WaitScale scale;
+  // Of ratios from 1 to 3.
+  for (int i = 0; i < 200'000; ++i) {
+    scale.Observed(absl::Milliseconds(100),
+                   absl::Milliseconds(100) * (1 + 2e-3 * (i * 37 % 1000)));
+  }
+  EXPECT_NEAR(scale.Get(), 1 + 2 * WaitScale::kShare, 0.1);
+  // And back; what was predicted to be short says nothing.
+  for (int i = 0; i < 100'000; ++i) {
+    scale.Observed(absl::Milliseconds(100), absl::Milliseconds(50));
+    scale.Observed(absl::Milliseconds(1), absl::Milliseconds(50));
+  }
+  EXPECT_EQ(scale.Get(), 1);
+  for (int i = 0; i < 1000; ++i) {
+    scale.Observed(absl::Milliseconds(100), absl::Hours(1));
+  }
+  EXPECT_EQ(scale.Get(), WaitScale::kMost);
+}
+
+// An image whose batch would end too late is not encoded.
+TEST_F(SchedulingTest, ABatchLeavesOutWhatWouldBeTooLate) {
+  Start({});
+  HoldDevice();
+  times_.Measured(digest_, 1, absl::Milliseconds(1));
+  ClassifyCall call = Call("t", 1);
+  call.deadline = absl::Now() + absl::Minutes(1);
+  const auto late = Send(call);
+  const auto patient = Send(Call("t", 1));
+  while (counts_.decoded < 2) absl::SleepFor(absl::Milliseconds(1));
+  // Meanwhile the device has become slow.
+  for (int i = 0; i < 50; ++i) times_.Measured(digest_, 1, absl::Hours(1));
+  release_.Notify();
+  late->here.WaitForNotification();
+  patient->here.WaitForNotification();
+  EXPECT_EQ(ErrorReason(late->status), "DEADLINE_EXPIRED");
+  EXPECT_TRUE(patient->status.ok()) << patient->status;
+  EXPECT_EQ(counts_.encoded, 1);
+  EXPECT_EQ(counts_.gone_late[static_cast<size_t>(Checkpoint::kEncode)], 1);
 }
 
 TEST_F(SchedulingTest, TheWaitOfACallGrowsWithWhatIsAheadOfIt) {

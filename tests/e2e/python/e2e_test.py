@@ -19,11 +19,13 @@ from interpret_cases import InterpretCase
 from main_job_cases import MainJobCase
 from method_cases import MethodCase
 from sharing_cases import SharingCase
+from worker_cases import WorkerCase
 
 __all__ = ["BadInputCase", "CrashCase", "DatasetImportCase", "DemoCase",
            "EmbedCase", "EncoderCareCase", "EncoderCase", "EvaluationCase",
            "ExampleCase", "ExchangeCase", "ExperimentCase", "InterpretCase",
-           "MainJobCase", "MethodCase", "SharingCase", "TritonClientCase"]
+           "MainJobCase", "MethodCase", "SharingCase", "TritonClientCase",
+           "WorkerCase"]
 
 if __name__ == "__main__":
     unittest.main(module=sys.modules["__main__"], verbosity=2)

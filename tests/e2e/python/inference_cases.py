@@ -1,6 +1,7 @@
 """Triton's own client, unchanged, on promptd: the Open Inference Protocol."""
 import queue
 
+import grpc
 import numpy
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
@@ -161,6 +162,71 @@ class TritonClientCase(workbench.ServerCase):
             self.client.infer("shapes", [image_input(self.blobs[:4])])
         grown = [b - a for a, b in zip(before, counts())]
         self.assertEqual(grown, [12, 3, 3, 3, 3, 3])
+
+    def test_the_calls_of_perf_analyzer_in_their_order(self):
+        """perf_analyzer -i grpc -m _pixel_encoder --input-data zero: what its
+        model_parser, data_loader, load_worker and inference_profiler ask for,
+        and what they stop at."""
+        pb = triton.service_pb2
+        model = "_pixel_encoder"
+        with grpc.insecure_channel(self.server.grpc) as channel:
+            stub = triton.service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            metadata = stub.ModelMetadata(pb.ModelMetadataRequest(name=model))
+            config = stub.ModelConfig(pb.ModelConfigRequest(name=model)).config
+            self.assertGreater(config.max_batch_size, 0)
+            self.assertFalse(config.model_transaction_policy.decoupled)
+            self.assertFalse(config.HasField("ensemble_scheduling"))
+            self.assertFalse(config.HasField("sequence_batching"))
+            described = {t.name: t for t in metadata.inputs}
+            request = pb.ModelInferRequest(model_name=model)
+            for tensor in config.input:
+                dims = list(tensor.dims)
+                # Without --shape all of them must be known.
+                self.assertTrue(dims and min(dims) > 0, tensor)
+                self.assertEqual(list(described[tensor.name].shape),
+                                 [-1] + dims)
+                request.inputs.add(name=tensor.name, shape=[1] + dims,
+                                   datatype=described[tensor.name].datatype)
+                request.raw_input_contents.append(
+                    bytes(4 * int(numpy.prod(dims))))
+            for tensor in config.output:
+                request.outputs.add(name=tensor.name)
+            request.parameters[
+                "triton_enable_empty_final_response"].bool_param = False
+            extensions = stub.ServerMetadata(
+                pb.ServerMetadataRequest()).extensions
+            self.assertIn("statistics", extensions)
+
+            def statistics():
+                reply = stub.ModelStatistics(
+                    pb.ModelStatisticsRequest(name=model))
+                found = [m for m in reply.model_stats if m.name == model]
+                self.assertLessEqual(len(found), 1)
+                return found[0] if found else pb.ModelStatistics()
+
+            before = statistics()
+            for number in range(10):
+                request.id = str(number)
+                reply = stub.ModelInfer(request)
+                self.assertEqual(reply.id, request.id)
+                # Its client reads one raw content for each output, unchecked.
+                self.assertEqual(len(reply.raw_output_contents),
+                                 len(config.output))
+            after = statistics()
+        int(after.version)
+        self.assertEqual(after.inference_count - before.inference_count, 10)
+        self.assertGreater(after.execution_count, before.execution_count)
+        grown = {
+            name: getattr(after.inference_stats, name).count -
+            getattr(before.inference_stats, name).count
+            for name in ("success", "fail", "queue", "compute_input",
+                         "compute_infer", "compute_output", "cache_hit")}
+        self.assertEqual(grown, dict(
+            success=10, fail=0, queue=10, compute_input=10, compute_infer=10,
+            compute_output=10, cache_hit=0))
+        for name in ("queue", "compute_infer"):
+            self.assertGreaterEqual(getattr(after.inference_stats, name).ns,
+                                    getattr(before.inference_stats, name).ns)
 
     def test_refusals_are_statuses(self):
         bad = triton.InferInput("IMAGE", [1, 1], "BYTES")

@@ -1,6 +1,7 @@
 """Starts and stops the programs under test.
 
-Environment: PROMPTD_BIN, PROMPTCTL_BIN, PROMPTD_MODELS, PROMPTD_SOURCE_DIR.
+Environment: PROMPTD_BIN, PROMPTCTL_BIN, PROMPTD_WORKER_BIN, PROMPTD_MODELS,
+PROMPTD_SOURCE_DIR.
 """
 import json
 import os
@@ -31,27 +32,23 @@ def environment():
 DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"]
 
 
-class Promptd:
-    """One promptd on free ports; log, and data unless said, in `folder`."""
+class Program:
+    """A program of ours; its log, and the file that says it is ready, in
+    `folder`."""
 
-    def __init__(self, folder, *extra, data_dir=None):
+    def __init__(self, name, folder, command):
+        self.name = name
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.ready = self.folder / "ready.json"
         self.ready.unlink(missing_ok=True)
-        self.log = self.folder / "promptd.log"
-        self.data_dir = pathlib.Path(data_dir or self.folder / "data")
-        command = [*DIE_WITH_PARENT,
-                   program("PROMPTD_BIN"), "--data-dir", str(self.data_dir),
-                   "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0",
-                   "--ready-file", str(self.ready), *extra]
+        self.log = self.folder / f"{name}.log"
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                [*DIE_WITH_PARENT, *command, "--ready-file", str(self.ready)],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 env=environment())
-        addresses = self._wait_until_ready()
-        self.grpc = addresses["listen"]
-        self.http = addresses["http"]
+        self.addresses = self._wait_until_ready()
 
     def _wait_until_ready(self):
         deadline = time.monotonic() + START_SECONDS
@@ -62,7 +59,7 @@ class Promptd:
                 break
             time.sleep(0.01)
         self.kill()
-        raise RuntimeError(f"promptd did not start:\n{self.tail()}")
+        raise RuntimeError(f"{self.name} did not start:\n{self.tail()}")
 
     def tail(self, lines=30):
         text = self.log.read_text(errors="replace").splitlines()
@@ -70,6 +67,9 @@ class Promptd:
 
     def alive(self):
         return self.process.poll() is None
+
+    def signal(self, number):
+        self.process.send_signal(number)
 
     def kill(self):
         """kill -9."""
@@ -86,6 +86,30 @@ class Promptd:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+
+
+class Promptd(Program):
+    """One promptd on free ports; data, unless said, in `folder`."""
+
+    def __init__(self, folder, *extra, data_dir=None):
+        self.data_dir = pathlib.Path(data_dir or pathlib.Path(folder) / "data")
+        super().__init__("promptd", folder, [
+            program("PROMPTD_BIN"), "--data-dir", str(self.data_dir),
+            "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", *extra])
+        self.grpc = self.addresses["listen"]
+        self.http = self.addresses["http"]
+        self.workers = self.addresses["workers"]
+
+
+class Worker(Program):
+    """One promptd-worker on a free port."""
+
+    def __init__(self, folder, frontend, token_file, *extra):
+        super().__init__("promptd-worker", folder, [
+            program("PROMPTD_WORKER_BIN"), "--frontend", frontend,
+            "--token-file", str(token_file), "--listen", "127.0.0.1:0",
+            "--data-dir", str(pathlib.Path(folder) / "data"), *extra])
+        self.id = self.addresses["id"]
 
 
 def promptctl(*arguments, server=None, timeout=300):

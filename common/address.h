@@ -6,7 +6,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-namespace promptd::server {
+namespace promptd {
 
 struct Address {
   std::string host;  // without brackets
@@ -23,4 +23,4 @@ std::string FormatAddress(const Address& address);
 // Whether only this machine can reach it: 127.0.0.0/8, ::1 or "localhost".
 bool IsLoopback(const std::string& host);
 
-}  // namespace promptd::server
+}  // namespace promptd

@@ -1,8 +1,8 @@
-#include "server/work_pool.h"
+#include "common/work_pool.h"
 
 #include <utility>
 
-namespace promptd::server {
+namespace promptd {
 
 WorkPool::WorkPool(int threads, size_t capacity) : queue_(capacity) {
   threads_.reserve(threads);
@@ -22,4 +22,4 @@ bool WorkPool::TrySubmit(std::function<void()> task) {
   return queue_.TryPush(std::move(task));
 }
 
-}  // namespace promptd::server
+}  // namespace promptd

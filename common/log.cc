@@ -1,16 +1,18 @@
-#include "server/log.h"
+#include "common/log.h"
 
 #include <memory>
 #include <string>
 #include <utility>
 
-#include "absl/time/clock.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "spdlog/pattern_formatter.h"
 #include "spdlog/sinks/stdout_sinks.h"
 #include "spdlog/spdlog.h"
 
-namespace promptd::server {
+namespace promptd {
 namespace {
 
 // Marks a payload that is already the inside of a JSON object. It cannot
@@ -25,23 +27,21 @@ class JsonLineFormatter : public spdlog::formatter {
  public:
   void format(const spdlog::details::log_msg& message,
               spdlog::memory_buf_t& out) override {
-    const std::string payload(message.payload.data(), message.payload.size());
+    const absl::string_view payload(message.payload.data(),
+                                    message.payload.size());
     const auto level = spdlog::level::to_string_view(message.level);
-    nlohmann::json head = {
-        {"time",
-         absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ",
-                          absl::FromChrono(message.time), absl::UTCTimeZone())},
-        {"level", std::string(level.data(), level.size())}};
-    std::string line;
-    if (!payload.empty() && payload[0] == kFieldsMark) {
-      line = Dump(head);
-      line.back() = ',';
-      line.append(payload, 1);
+    std::string line = absl::StrCat(
+        "{\"level\":\"", absl::string_view(level.data(), level.size()),
+        "\",\"time\":\"",
+        absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::FromChrono(message.time),
+                         absl::UTCTimeZone()),
+        "\",");
+    if (absl::StartsWith(payload, absl::string_view(&kFieldsMark, 1))) {
+      absl::StrAppend(&line, payload.substr(1));
     } else {
-      head["message"] = payload;
-      line = Dump(head);
+      absl::StrAppend(&line, "\"message\":", Dump(std::string(payload)), "}");
     }
-    line += "\n";
+    line += '\n';
     out.append(line.data(), line.data() + line.size());
   }
 
@@ -64,11 +64,11 @@ void ConfigureLog(const std::string& level) {
 void LogEvent(spdlog::level::level_enum level, const std::string& event,
               const nlohmann::json& fields) {
   if (!spdlog::should_log(level)) return;
-  nlohmann::json object = {{"event", event}};
-  object.update(fields);
-  std::string text = Dump(object);
-  text.front() = kFieldsMark;
+  // The mark takes the place of the object's opening brace.
+  const std::string text = absl::StrCat(
+      absl::string_view(&kFieldsMark, 1), "\"event\":", Dump(event),
+      fields.empty() ? "" : ",", Dump(fields).substr(1));
   spdlog::log(level, spdlog::string_view_t(text));
 }
 
-}  // namespace promptd::server
+}  // namespace promptd

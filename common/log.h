@@ -11,7 +11,7 @@
 #include "nlohmann/json.hpp"
 #include "spdlog/common.h"
 
-namespace promptd::server {
+namespace promptd {
 
 // Makes spdlog's default logger write JSON lines to standard error.
 // `level`: trace, debug, info, warning, error or off. Call once, from main.
@@ -21,4 +21,4 @@ void ConfigureLog(const std::string& level);
 void LogEvent(spdlog::level::level_enum level, const std::string& event,
               const nlohmann::json& fields);
 
-}  // namespace promptd::server
+}  // namespace promptd

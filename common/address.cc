@@ -1,4 +1,4 @@
-#include "server/address.h"
+#include "common/address.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 
-namespace promptd::server {
+namespace promptd {
 namespace {
 
 bool IsIpv6(const std::string& host) {
@@ -61,4 +61,4 @@ bool IsLoopback(const std::string& host) {
   return false;
 }
 
-}  // namespace promptd::server
+}  // namespace promptd

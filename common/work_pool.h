@@ -8,7 +8,7 @@
 
 #include "common/bounded_queue.h"
 
-namespace promptd::server {
+namespace promptd {
 
 // Submit fails at once when `capacity` tasks wait: the caller answers
 // RESOURCE_EXHAUSTED. Tasks must not throw. Thread-safe.
@@ -27,4 +27,4 @@ class WorkPool {
   std::vector<std::thread> threads_;
 };
 
-}  // namespace promptd::server
+}  // namespace promptd

@@ -1,0 +1,32 @@
+// What a long-running program does with its process: signals and limits.
+#pragma once
+
+#include <signal.h>
+
+namespace promptd {
+
+// As many open files as the system lets us have: each client is one.
+void RaiseFileLimit();
+
+// SIGINT and SIGTERM as an event to wait for, and SIGPIPE ignored.
+//
+//   const StopSignals stop;  // first thing in main, before any thread
+//   ... start ...
+//   stop.Wait();
+//   ... stop ...
+class StopSignals {
+ public:
+  // Blocks the signals in this thread and those it will make.
+  StopSignals();
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+
+  // Returns at the first signal, which is logged; a second one ends the
+  // process at once.
+  void Wait() const;
+
+ private:
+  sigset_t signals_;
+};
+
+}  // namespace promptd

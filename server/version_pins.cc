@@ -1,0 +1,82 @@
+#include "server/version_pins.h"
+
+#include <utility>
+
+#include "common/method_traits.h"
+#include "common/status_macros.h"
+#include "worker/training_spec.h"
+
+namespace promptd::server {
+namespace {
+
+// What an entry takes beside its texts: nodes, key, counts.
+constexpr int64_t kEntryOverhead = 512;
+
+int64_t SizeOf(const PinnedVersion& version) {
+  int64_t bytes = kEntryOverhead;
+  for (const std::string* text :
+       {&version.digest, &version.encoder_digest, &version.features_digest,
+        &version.image_tower}) {
+    bytes += static_cast<int64_t>(text->capacity());
+  }
+  for (const std::string& name : version.class_names) {
+    bytes += static_cast<int64_t>(sizeof(name) + name.capacity());
+  }
+  return bytes;
+}
+
+absl::StatusOr<VersionPin> PinOf(registry::PromptVersion version) {
+  ASSIGN_OR_RETURN(const worker::TrainingSpec spec,
+                   worker::TrainingSpecFromJson(version.spec_json));
+  const MethodTraits* const method = FindMethod(spec.method);
+  PinnedVersion pinned;
+  pinned.version = version.version;
+  pinned.digest = std::move(version.digest);
+  pinned.encoder_digest = std::move(version.encoder_digest);
+  pinned.features_digest = std::move(version.features_digest);
+  if (method != nullptr && method->image_tower) {
+    pinned.image_tower = std::move(version.context_digest);
+  }
+  pinned.class_names = std::move(version.class_names);
+  return std::make_shared<const PinnedVersion>(std::move(pinned));
+}
+
+}  // namespace
+
+VersionPins::VersionPins(registry::PromptRegistry* prompts, int64_t max_bytes)
+    : prompts_(prompts), entries_(max_bytes) {}
+
+absl::StatusOr<VersionPin> VersionPins::ByNumber(const std::string& tenant,
+                                                 const std::string& task,
+                                                 int64_t version) {
+  return Find({tenant, task, "", version},
+              [&] { return prompts_->GetVersion(tenant, task, version); });
+}
+
+absl::StatusOr<VersionPin> VersionPins::ByAlias(const std::string& tenant,
+                                                const std::string& task,
+                                                const std::string& alias) {
+  return Find(
+      {tenant, task,
+       alias.empty() ? std::string(registry::kProductionAlias) : alias, 0},
+      [&] { return prompts_->GetVersionByAlias(tenant, task, alias); });
+}
+
+absl::StatusOr<VersionPin> VersionPins::Find(
+    const Name& name,
+    absl::FunctionRef<absl::StatusOr<registry::PromptVersion>()> look_up) {
+  // Read before looking: a change meanwhile makes the entry stale at once.
+  const uint64_t revision = prompts_->Revision();
+  {
+    absl::MutexLock lock(&mutex_);
+    const Entry* const entry = entries_.Find(name);
+    if (entry != nullptr && entry->revision == revision) return entry->pin;
+  }
+  ASSIGN_OR_RETURN(registry::PromptVersion version, look_up());
+  ASSIGN_OR_RETURN(VersionPin pin, PinOf(std::move(version)));
+  absl::MutexLock lock(&mutex_);
+  entries_.Insert(name, {pin, revision}, SizeOf(*pin));
+  return pin;
+}
+
+}  // namespace promptd::server

@@ -1,0 +1,37 @@
+"""A model of a job's life, and what of its events does not fit."""
+
+QUEUED, RUNNING, PAUSED, SUCCEEDED, FAILED, CANCELLED = range(1, 7)
+ENDS = {SUCCEEDED, FAILED, CANCELLED}
+MOVES = {QUEUED: {RUNNING, PAUSED, FAILED, CANCELLED},
+         RUNNING: {QUEUED, PAUSED, SUCCEEDED, FAILED, CANCELLED},
+         PAUSED: {QUEUED, CANCELLED}, SUCCEEDED: set(), FAILED: set(),
+         CANCELLED: set()}
+
+
+def faults(job, events):
+    """Of all events of a job that has ended, oldest first; empty: none."""
+    found = []
+    if [e.sequence for e in events] != list(range(1, len(events) + 1)):
+        found.append(f"job {job.id}: its events are not numbered 1, 2, 3, ...")
+    state = None
+    published = []
+    for event in events:
+        if state is None:
+            if event.state != QUEUED:
+                found.append(f"job {job.id}: began in state {event.state}")
+        elif event.state != state and event.state not in MOVES[state]:
+            found.append(f"job {job.id}: moved from state {state} to "
+                         f"{event.state} at event {event.sequence}")
+        elif state in ENDS:
+            found.append(f"job {job.id}: event {event.sequence} behind its end")
+        state = event.state
+        if event.version:
+            published.append(event.version)
+    if state != job.state or state not in ENDS:
+        found.append(f"job {job.id}: is in state {job.state}, its last event "
+                     f"says {state}")
+    expected = [job.version] if job.state == SUCCEEDED else []
+    if published != expected:
+        found.append(f"job {job.id}: events publish {published}, the job "
+                     f"{expected}")
+    return found

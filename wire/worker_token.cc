@@ -1,0 +1,67 @@
+#include "wire/worker_token.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "common/error.h"
+#include "common/file.h"
+#include "common/sha256.h"
+#include "common/status_macros.h"
+
+namespace promptd::wire {
+namespace {
+
+constexpr int64_t kMaxFileBytes = 4096;
+
+std::array<uint8_t, 32> DigestOf(absl::string_view text) {
+  Sha256 digest;
+  digest.Update(text);
+  return digest.Digest();
+}
+
+}  // namespace
+
+absl::StatusOr<WorkerToken> WorkerToken::FromFile(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) == 0 && (info.st_mode & S_IRWXO) != 0) {
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition, "TOKEN_FILE_EXPOSED",
+        absl::StrCat("everybody on this machine may open the token file ", path,
+                     ": take that right away with `chmod o= ", path,
+                     "` and, if others have seen it, make a new token"));
+  }
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxFileBytes));
+  auto token = FromText(text);
+  if (!token.ok()) return Annotate(token.status(), path);
+  return token;
+}
+
+absl::StatusOr<WorkerToken> WorkerToken::FromText(absl::string_view text) {
+  const absl::string_view token = absl::StripAsciiWhitespace(text);
+  const bool visible = std::all_of(token.begin(), token.end(), [](char c) {
+    return absl::ascii_isgraph(static_cast<unsigned char>(c));
+  });
+  if (token.size() < kMinBytes || !visible) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, "BAD_TOKEN",
+        absl::StrCat("a worker token is one line of at least ", kMinBytes,
+                     " visible ASCII characters: make one with `openssl rand "
+                     "-hex 32`"));
+  }
+  return WorkerToken(absl::StrCat("Bearer ", token));
+}
+
+bool WorkerToken::Matches(absl::string_view header) const {
+  // Digests: of one length whatever was sent, and not to be steered.
+  const std::array<uint8_t, 32> ours = DigestOf(header_);
+  const std::array<uint8_t, 32> theirs = DigestOf(header);
+  uint8_t difference = 0;
+  for (size_t i = 0; i < ours.size(); ++i) difference |= ours[i] ^ theirs[i];
+  return difference == 0;
+}
+
+}  // namespace promptd::wire
