@@ -45,7 +45,7 @@ class Server:
 
     def train(self, dataset, *flags):
         """The finished job."""
-        return self.json("train", dataset, "--wait", *flags)
+        return self.json("train", dataset, "--wait", "--fresh", *flags)
 
 
 @contextlib.contextmanager

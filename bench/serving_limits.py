@@ -160,7 +160,7 @@ class Study:
         alone = self.load(*flags, seconds=self.args.seconds / 2)
         before = self.metric("promptd_training_steps_total")
         job = self.client.call(
-            "TrainingService", "CreateTrainingJob",
+            "TrainingService", "CreateTrainingJob", fresh=True,
             spec=dict(task="beside", dataset=TASK, shots=16, epochs=400))
         beside = self.load(*flags, seconds=self.args.seconds / 2)
         for _ in self.client.stream(
@@ -237,7 +237,7 @@ class Study:
 
     def apply(self, task, digest, names):
         return self.client.call(
-            "TrainingService", "CreateTrainingJob",
+            "TrainingService", "CreateTrainingJob", fresh=True,
             spec=dict(task=task, epochs=0, initial_context_digest=digest,
                       class_names=names))
 

@@ -37,7 +37,9 @@ Api::Api(const std::string& server, absl::Duration timeout,
       datasets_(v1::DatasetService::NewStub(channel_)),
       training_(v1::TrainingService::NewStub(channel_)),
       prompts_(v1::PromptService::NewStub(channel_)),
-      classify_(v1::ClassifyService::NewStub(channel_)) {}
+      classify_(v1::ClassifyService::NewStub(channel_)),
+      storage_(v1::StorageService::NewStub(channel_)),
+      archives_(v1::ArchiveService::NewStub(channel_)) {}
 
 std::unique_ptr<grpc::ClientContext> Api::NewContext() const {
   auto context = std::make_unique<grpc::ClientContext>();

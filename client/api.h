@@ -17,20 +17,24 @@
 #include "client/rpc_status.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
+#include "promptd/v1/archive.grpc.pb.h"
 #include "promptd/v1/classify.grpc.pb.h"
 #include "promptd/v1/dataset.grpc.pb.h"
 #include "promptd/v1/encoder.grpc.pb.h"
 #include "promptd/v1/prompt.grpc.pb.h"
 #include "promptd/v1/server.grpc.pb.h"
+#include "promptd/v1/storage.grpc.pb.h"
 #include "promptd/v1/training.grpc.pb.h"
 
 namespace promptd::client {
 
+using ArchiveStub = v1::ArchiveService::Stub;
 using ClassifyStub = v1::ClassifyService::Stub;
 using DatasetStub = v1::DatasetService::Stub;
 using EncoderStub = v1::EncoderService::Stub;
 using PromptStub = v1::PromptService::Stub;
 using ServerStub = v1::ServerService::Stub;
+using StorageStub = v1::StorageService::Stub;
 using TrainingStub = v1::TrainingService::Stub;
 
 class Api {
@@ -47,6 +51,8 @@ class Api {
   TrainingStub& training() { return *training_; }
   PromptStub& prompts() { return *prompts_; }
   ClassifyStub& classify() { return *classify_; }
+  StorageStub& storage() { return *storage_; }
+  ArchiveStub& archives() { return *archives_; }
   const std::string& address() const { return address_; }
 
   // One unary call with the deadline; errors through FromGrpcStatus.
@@ -84,6 +90,8 @@ class Api {
   const std::unique_ptr<TrainingStub> training_;
   const std::unique_ptr<PromptStub> prompts_;
   const std::unique_ptr<ClassifyStub> classify_;
+  const std::unique_ptr<StorageStub> storage_;
+  const std::unique_ptr<ArchiveStub> archives_;
 };
 
 }  // namespace promptd::client

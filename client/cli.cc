@@ -61,6 +61,7 @@ void AddVerbs(CLI::App& app, Action* chosen) {
   AddEvaluationVerbs(app, chosen);
   AddExperimentVerbs(app, chosen);
   AddAliasVerbs(app, chosen);
+  AddGcVerb(app, chosen);
   AddEncoderVerbs(app, chosen);
 }
 

@@ -10,6 +10,7 @@
 #include "client/selector.h"
 #include "client/train.h"
 #include "client/verbs.h"
+#include "client/version_archive.h"
 #include "common/error.h"
 #include "common/status_macros.h"
 
@@ -70,7 +71,24 @@ absl::Status Create(Session& session, const CreateFlags& flags) {
   return ApplyContext(session, std::move(options));
 }
 
+// An archive says itself what a context of another program does not.
+absl::Status ImportArchive(Session& session, const ImportFlags& flags) {
+  if (flags.encoder.empty() && flags.class_position.empty() && !flags.epoch &&
+      flags.classes.dataset.empty() && flags.classes.classes.empty() &&
+      flags.classes.classes_file.empty()) {
+    return ImportVersionArchive(session, flags.file, flags.task);
+  }
+  return UsageError(
+      absl::StrCat(flags.file,
+                   " is an archive of a version, which says all of that "
+                   "itself: leave everything but --task out"));
+}
+
 absl::Status Import(Session& session, const ImportFlags& flags) {
+  if (IsVersionArchive(flags.file)) return ImportArchive(session, flags);
+  if (flags.task.empty()) {
+    return UsageError("--task is required: the task that gets the version");
+  }
   TrainOptions options;
   options.task = flags.task;
   options.dataset = flags.classes.dataset;
@@ -112,14 +130,18 @@ void AddTaskCreate(CLI::App* noun, Action* chosen) {
 
 void AddVersionImport(CLI::App* noun, Action* chosen) {
   CLI::App* app = noun->add_subcommand(
-      "import", "A version from a context that another program learned");
+      "import",
+      "A version from an archive of one, or from a context that another "
+      "program learned");
   auto flags = std::make_shared<ImportFlags>();
   app->add_option("file", flags->file,
-                  "CoOp's prompt_learner/model.pth.tar-N, safetensors or npz "
-                  "with \"ctx\"; or a folder with one of them")
+                  "An archive that `version export` wrote; CoOp's "
+                  "prompt_learner/model.pth.tar-N, safetensors or npz with "
+                  "\"ctx\"; or a folder with one of them")
       ->required();
-  app->add_option("--task,-t", flags->task, "Task that gets the version")
-      ->required();
+  app->add_option("--task,-t", flags->task,
+                  "Task that gets the version; of an archive only to change "
+                  "it");
   AddClassFlags(app, &flags->classes);
   app->add_option("--encoder", flags->encoder,
                   "Encoder it was learned on (the task's, else the server's "
@@ -131,8 +153,9 @@ void AddVersionImport(CLI::App* noun, Action* chosen) {
   app->add_option("--epoch", flags->epoch,
                   "Of a folder: the checkpoint of this epoch");
   app->footer(
-      "The file is read here, without running any of it, and told by its "
+      "The file is read without running any of it, and told by its "
       "content.\n\nExamples:\n"
+      "  promptctl version import pets-3.tar\n"
       "  promptctl version import model.pth.tar-50 --task imagenet --dataset "
       "imagenet\n"
       "  promptctl version import ./output --epoch 200 -t pets --classes-file "

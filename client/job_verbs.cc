@@ -1,4 +1,5 @@
-// promptctl job list|show|watch|cancel
+// promptctl job list|show|watch|cancel|pause|resume; retry and logs stand in
+// job_care_verbs.cc
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -71,18 +72,34 @@ absl::Status Watch(Session& session, int64_t id) {
   return absl::OkStatus();
 }
 
-absl::Status Cancel(Session& session, int64_t id) {
-  v1::CancelTrainingJobRequest request;
+// One call that changes a job, and its row afterwards.
+template <typename Request>
+absl::Status Change(Session& session, int64_t id,
+                    grpc::Status (TrainingStub::*method)(grpc::ClientContext*,
+                                                         const Request&,
+                                                         v1::TrainingJob*)) {
+  Request request;
   request.set_id(id);
   ASSIGN_OR_RETURN(const v1::TrainingJob job,
-                   session.api.Call(session.api.training(),
-                                    &TrainingStub::CancelTrainingJob, request));
+                   session.api.Call(session.api.training(), method, request));
   if (session.console.json()) {
     session.console.Json(ToJson(job));
   } else {
     session.console.out() << JobTable({job}, session.clock.Now());
   }
   return absl::OkStatus();
+}
+
+absl::Status Cancel(Session& session, int64_t id) {
+  return Change(session, id, &TrainingStub::CancelTrainingJob);
+}
+
+absl::Status Pause(Session& session, int64_t id) {
+  return Change(session, id, &TrainingStub::PauseTrainingJob);
+}
+
+absl::Status Resume(Session& session, int64_t id) {
+  return Change(session, id, &TrainingStub::ResumeTrainingJob);
 }
 
 void AddNumbered(CLI::App* noun, const char* verb, const char* description,
@@ -119,6 +136,12 @@ void AddJobVerbs(CLI::App& app, Action* chosen) {
               "with -o json)",
               Watch, chosen);
   AddNumbered(noun, "cancel", "Stop a job at its next step", Cancel, chosen);
+  AddNumbered(noun, "pause",
+              "Keep a job where it is: it frees its worker at its next step",
+              Pause, chosen);
+  AddNumbered(noun, "resume", "Go on with a paused job, bit by bit the same",
+              Resume, chosen);
+  AddJobCare(noun, chosen);
 }
 
 }  // namespace promptd::client

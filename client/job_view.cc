@@ -28,7 +28,9 @@ std::string Note(const v1::TrainingJob& job) {
     return absl::StrCat(Subject(job), "  ", ResultText(job.result()));
   }
   if (job.state() == v1::JOB_STATE_FAILED) return job.error_message();
-  if (job.cancel_requested() && !job.done()) return "cancel requested";
+  if (job.done()) return "";
+  if (job.cancel_requested()) return "cancel requested";
+  if (job.pause_requested()) return "pause requested";
   return job.waiting_for();
 }
 
@@ -169,6 +171,31 @@ std::string ResultText(const v1::Evaluation& evaluation) {
                           Percent(evaluation.validation_accuracy()));
   }
   return out;
+}
+
+std::string EventLine(const v1::JobEvent& event) {
+  std::string line =
+      absl::StrCat(event.sequence(), "  ",
+                   absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", ToTime(event.time()),
+                                    absl::UTCTimeZone()),
+                   "  ", StateText(event.state()));
+  if (event.has_progress()) {
+    const v1::JobProgress& progress = event.progress();
+    if (progress.phase() == "train" && progress.epochs() > 0) {
+      absl::StrAppendFormat(&line, "  epoch %d/%d  loss %.3f  acc %s",
+                            progress.epoch(), progress.epochs(),
+                            progress.loss(), Percent(progress.accuracy()));
+    } else if (progress.steps() > 0) {
+      absl::StrAppendFormat(&line, "  %s %d/%d", Printable(progress.phase()),
+                            progress.step(), progress.steps());
+    } else {
+      absl::StrAppend(&line, "  ", Printable(progress.phase()));
+    }
+  }
+  if (!event.message().empty()) {
+    absl::StrAppend(&line, "  ", Printable(event.message()));
+  }
+  return line;
 }
 
 std::string JobTable(const std::vector<v1::TrainingJob>& jobs, absl::Time now) {

@@ -1,5 +1,6 @@
-// promptctl task list|show, version list|show|export; task create and version
-// import stand in context_verbs.cc, version interpret in interpret_verb.cc
+// promptctl task list|show|delete, version list|show|export; task create and
+// version import stand in context_verbs.cc, version interpret in
+// interpret_verb.cc, tags, lineage and deletion in version_care_verbs.cc
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -8,7 +9,9 @@
 #include "client/prompt_view.h"
 #include "client/proto_json.h"
 #include "client/selector.h"
+#include "client/text.h"
 #include "client/verbs.h"
+#include "client/version_archive.h"
 #include "common/status_macros.h"
 
 namespace promptd::client {
@@ -54,14 +57,20 @@ absl::Status ShowTask(Session& session, const std::string& name) {
   return absl::OkStatus();
 }
 
-absl::Status ListVersions(Session& session, const std::string& task) {
+struct VersionListFlags {
+  std::string task;
+  std::vector<std::string> tags;
+};
+
+absl::Status ListVersions(Session& session, const VersionListFlags& flags) {
   ASSIGN_OR_RETURN(
       const std::vector<v1::PromptVersion> versions,
       AllPages<v1::PromptVersion>(
           [&](const std::string& token) {
             v1::ListVersionsRequest request;
-            request.set_task(task);
+            request.set_task(flags.task);
             request.set_page_token(token);
+            for (const std::string& tag : flags.tags) request.add_tags(tag);
             return session.api.Call(session.api.prompts(),
                                     &PromptStub::ListVersions, request);
           },
@@ -106,6 +115,9 @@ absl::Status Export(Session& session, const ExportFlags& flags) {
                      "fixed version, e.g. ",
                      selector.task, ":1"));
   }
+  if (flags.format == "archive") {
+    return ExportVersionArchive(session, selector, flags.folder, flags.force);
+  }
   ExportOptions options;
   options.task = selector.task;
   options.version = selector.version;
@@ -129,6 +141,40 @@ void AddNamed(CLI::App* noun, const char* verb, const char* description,
   });
 }
 
+void AddVersionList(CLI::App* noun, Action* chosen) {
+  CLI::App* list =
+      noun->add_subcommand("list", "A task's versions, newest first");
+  auto flags = std::make_shared<VersionListFlags>();
+  list->add_option("task", flags->task, "The task's name")->required();
+  list->add_option("--tag", flags->tags,
+                   "Only versions with this tag, KEY or KEY=VALUE; repeat "
+                   "for several")
+      ->expected(1)
+      ->take_all();
+  list->footer(
+      "Examples:\n  promptctl version list pets\n"
+      "  promptctl version list pets --tag reviewed-by=ann");
+  list->callback([chosen, flags] {
+    *chosen = [flags](Session& session) {
+      return ListVersions(session, *flags);
+    };
+  });
+}
+
+absl::Status DeleteTask(Session& session, const std::string& name) {
+  v1::DeleteTaskRequest request;
+  request.set_name(name);
+  RETURN_IF_ERROR(
+      session.api.Call(session.api.prompts(), &PromptStub::DeleteTask, request)
+          .status());
+  if (session.console.json()) {
+    session.console.Json({{"deleted", name}});
+  } else {
+    session.console.Note(absl::StrCat("deleted  ", Printable(name)));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 void AddTaskVerbs(CLI::App& app, Action* chosen) {
@@ -138,14 +184,15 @@ void AddTaskVerbs(CLI::App& app, Action* chosen) {
   });
   AddNamed(noun, "show", "One task", "task", "The task's name",
            "promptctl task show pets", ShowTask, chosen);
+  AddNamed(noun, "delete",
+           "Forget a task and its versions; none may have an alias", "task",
+           "The task's name", "promptctl task delete pets", DeleteTask, chosen);
   AddTaskCreate(noun, chosen);
 }
 
 void AddVersionVerbs(CLI::App& app, Action* chosen) {
   CLI::App* noun = AddNoun(app, "version", "Learned prompts of a task");
-  AddNamed(noun, "list", "A task's versions, newest first", "task",
-           "The task's name", "promptctl version list pets", ListVersions,
-           chosen);
+  AddVersionList(noun, chosen);
   AddNamed(noun, "show", "Lineage, settings and results of a version",
            "version", "TASK, TASK@ALIAS or TASK:VERSION",
            "promptctl version show pets:3", ShowVersion, chosen);
@@ -153,21 +200,27 @@ void AddVersionVerbs(CLI::App& app, Action* chosen) {
       "export", "Write a version's context and manifest to a folder");
   auto flags = std::make_shared<ExportFlags>();
   app_export->add_option("version", flags->version, "TASK:VERSION")->required();
-  app_export->add_option("--out", flags->folder, "Folder, made where needed")
+  app_export
+      ->add_option("--out", flags->folder,
+                   "Folder, made where needed; of an archive the file")
       ->required();
   app_export
       ->add_option("--format", flags->format,
-                   "safetensors, npz or coop (default safetensors)")
-      ->check(CLI::IsMember({"safetensors", "npz", "coop"}));
+                   "safetensors, npz, coop, or archive: one file with all "
+                   "that the version is, for `version import` elsewhere "
+                   "(default safetensors)")
+      ->check(CLI::IsMember({"safetensors", "npz", "coop", "archive"}));
   app_export->add_flag("--force", flags->force, "Overwrite files");
   app_export->footer(
       "Writes manifest.json and context.safetensors, context.npz or, for "
       "CoOp's own\ncode, prompt_learner/model.pth.tar-EPOCHS.\n\nExamples:\n"
       "  promptctl version export pets:3 --out ./pets-3\n"
-      "  promptctl version export pets:3 --out ./pets-3 --format coop");
+      "  promptctl version export pets:3 --out ./pets-3 --format coop\n"
+      "  promptctl version export pets:3 --out pets-3.tar --format archive");
   app_export->callback([chosen, flags] {
     *chosen = [flags](Session& session) { return Export(session, *flags); };
   });
+  AddVersionCare(noun, chosen);
   AddVersionInterpret(noun, chosen);
   AddVersionImport(noun, chosen);
 }

@@ -132,6 +132,13 @@ v1::TrainingSpec SpecOf(const TrainOptions& options) {
   return spec;
 }
 
+v1::JobPriority PriorityOf(const std::string& name) {
+  if (name == "interactive") return v1::JOB_PRIORITY_INTERACTIVE;
+  if (name == "batch") return v1::JOB_PRIORITY_BATCH;
+  return name == "normal" ? v1::JOB_PRIORITY_NORMAL
+                          : v1::JOB_PRIORITY_UNSPECIFIED;
+}
+
 absl::StatusOr<v1::TrainingJob> SubmitJob(Session& session,
                                           TrainOptions options) {
   ASSIGN_OR_RETURN(const DatasetArgument dataset,
@@ -141,6 +148,9 @@ absl::StatusOr<v1::TrainingJob> SubmitJob(Session& session,
   *request.mutable_spec() = SpecOf(options);
   request.set_request_id(options.request_id.empty() ? NewUuid()
                                                     : options.request_id);
+  request.set_priority(PriorityOf(options.priority));
+  request.set_fresh(options.fresh);
+  request.set_validate_only(options.validate_only);
   const absl::StatusOr<v1::TrainingJob> job = session.api.Call(
       session.api.training(), &TrainingStub::CreateTrainingJob, request);
   if (!job.ok()) {

@@ -40,6 +40,9 @@ struct TrainOptions {
   std::vector<std::string> text_templates;       // that the method starts from
   std::optional<double> inverse_regularization;  // C of a linear probe
   std::string request_id;                        // empty: a fresh one
+  std::string priority;  // "interactive", "normal", "batch"; empty: normal
+  bool fresh = false;    // compute it even if a finished job did the same
+  bool validate_only = false;  // check and estimate, make no job
 };
 
 // The specification that `options` ask for; `dataset` is already a name. The
@@ -55,6 +58,10 @@ ApiEnum ToApi(const std::string& name) {
 
 // "1", "8" or "epochs" as TrainingSpec.views; nothing for other texts.
 std::optional<int> ViewsOf(const std::string& text);
+
+// The API's enumerator of "interactive", "normal" or "batch"; "unspecified" for
+// an empty name.
+v1::JobPriority PriorityOf(const std::string& name);
 
 struct DatasetArgument {
   std::string name;      // on the server

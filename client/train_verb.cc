@@ -9,6 +9,7 @@
 #include "client/context_import.h"
 #include "client/job_view.h"
 #include "client/proto_json.h"
+#include "client/table.h"
 #include "client/template_set.h"
 #include "client/text.h"
 #include "client/train.h"
@@ -41,6 +42,27 @@ void SayHowWordsBecameTokens(Session& session, const TrainOptions& asked,
                                     " tokens: M is ", tokens));
 }
 
+void PrintEstimate(Session& session, const v1::TrainingJob& job) {
+  if (session.console.json()) {
+    session.console.Json(ToJson(job));
+    return;
+  }
+  std::vector<std::pair<std::string, std::string>> pairs =
+      SpecPairs(job.spec());
+  const v1::JobEstimate& estimate = job.estimate();
+  pairs.emplace_back("images", absl::StrCat(estimate.images()));
+  pairs.emplace_back("steps", absl::StrCat(estimate.steps()));
+  pairs.emplace_back(
+      "time",
+      estimate.has_duration()
+          ? absl::StrCat(
+                "about ",
+                ShortDuration(absl::Seconds(estimate.duration().seconds()) +
+                              absl::Nanoseconds(estimate.duration().nanos())))
+          : "unknown: no such job has finished here yet");
+  session.console.out() << KeyValues(pairs);
+}
+
 absl::Status Train(Session& session, const TrainFlags& flags) {
   TrainOptions options = flags.job;
   options.views = ViewsOf(flags.views);
@@ -61,6 +83,15 @@ absl::Status Train(Session& session, const TrainFlags& flags) {
   }
   ASSIGN_OR_RETURN(v1::TrainingJob job, SubmitJob(session, options));
   SayHowWordsBecameTokens(session, options, job);
+  if (options.validate_only) {
+    PrintEstimate(session, job);
+    return absl::OkStatus();
+  }
+  if (job.deduplicated()) {
+    session.console.Note(absl::StrCat(
+        "note     job ", job.id(), " did the very same before: its version ",
+        "is the result; --fresh computes it again"));
+  }
   if (!flags.wait) {
     PrintSubmitted(session, job);
     return absl::OkStatus();
@@ -163,6 +194,18 @@ void AddMethod(CLI::App* train, TrainFlags* flags) {
                     "C of linear_probe (chosen on validation images)");
 }
 
+void AddQueue(CLI::App* train, TrainFlags* flags) {
+  train
+      ->add_option("--priority", flags->job.priority,
+                   "interactive, normal or batch (default normal)")
+      ->check(CLI::IsMember({"interactive", "normal", "batch"}));
+  train->add_flag("--fresh", flags->job.fresh,
+                  "Compute it even if a finished job did the very same");
+  train->add_flag("--dry-run", flags->job.validate_only,
+                  "Check everything and estimate the cost; no job is made (a "
+                  "folder is pushed all the same)");
+}
+
 }  // namespace
 
 void AddTrainVerb(CLI::App& app, Action* chosen) {
@@ -190,6 +233,7 @@ void AddTrainVerb(CLI::App& app, Action* chosen) {
                   "Follow the job and print its result");
   train->add_option("--request-id", flags->job.request_id,
                     "Repeating a call with the same id makes one job only");
+  AddQueue(train, flags.get());
   train->footer(
       "Examples:\n  promptctl train ./pets --shots 16 --wait\n"
       "  promptctl train pets --views epochs --select best-val --wait\n"

@@ -27,6 +27,7 @@ void AddEmbedVerbs(CLI::App& app, Action* chosen);
 void AddTaskVerbs(CLI::App& app, Action* chosen);
 void AddVersionVerbs(CLI::App& app, Action* chosen);
 void AddAliasVerbs(CLI::App& app, Action* chosen);
+void AddGcVerb(CLI::App& app, Action* chosen);
 void AddDemoVerb(CLI::App& app, Action* chosen);
 
 // Verbs of "dataset" and "encoder" with files of their own.
@@ -35,10 +36,14 @@ void AddEncoderVerify(CLI::App* noun, Action* chosen);
 void AddEncoderRemove(CLI::App* noun, Action* chosen);
 
 // Verbs of "version" with files of their own.
+void AddVersionCare(CLI::App* noun, Action* chosen);
 void AddVersionInterpret(CLI::App* noun, Action* chosen);
 // Verbs of "task" and "version" that apply contexts.
 void AddTaskCreate(CLI::App* noun, Action* chosen);
 void AddVersionImport(CLI::App* noun, Action* chosen);
+
+// Verbs of "job" with a file of their own.
+void AddJobCare(CLI::App* noun, Action* chosen);
 
 // A noun that needs a verb, e.g. "dataset".
 CLI::App* AddNoun(CLI::App& app, const std::string& name,

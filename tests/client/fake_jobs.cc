@@ -175,6 +175,29 @@ class FakeTraining final : public v1::TrainingService::Service {
     return Status::OK;
   }
 
+  Status PauseTrainingJob(ServerContext*,
+                          const v1::PauseTrainingJobRequest* request,
+                          v1::TrainingJob* out) override {
+    return SetState(request->id(), v1::JOB_STATE_PAUSED, out);
+  }
+
+  Status ResumeTrainingJob(ServerContext*,
+                           const v1::ResumeTrainingJobRequest* request,
+                           v1::TrainingJob* out) override {
+    return SetState(request->id(), v1::JOB_STATE_QUEUED, out);
+  }
+
+  Status RetryTrainingJob(ServerContext*,
+                          const v1::RetryTrainingJobRequest* request,
+                          v1::TrainingJob* out) override {
+    const Lock lock(state_.mutex);
+    state_.retried.push_back(*request);
+    out->set_id(2);
+    out->set_retry_of(request->id());
+    out->set_state(v1::JOB_STATE_QUEUED);
+    return Status::OK;
+  }
+
   Status WatchTrainingJob(ServerContext*,
                           const v1::WatchTrainingJobRequest* request,
                           grpc::ServerWriter<v1::JobEvent>* writer) override {
@@ -194,6 +217,13 @@ class FakeTraining final : public v1::TrainingService::Service {
   }
 
  private:
+  Status SetState(int64_t id, v1::JobState job_state, v1::TrainingJob* out) {
+    const Lock lock(state_.mutex);
+    if (id != 1 || state_.jobs.empty()) return NotFound();
+    state_.jobs.front().set_state(job_state);
+    *out = state_.jobs.front();
+    return Status::OK;
+  }
   static Status NotFound() {
     return RichError(grpc::StatusCode::NOT_FOUND, "JOB_NOT_FOUND",
                      "no job 7: see `promptctl job list`");

@@ -12,11 +12,13 @@
 #include <vector>
 
 #include "grpcpp/server.h"
+#include "promptd/v1/archive.grpc.pb.h"
 #include "promptd/v1/classify.grpc.pb.h"
 #include "promptd/v1/dataset.grpc.pb.h"
 #include "promptd/v1/encoder.grpc.pb.h"
 #include "promptd/v1/prompt.grpc.pb.h"
 #include "promptd/v1/server.grpc.pb.h"
+#include "promptd/v1/storage.grpc.pb.h"
 #include "promptd/v1/training.grpc.pb.h"
 
 namespace promptd::testing {
@@ -43,6 +45,21 @@ struct FakeState {
   std::optional<size_t> break_after;
   std::vector<int64_t> watched_from;
   std::vector<v1::Alias> aliases;
+  std::vector<v1::GetAliasRequest> aliases_got;
+  std::vector<v1::SetAliasRequest> aliases_set;
+  std::vector<v1::RollbackAliasRequest> rolled_back;
+  std::vector<v1::DeleteAliasRequest> aliases_deleted;
+  std::vector<v1::AliasMove> moves;  // of every alias
+  std::vector<v1::ListVersionsRequest> versions_listed;
+  std::vector<v1::ChangeVersionTagsRequest> tagged;
+  std::vector<v1::ListDerivedVersionsRequest> derived;
+  v1::GetLineageResponse lineage;    // of every version
+  std::vector<std::string> deleted;  // "pets:2", or "pets", a task
+  std::vector<v1::CollectGarbageRequest> collected;
+  std::string archive;                // of every version
+  std::vector<std::string> imported;  // archives
+  std::string imported_task;          // that the last import asked for
+  std::vector<v1::RetryTrainingJobRequest> retried;
   std::string context = "context bytes";
   std::vector<v1::CreateEvaluationRequest> evaluated;
   std::vector<v1::ListEvaluationsRequest> evaluations_listed;

@@ -151,6 +151,48 @@ class FakePrompts final : public v1::PromptService::Service {
     if (!request->alias().empty()) out->add_aliases(request->alias());
     return Status::OK;
   }
+  Status ListVersions(ServerContext*, const v1::ListVersionsRequest* request,
+                      v1::ListVersionsResponse* out) override {
+    const Lock lock(state_.mutex);
+    state_.versions_listed.push_back(*request);
+    out->add_versions()->set_task(request->task());
+    return Status::OK;
+  }
+  Status ChangeVersionTags(ServerContext*,
+                           const v1::ChangeVersionTagsRequest* request,
+                           v1::ChangeVersionTagsResponse* out) override {
+    const Lock lock(state_.mutex);
+    state_.tagged.push_back(*request);
+    *out->mutable_tags() = request->set();
+    return Status::OK;
+  }
+  Status GetLineage(ServerContext*, const v1::GetLineageRequest*,
+                    v1::GetLineageResponse* out) override {
+    const Lock lock(state_.mutex);
+    *out = state_.lineage;
+    return Status::OK;
+  }
+  Status ListDerivedVersions(ServerContext*,
+                             const v1::ListDerivedVersionsRequest* request,
+                             v1::ListDerivedVersionsResponse* out) override {
+    const Lock lock(state_.mutex);
+    state_.derived.push_back(*request);
+    out->add_versions()->set_task("birds");
+    return Status::OK;
+  }
+  Status DeleteVersion(ServerContext*, const v1::DeleteVersionRequest* request,
+                       v1::DeleteVersionResponse*) override {
+    const Lock lock(state_.mutex);
+    state_.deleted.push_back(request->task() + ":" +
+                             std::to_string(request->version()));
+    return Status::OK;
+  }
+  Status DeleteTask(ServerContext*, const v1::DeleteTaskRequest* request,
+                    v1::DeleteTaskResponse*) override {
+    const Lock lock(state_.mutex);
+    state_.deleted.push_back(request->name());
+    return Status::OK;
+  }
   Status ExportVersion(ServerContext*, const v1::ExportVersionRequest*,
                        v1::ExportVersionResponse* out) override {
     const Lock lock(state_.mutex);
@@ -217,6 +259,102 @@ class FakePrompts final : public v1::PromptService::Service {
     out->set_version(request->version());
     out->set_revision(2);
     state_.aliases.push_back(*out);
+    state_.aliases_set.push_back(*request);
+    return Status::OK;
+  }
+  Status GetAlias(ServerContext*, const v1::GetAliasRequest* request,
+                  v1::Alias* out) override {
+    const Lock lock(state_.mutex);
+    state_.aliases_got.push_back(*request);
+    out->set_task(request->task());
+    out->set_name(request->name());
+    out->set_version(4);
+    return Status::OK;
+  }
+  Status RollbackAlias(ServerContext*, const v1::RollbackAliasRequest* request,
+                       v1::Alias* out) override {
+    const Lock lock(state_.mutex);
+    state_.rolled_back.push_back(*request);
+    out->set_task(request->task());
+    out->set_name(request->name());
+    out->set_version(1);
+    out->set_revision(3);
+    return Status::OK;
+  }
+  Status DeleteAlias(ServerContext*, const v1::DeleteAliasRequest* request,
+                     v1::DeleteAliasResponse*) override {
+    const Lock lock(state_.mutex);
+    state_.aliases_deleted.push_back(*request);
+    return Status::OK;
+  }
+  // One move a page.
+  Status ListAliasHistory(ServerContext*,
+                          const v1::ListAliasHistoryRequest* request,
+                          v1::ListAliasHistoryResponse* out) override {
+    const Lock lock(state_.mutex);
+    const size_t at =
+        request->page_token().empty() ? 0 : std::stoul(request->page_token());
+    *out->add_moves() = state_.moves.at(at);
+    if (at + 1 < state_.moves.size()) {
+      out->set_next_page_token(std::to_string(at + 1));
+    }
+    return Status::OK;
+  }
+
+ private:
+  FakeState& state_;
+};
+
+class FakeArchives final : public v1::ArchiveService::Service {
+ public:
+  explicit FakeArchives(FakeState* state) : state_(*state) {}
+  Status ExportArchive(
+      ServerContext*, const v1::ExportArchiveRequest* request,
+      grpc::ServerWriter<v1::ExportArchiveResponse>* writer) override {
+    const Lock lock(state_.mutex);
+    if (request->version() == 9) {
+      return RichError(grpc::StatusCode::NOT_FOUND, "VERSION_NOT_FOUND",
+                       "no version 9");
+    }
+    v1::ExportArchiveResponse response;
+    for (const char c : state_.archive) {
+      response.set_chunk(std::string(1, c));
+      writer->Write(response);
+    }
+    return Status::OK;
+  }
+  Status ImportArchive(ServerContext*,
+                       grpc::ServerReader<v1::ImportArchiveRequest>* reader,
+                       v1::ImportArchiveResponse* out) override {
+    v1::ImportArchiveRequest request;
+    const Lock lock(state_.mutex);
+    std::string bytes;
+    state_.imported_task.clear();
+    while (reader->Read(&request)) {
+      bytes += request.chunk();
+      state_.imported_task += request.task();
+    }
+    out->set_existed(!state_.imported.empty());
+    out->mutable_version()->set_task("pets");
+    state_.imported.push_back(bytes);
+    return Status::OK;
+  }
+
+ private:
+  FakeState& state_;
+};
+
+class FakeStorage final : public v1::StorageService::Service {
+ public:
+  explicit FakeStorage(FakeState* state) : state_(*state) {}
+  Status CollectGarbage(ServerContext*,
+                        const v1::CollectGarbageRequest* request,
+                        v1::CollectGarbageResponse* out) override {
+    const Lock lock(state_.mutex);
+    state_.collected.push_back(*request);
+    out->mutable_kept()->set_blobs(7);
+    out->mutable_deleted()->set_blobs(3);
+    out->mutable_deleted()->set_bytes(2'000'000);
     return Status::OK;
   }
 
@@ -293,6 +431,8 @@ std::vector<std::unique_ptr<grpc::Service>> MakeFakeServices(FakeState* state) {
   services.push_back(std::make_unique<FakeEncoders>(state));
   services.push_back(std::make_unique<FakePrompts>(state));
   services.push_back(std::make_unique<FakeClassify>(state));
+  services.push_back(std::make_unique<FakeStorage>(state));
+  services.push_back(std::make_unique<FakeArchives>(state));
   services.push_back(MakeFakeDatasets(state));
   services.push_back(MakeFakeTraining(state));
   return services;

@@ -1,0 +1,122 @@
+// promptctl job retry, job logs
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "client/job_view.h"
+#include "client/proto_json.h"
+#include "client/train.h"
+#include "client/verbs.h"
+#include "common/id.h"
+#include "common/status_macros.h"
+
+namespace promptd::client {
+namespace {
+
+struct RetryFlags {
+  int64_t id = 0;
+  bool from_start = false;
+};
+
+absl::Status Retry(Session& session, const RetryFlags& flags) {
+  v1::RetryTrainingJobRequest request;
+  request.set_id(flags.id);
+  request.set_request_id(NewUuid());
+  request.set_from_start(flags.from_start);
+  ASSIGN_OR_RETURN(const v1::TrainingJob job,
+                   session.api.Call(session.api.training(),
+                                    &TrainingStub::RetryTrainingJob, request));
+  PrintSubmitted(session, job);
+  return absl::OkStatus();
+}
+
+struct LogFlags {
+  int64_t id = 0;
+  int64_t from = 1;
+  bool follow = false;
+};
+
+void PrintEvent(Console& console, const v1::JobEvent& event) {
+  if (console.json()) {
+    console.Json(ToJson(event));
+  } else {
+    console.out() << EventLine(event) << "\n";
+  }
+}
+
+// The events that there are now.
+absl::Status ReadLog(Session& session, const LogFlags& flags) {
+  v1::GetTrainingJobRequest get;
+  get.set_id(flags.id);
+  ASSIGN_OR_RETURN(const v1::TrainingJob job,
+                   session.api.Call(session.api.training(),
+                                    &TrainingStub::GetTrainingJob, get));
+  if (flags.from > job.last_sequence()) return absl::OkStatus();
+  v1::WatchTrainingJobRequest request;
+  request.set_id(flags.id);
+  request.set_from_sequence(flags.from);
+  const auto context = session.api.UnaryContext();
+  const auto stream =
+      session.api.training().WatchTrainingJob(context.get(), request);
+  v1::JobEvent event;
+  while (stream->Read(&event)) {
+    PrintEvent(session.console, event);
+    if (event.sequence() < job.last_sequence()) continue;
+    context->TryCancel();  // later ones are not asked for
+    while (stream->Read(&event)) {
+    }
+    stream->Finish().error_code();
+    return absl::OkStatus();
+  }
+  const grpc::Status status = stream->Finish();
+  return status.ok() ? absl::OkStatus() : session.api.Error(status);
+}
+
+absl::Status Logs(Session& session, const LogFlags& flags) {
+  if (!flags.follow) return ReadLog(session, flags);
+  const OnInterrupt hint = SayThatJobGoesOn(session.console, flags.id);
+  ASSIGN_OR_RETURN(const v1::TrainingJob job,
+                   FollowJob(session, flags.id, [&](const v1::JobEvent& event) {
+                     if (event.sequence() >= flags.from) {
+                       PrintEvent(session.console, event);
+                     }
+                   }));
+  return JobOutcome(job);
+}
+
+}  // namespace
+
+void AddJobCare(CLI::App* noun, Action* chosen) {
+  CLI::App* retry = noun->add_subcommand(
+      "retry", "A new job that does what a failed or cancelled one did");
+  auto again = std::make_shared<RetryFlags>();
+  retry->add_option("id", again->id, "The job's number")
+      ->required()
+      ->check(CLI::PositiveNumber);
+  retry->add_flag("--from-start", again->from_start,
+                  "Leave its last checkpoint aside");
+  retry->footer("Example:\n  promptctl job retry 42");
+  retry->callback([chosen, again] {
+    *chosen = [again](Session& session) { return Retry(session, *again); };
+  });
+  CLI::App* logs = noun->add_subcommand(
+      "logs",
+      "A job's events as text, one a line (one JSON object with "
+      "-o json)");
+  auto flags = std::make_shared<LogFlags>();
+  logs->add_option("id", flags->id, "The job's number")
+      ->required()
+      ->check(CLI::PositiveNumber);
+  logs->add_option("--from", flags->from, "First event to show")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  logs->add_flag("--follow,-f", flags->follow, "Go on until the job ends");
+  logs->footer(
+      "Examples:\n  promptctl job logs 42\n  promptctl job logs 42 --from 100 "
+      "--follow");
+  logs->callback([chosen, flags] {
+    *chosen = [flags](Session& session) { return Logs(session, *flags); };
+  });
+}
+
+}  // namespace promptd::client
