@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "absl/strings/match.h"
 #include "tests/testing/temp_dir.h"
@@ -119,6 +121,38 @@ TEST_F(OptionsTest, ListeningBeyondThisMachineNeedsAnExplicitWord) {
           std::nullopt)
           << flag << " " << address;
     }
+  }
+}
+
+TEST_F(OptionsTest, WorkersElsewhereNeedAPortAndASecret) {
+  const testing::TempDir dir;
+  const std::string token = dir.path() + "/token";
+  std::ofstream(token) << "0123456789abcdef0123456789abcdef";
+  ::chmod(token.c_str(), 0600);
+  ASSERT_EQ(Parse({"--worker-listen", "127.0.0.1:7083", "--worker-token-file",
+                   token.c_str()},
+                  &options_),
+            std::nullopt);
+  EXPECT_EQ(FormatAddress(*options_.worker_listen), "127.0.0.1:7083");
+  EXPECT_TRUE(options_.local_worker);
+  EXPECT_FALSE(options_.encoder_dirs.empty());
+  ASSERT_EQ(Parse({"--worker-listen", "127.0.0.1:7083", "--worker-token-file",
+                   token.c_str(), "--no-local-worker"},
+                  &options_),
+            std::nullopt);
+  EXPECT_FALSE(options_.local_worker);
+  EXPECT_TRUE(options_.encoder_dirs.empty());
+  for (const std::vector<const char*>& arguments :
+       std::vector<std::vector<const char*>>{
+           {"--no-local-worker"},
+           {"--worker-listen", "127.0.0.1:7083"},
+           {"--worker-listen", "10.0.0.1:7083", "--worker-token-file",
+            token.c_str()},
+           {"--worker-listen", "127.0.0.1:7083", "--worker-token-file",
+            "/no/such/file"}}) {
+    ::testing::internal::CaptureStderr();
+    EXPECT_EQ(Parse(arguments, &options_), 2) << arguments.back();
+    EXPECT_NE(::testing::internal::GetCapturedStderr(), "");
   }
 }
 

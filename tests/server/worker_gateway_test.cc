@@ -1,6 +1,8 @@
 // A front end and a worker elsewhere: real store, real ports, no computing.
 #include "server/worker_gateway.h"
 
+#include <algorithm>
+
 #include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "grpcpp/create_channel.h"
@@ -42,20 +44,13 @@ class WorkerGatewayTest : public ServerFixture {
   void Attach(const std::string& id = "w1") {
     worker_ = std::make_unique<wire::FakeWorker>(
         id, FormatAddress(*server_->worker_address()));
-    ASSERT_TRUE(wire::Eventually([&] { return Workers().ready() > 0; }));
+    ASSERT_TRUE(wire::Eventually([&] { return ReadyWorkers() > 0; }));
   }
-  struct Counts {
-    int all = 0;
-    int ready_count = 0;
-    int ready() const { return ready_count; }
-  };
-  Counts Workers() {
-    Counts counts;
-    for (const auto& worker : Info().workers()) {
-      ++counts.all;
-      counts.ready_count += worker.ready() ? 1 : 0;
-    }
-    return counts;
+  int ReadyWorkers() {
+    const v1::GetServerInfoResponse info = Info();
+    return static_cast<int>(std::count_if(
+        info.workers().begin(), info.workers().end(),
+        [](const v1::WorkerInfo& worker) { return worker.ready(); }));
   }
   v1::GetServerInfoResponse Info() {
     Context context;
@@ -151,7 +146,7 @@ TEST_F(WorkerGatewayTest, ARestartedFrontEndLeavesTheJobWithItsWorker) {
   const int port = server_->worker_address()->port;
   Start(nullptr, port);
   EXPECT_EQ(Job(id).state(), v1::JOB_STATE_RUNNING);
-  ASSERT_TRUE(wire::Eventually([&] { return Workers().ready() == 1; }));
+  ASSERT_TRUE(wire::Eventually([&] { return ReadyWorkers() == 1; }));
   EXPECT_TRUE(worker_->control().Heartbeat(job.id, job.fence).ok());
   EXPECT_EQ(*worker_->control().Publish(job.id, job.fence, Finished(job)), 1);
 }
