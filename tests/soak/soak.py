@@ -124,7 +124,7 @@ class Load:
 
     def train(self):
         job = self.client.call(
-            "TrainingService", "CreateTrainingJob",
+            "TrainingService", "CreateTrainingJob", fresh=True,
             spec=dict(task="trained", dataset=TASK, shots=1, epochs=2,
                       context_tokens=4))
         what = self.draw.randrange(3)
