@@ -117,6 +117,8 @@ TEST_F(WorkerGatewayTest, ALostWorkersJobIsQueuedAtOnceAndItsWritesRefused) {
   PushPets();
   const int64_t id = CreateJob(PetsJob()).id();
   const worker::LeasedJob job = LeaseElsewhere();
+  EXPECT_TRUE(
+      absl::StrContains(Metrics(), "promptd_worker_up{worker=\"w1\"} 1"));
   const absl::Time start = absl::Now();
   worker_->attachment().Stop();
   ASSERT_TRUE(wire::Eventually(
