@@ -25,7 +25,7 @@ struct ControlClientOptions {
   // restarting. Not for leases and heartbeats.
   absl::Duration retry_for = absl::Seconds(15);
   // The front end's blobs, where both share a file system; empty: not shared.
-  std::string shared_blobs;
+  std::string shared_blobs = {};
 };
 
 // Contracts: worker/control.h, whose errors arrive as they were sent, and
