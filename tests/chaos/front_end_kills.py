@@ -16,6 +16,7 @@ under the same id. In the end:
 Environment as for tests/e2e/python/promptd_process.py.
 """
 import argparse
+import collections
 import os
 import pathlib
 import random
@@ -39,6 +40,15 @@ TASK = DATASET = "shapes"
 NO_ANSWER = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"}
 
 
+def template_of(submission):
+    return f"photo {submission} of a {{}}."
+
+
+def submission_of(job):
+    """What a job came from: each submission has a text of its own."""
+    return int(job.spec.text_templates[0].split()[1])
+
+
 class Service:
     """The promptd of the moment."""
 
@@ -49,7 +59,9 @@ class Service:
         self.start()
 
     def start(self):
-        server = promptd_process.Promptd(self.folder)
+        # Small batches: fewer to warm up at each of the many starts.
+        server = promptd_process.Promptd(self.folder, "--max-batch", "1",
+                                         "--threads", "1")
         with self.lock:
             self.server = server
 
@@ -86,12 +98,14 @@ class Submitter(threading.Thread):
                 "TrainingService", "CreateTrainingJob", timeout=5,
                 request_id=f"request-{submission}",
                 spec=dict(task=TASK, dataset=DATASET, method="zero_shot",
-                          seed=submission))
+                          text_templates=[template_of(submission)]))
         except reflected_client.RpcFailure as failure:
             if failure.reason == "TOO_MANY_JOBS":
                 return False
             if failure.code.name not in NO_ANSWER:
                 self.faults.append(str(failure))
+                self.stop.set()
+                return True  # never to be acknowledged
             self.unanswered += 1
             return False
         except Exception:  # reflection over a dying connection
@@ -107,7 +121,7 @@ class Submitter(threading.Thread):
         submission = self.number
         while not self.stop.is_set():
             while not self.submit(submission):
-                time.sleep(0.05)
+                time.sleep(0.2)
             submission += CLIENTS
             time.sleep(self.draw.uniform(0.05, 0.3))
         os.close(self.log)
@@ -137,18 +151,18 @@ def check(service, acknowledged):
     workbench.wait_for(lambda: not unfinished(), 600, "all jobs to end")
     jobs = list(all_pages(bench, "TrainingService", "ListTrainingJobs", "jobs"))
     by_id = {job.id: job for job in jobs}
-    seeds = [job.spec.seed for job in jobs]
-    for seed in set(seeds):
-        if seeds.count(seed) != 1:
-            wrong.append(f"submission {seed} made {seeds.count(seed)} jobs")
+    made = collections.Counter(map(submission_of, jobs))
+    for submission, count in made.items():
+        if count != 1:
+            wrong.append(f"submission {submission} made {count} jobs")
     for submission, job in acknowledged.items():
         if job not in by_id:
             wrong.append(f"job {job} was acknowledged and is lost")
-        elif by_id[job].spec.seed != submission:
+        elif submission_of(by_id[job]) != submission:
             wrong.append(f"job {job} is another one than was acknowledged")
-    if set(seeds) != set(acknowledged):
+    if set(made) != set(acknowledged):
         wrong.append("jobs that nobody submitted: "
-                     f"{sorted(set(seeds) - set(acknowledged))[:5]}")
+                     f"{sorted(set(made) - set(acknowledged))[:5]}")
     published = []
     for job in jobs:
         events = list(bench.events(job.id))
