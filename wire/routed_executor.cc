@@ -33,6 +33,9 @@ absl::Status NoWorker(const std::string& encoder_digest) {
                    "in a moment"));
 }
 
+// Workers that one call is sent to at most.
+constexpr size_t kMostTries = 3;
+
 // Whether another worker may be asked: this one has not answered.
 bool NotAnswered(const absl::Status& status) {
   if (status.ok()) return false;
@@ -91,32 +94,33 @@ RoutedExecutor::Targets RoutedExecutor::TargetsFor(
 template <typename Call, typename Done, typename Invoke>
 void RoutedExecutor::Route(std::shared_ptr<Call> call, const Rank& rank,
                            int64_t weight, Invoke invoke, Done done) {
-  Try(std::move(call), rank, weight, invoke, std::move(done), "");
+  Try(std::move(call), rank, weight, invoke, std::move(done), {});
 }
 
 template <typename Call, typename Done, typename Invoke>
 void RoutedExecutor::Try(std::shared_ptr<Call> call, const Rank& rank,
                          int64_t weight, Invoke invoke, Done done,
-                         const std::string& avoid) {
+                         std::vector<std::string> tried) {
   Targets targets = rank(TargetsFor(call->encoder_digest));
-  targets.erase(
-      std::remove_if(targets.begin(), targets.end(),
-                     [&](const auto& target) { return target->id == avoid; }),
-      targets.end());
+  const auto was_tried = [&](const auto& target) {
+    return std::find(tried.begin(), tried.end(), target->id) != tried.end();
+  };
+  targets.erase(std::remove_if(targets.begin(), targets.end(), was_tried),
+                targets.end());
   if (targets.empty()) return done(NoWorker(call->encoder_digest));
   const std::shared_ptr<RouteTarget> target = targets.front();
-  const bool last = !avoid.empty();
+  tried.push_back(target->id);
   target->load += weight;
-  // The call is kept for a second try; the worker in this process is the last
+  // The call is kept for another try; the worker in this process is the last
   // one to be asked, as it does not get lost.
-  const bool keep = !last && target != local_;
+  const bool keep = tried.size() < kMostTries && target != local_;
   Call asked = keep ? *call : std::move(*call);
   invoke(target->executor.get(), std::move(asked),
          [this, call = std::move(call), rank, weight, invoke, done, target,
-          keep](auto outcome) {
+          keep, tried = std::move(tried)](auto outcome) {
            target->load -= weight;
            if (keep && NotAnswered(outcome.status())) {
-             return Try(call, rank, weight, invoke, done, target->id);
+             return Try(call, rank, weight, invoke, done, tried);
            }
            done(std::move(outcome));
          });

@@ -15,9 +15,9 @@ namespace promptd::wire {
 
 // Classify calls go by the hash of their first image, others to the least
 // loaded, always among the workers that hold the encoder. A call that its
-// worker did not answer, because it was lost or is shutting down, is sent once
-// more, to another one. UNAVAILABLE (NO_WORKER) when no worker that holds the
-// encoder serves now. Thread-safe.
+// worker did not answer, because it was lost or is shutting down, is sent to
+// another one, to three in all. UNAVAILABLE (NO_WORKER) when no worker that
+// holds the encoder serves now. Thread-safe.
 class RoutedExecutor : public worker::Executor {
  public:
   // `local`, the worker in this process, may be null; both must outlive this.
@@ -51,7 +51,7 @@ class RoutedExecutor : public worker::Executor {
              Invoke invoke, Done done);
   template <typename Call, typename Done, typename Invoke>
   void Try(std::shared_ptr<Call> call, const Rank& rank, int64_t weight,
-           Invoke invoke, Done done, const std::string& avoid);
+           Invoke invoke, Done done, std::vector<std::string> tried);
 
   const std::shared_ptr<RouteTarget> local_;  // null: none
   const WorkerRegistry* const registry_;

@@ -279,7 +279,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         with local_promptd.start(
                 args.build, args.work or Path(folder), "--threads", "1",
-                "--embedding-cache-bytes", "2MiB", "--log-level",
+                "--embedding-cache-bytes", str(2 << 20), "--log-level",
                 "warning") as server:
             misses = soak(server, args)
         code = server.process.returncode

@@ -113,6 +113,29 @@ TEST_F(RoutedExecutorTest, ALostWorkersCallsAreAnsweredByAnotherOne) {
   EXPECT_GE(held, 1u);
 }
 
+TEST_F(RoutedExecutorTest, TwoWorkersThatAreLostCostNoCall) {
+  FakeWorker& first = Add("w1");
+  FakeWorker& second = Add("w2");
+  Add("w3");
+  first.executor().HoldCalls();
+  second.executor().HoldCalls();
+  std::vector<std::future<Outcome>> answers;
+  for (int image = 0; image < 60; ++image) {
+    answers.push_back(Classify(&router_, Call(image)));
+  }
+  first.executor().AwaitHeld(1);
+  second.executor().AwaitHeld(1);
+  const size_t held = second.executor().held();
+  first.attachment().Stop();
+  // Some of the first one's calls are the second one's now, which goes as well.
+  EXPECT_TRUE(Eventually([&] { return second.executor().held() > held; }));
+  second.attachment().Stop();
+  for (auto& answer : answers) {
+    const Outcome outcome = answer.get();
+    EXPECT_TRUE(outcome.ok()) << outcome.status();
+  }
+}
+
 // Attached, and heard of only when its session beats.
 class MuteLink : public WorkerLink {
  public:
