@@ -70,10 +70,10 @@ std::vector<absl::Duration> Times(int rounds,
 
 class Bench {
  public:
-  Bench(const std::string& folder, int most_jobs)
+  explicit Bench(const std::string& folder)
       : blobs_(Must(store::BlobStore::Open(folder + "/blobs"))),
         db_(Must(store::OpenSqlite({.data_dir = folder}, Clock::Real()))),
-        jobs_(db_.get(), Clock::Real(), {.max_unfinished = most_jobs + 1000}),
+        jobs_(db_.get(), Clock::Real()),
         registry_(db_.get(), blobs_.get(), Clock::Real()) {
     Must(db_->Write([&](store::Transaction& tx) {
       return registry_.prompts()
@@ -83,10 +83,11 @@ class Bench {
     }));
   }
 
-  // One row, on disk when it returns.
+  // One row that changes, on disk when it returns.
   nlohmann::ordered_json Commit(int rounds) {
+    int round = 0;
     return Percentiles(Times(rounds, [&] {
-      Must(registry_.prompts().RecordEncoder(kEncoder, kEncoder));
+      Must(registry_.prompts().RecordEncoder(kEncoder, absl::StrCat(round++)));
     }));
   }
 
@@ -120,7 +121,7 @@ class Bench {
       const int count = std::min(kPerTransaction, queued - queued_);
       Must(db_->Write([&](store::Transaction& tx) -> absl::Status {
         for (int i = 0; i < count; ++i) {
-          RETURN_IF_ERROR(jobs_.Create(tx, NewJob()).status());
+          RETURN_IF_ERROR(jobs_.Create(tx, NewJob(queued_ + i)).status());
         }
         return absl::OkStatus();
       }));
@@ -158,9 +159,8 @@ class Bench {
     for (int made = 0; made < versions; made += kPerTransaction) {
       Must(db_->Write([&](store::Transaction& tx) -> absl::Status {
         for (int i = 0; i < kPerTransaction; ++i) {
-          const auto job = jobs_.Create(tx, NewJob());
+          const auto job = jobs_.Create(tx, NewJob(queued_++));
           RETURN_IF_ERROR(job.status());
-          ++queued_;
           prepared.content.job_id = job->id;
           RETURN_IF_ERROR(prompts.Publish(tx, prepared).status());
         }
@@ -190,8 +190,11 @@ class Bench {
   }
 
  private:
-  static jobs::NewJob NewJob() {
-    return {.tenant = "default",
+  // Of a tenant of its own, or, with a number, of one of those that have as
+  // many unfinished jobs as a tenant may have.
+  static jobs::NewJob NewJob(int number = -1) {
+    return {.tenant = number < 0 ? "submitter"
+                                 : absl::StrCat("tenant-", number / 1000),
             .task = "task",
             .spec_json = R"({"shots":16})",
             .encoder_digest = kEncoder,
@@ -228,7 +231,7 @@ int Main(int argc, char** argv) {
   app.add_option("--versions", versions)->capture_default_str();
   app.add_option("--rounds", rounds, "Of each figure")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
-  Bench bench(folder, jobs + versions);
+  Bench bench(folder);
   nlohmann::ordered_json out;
   out["commit"] = bench.Commit(rounds);
   out["handover"] = bench.Handover(rounds);
