@@ -190,11 +190,12 @@ class Bench {
   }
 
  private:
-  // Of a tenant of its own, or, with a number, of one of those that have as
+  // Of a tenant that has few, or, with a number, of one of those that have as
   // many unfinished jobs as a tenant may have.
-  static jobs::NewJob NewJob(int number = -1) {
-    return {.tenant = number < 0 ? "submitter"
-                                 : absl::StrCat("tenant-", number / 1000),
+  jobs::NewJob NewJob(int number = -1) {
+    return {.tenant = number < 0
+                          ? absl::StrCat("submitter-", submitted_++ / 500)
+                          : absl::StrCat("tenant-", number / 1000),
             .task = "task",
             .spec_json = R"({"shots":16})",
             .encoder_digest = kEncoder,
@@ -217,6 +218,7 @@ class Bench {
   jobs::JobStore jobs_;
   registry::Registry registry_;
   int queued_ = 0;
+  int submitted_ = 0;  // beside those
 };
 
 int Main(int argc, char** argv) {
