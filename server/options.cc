@@ -135,12 +135,7 @@ void DeclareRest(RawOptions* raw, CLI::App* app) {
                 "Listen beyond this machine although there is neither TLS nor "
                 "a key: anybody who reaches the port is the owner")
       ->envname("PROMPTD_INSECURE_ALLOW_REMOTE");
-  app->add_option("--log-level", raw->log_level,
-                  "Logs are JSON lines on standard error")
-      ->envname("PROMPTD_LOG_LEVEL")
-      ->check(
-          CLI::IsMember({"trace", "debug", "info", "warning", "error", "off"}))
-      ->capture_default_str();
+  wire::DeclareLogLevel("PROMPTD", &raw->log_level, app);
 }
 
 absl::Status UnderstandWorkers(const RawOptions& raw, ProgramOptions* options) {

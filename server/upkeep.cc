@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "absl/time/clock.h"
 #include "common/log.h"
 
@@ -12,6 +13,17 @@ namespace {
 
 constexpr absl::Duration kTrimInterval = absl::Minutes(1);
 constexpr int kJobsPerRound = 100;
+
+// Logs how many jobs it was, if any.
+void Report(const absl::StatusOr<int>& jobs, spdlog::level::level_enum level,
+            const std::string& event) {
+  if (!jobs.ok()) {
+    LogEvent(spdlog::level::err, "upkeep_failed",
+             {{"error", std::string(jobs.status().message())}});
+  } else if (*jobs > 0) {
+    LogEvent(level, event, {{"jobs", *jobs}});
+  }
+}
 
 }  // namespace
 
@@ -34,32 +46,13 @@ void Upkeep::Run(absl::Duration interval) {
       mutex_.AwaitWithTimeout(absl::Condition(&stopped_), interval);
       if (stopped_) return;
     }
-    ExpireLeases();
-    PruneFinished();
+    Report(jobs_->ExpireLeases(), spdlog::level::warn, "leases_expired");
+    Report(jobs_->PruneFinished(kJobsPerRound), spdlog::level::info,
+           "jobs_pruned");
     if (absl::Now() < next_trim) continue;
     // What many threads freed stays in their arenas otherwise.
     ::malloc_trim(0);
     next_trim = absl::Now() + kTrimInterval;
-  }
-}
-
-void Upkeep::ExpireLeases() {
-  const auto expired = jobs_->ExpireLeases();
-  if (!expired.ok()) {
-    LogEvent(spdlog::level::err, "upkeep_failed",
-             {{"error", std::string(expired.status().message())}});
-  } else if (*expired > 0) {
-    LogEvent(spdlog::level::warn, "leases_expired", {{"jobs", *expired}});
-  }
-}
-
-void Upkeep::PruneFinished() {
-  const auto pruned = jobs_->PruneFinished(kJobsPerRound);
-  if (!pruned.ok()) {
-    LogEvent(spdlog::level::err, "upkeep_failed",
-             {{"error", std::string(pruned.status().message())}});
-  } else if (*pruned > 0) {
-    LogEvent(spdlog::level::info, "jobs_pruned", {{"jobs", *pruned}});
   }
 }
 

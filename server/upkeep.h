@@ -21,8 +21,6 @@ class Upkeep {
 
  private:
   void Run(absl::Duration interval);
-  void ExpireLeases();
-  void PruneFinished();
 
   jobs::JobStore* const jobs_;
   absl::Mutex mutex_;

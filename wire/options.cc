@@ -115,12 +115,7 @@ void DeclareRest(RawOptions* raw, CLI::App* app) {
                 "Listen beyond this machine although there is no TLS: who "
                 "listens on the network sees the token and the images")
       ->envname("PROMPTD_WORKER_INSECURE_ALLOW_REMOTE");
-  app->add_option("--log-level", raw->log_level,
-                  "Logs are JSON lines on standard error")
-      ->envname("PROMPTD_WORKER_LOG_LEVEL")
-      ->check(
-          CLI::IsMember({"trace", "debug", "info", "warning", "error", "off"}))
-      ->capture_default_str();
+  DeclareLogLevel("PROMPTD_WORKER", &raw->log_level, app);
 }
 
 absl::Status UnderstandPlaces(const RawOptions& raw, WorkerOptions* options) {

@@ -47,6 +47,16 @@ void DeclareServing(const std::string& prefix, TuningFlags* flags,
 
 }  // namespace
 
+void DeclareLogLevel(const std::string& prefix, std::string* level,
+                     CLI::App* app) {
+  app->add_option("--log-level", *level,
+                  "Logs are JSON lines on standard error")
+      ->envname(prefix + "_LOG_LEVEL")
+      ->check(
+          CLI::IsMember({"trace", "debug", "info", "warning", "error", "off"}))
+      ->capture_default_str();
+}
+
 void DeclareTuning(const std::string& prefix, TuningFlags* flags,
                    CLI::App* app) {
   app->add_option("--threads", flags->tuning.threads,

@@ -43,6 +43,10 @@ void DeclareTuning(const std::string& prefix, TuningFlags* flags,
                    CLI::App* app);
 absl::StatusOr<WorkerTuning> UnderstandTuning(const TuningFlags& flags);
 
+// --log-level, and PREFIX_LOG_LEVEL.
+void DeclareLogLevel(const std::string& prefix, std::string* level,
+                     CLI::App* app);
+
 // Sets the threads up, finds the device and logs it; the options of a worker
 // on it, without encoders. Call once. Errors of FindComputeDevice.
 absl::StatusOr<worker::LocalWorkerOptions> ConfigureWorker(

@@ -36,8 +36,10 @@ class EncodeQueueTest : public WorkerFixture {
     call->request.tenant = tenant;
     return call;
   }
-  // Holds the device, pushes, lets go, and waits for the last batch.
-  void Run(EncodeQueue* queue, int images) {
+  // Holds the device, pushes, the image of `last` behind the others, lets go,
+  // and waits for the last batch.
+  void Run(EncodeQueue* queue, int images,
+           const std::shared_ptr<ImageCall>& last = nullptr) {
     absl::Notification held, release;
     loop_.PostServing([&] {
       held.Notify();
@@ -45,6 +47,7 @@ class EncodeQueueTest : public WorkerFixture {
     });
     held.WaitForNotification();
     for (int i = 0; i < images; ++i) EXPECT_TRUE(queue->Push(Image()).empty());
+    if (last != nullptr) EXPECT_TRUE(queue->Push({.call = last}).empty());
     release.Notify();
     ended_.WaitForNotification();
   }
@@ -83,17 +86,7 @@ TEST_F(EncodeQueueTest, BesideAnotherTenantBatchesAreHalfAsLarge) {
   EncodeQueue queue(
       {.max_batch = 8}, &times_, &loop_,
       [&](const std::vector<CallImage>& batch) { Note(batch, 5); });
-  const auto other = CallOf("other");
-  absl::Notification held, release;
-  loop_.PostServing([&] {
-    held.Notify();
-    release.WaitForNotification();
-  });
-  held.WaitForNotification();
-  for (int i = 0; i < 16; ++i) EXPECT_TRUE(queue.Push(Image()).empty());
-  EXPECT_TRUE(queue.Push({.call = other}).empty());
-  release.Notify();
-  ended_.WaitForNotification();
+  Run(&queue, 16, CallOf("other"));
   // The other one's image has a batch of its own once it is its turn.
   EXPECT_THAT(sizes_, UnorderedElementsAre(4, 4, 4, 4, 1));
 }
