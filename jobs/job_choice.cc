@@ -5,6 +5,7 @@
 #include <optional>
 #include <tuple>
 
+#include "absl/algorithm/container.h"
 #include "common/status_macros.h"
 
 namespace promptd::jobs {
@@ -12,9 +13,6 @@ namespace {
 
 using store::Row;
 using store::Transaction;
-
-constexpr Priority kPriorities[] = {Priority::kInteractive, Priority::kNormal,
-                                    Priority::kBatch};
 
 // The first of a tenant, an encoder and a priority.
 struct Candidate {
@@ -29,19 +27,16 @@ bool Before(const Candidate& a, const Candidate& b) {
          std::tie(b.priority, b.running, b.run_at, b.id);
 }
 
-// From one tenant to the next over the index, without reading their jobs.
-absl::StatusOr<std::vector<std::string>> WaitingTenants(Transaction& tx) {
-  std::vector<std::string> tenants;
-  while (true) {
-    ASSIGN_OR_RETURN(
-        const std::vector<Row> rows,
-        tx.Query("SELECT tenant FROM job WHERE state='queued' AND tenant>?"
-                 " ORDER BY tenant LIMIT 1",
-                 {tenants.empty() ? std::string() : tenants.back()}));
-    if (rows.empty()) return tenants;
-    tenants.push_back(rows[0].Text(0));
-  }
-}
+// The first job of the tenant, encoder and priority that come next in the
+// index: one step of it, however many jobs wait. The largest run_at and the
+// name of the index are what makes SQLite jump over the others instead of
+// reading them.
+constexpr char kFirstOfNext[] =
+    "SELECT tenant, encoder_digest, priority, run_at, id"
+    " FROM job INDEXED BY job_claim WHERE state='queued'"
+    " AND (tenant, encoder_digest, priority, run_at)"
+    ">(?, ?, ?, 9223372036854775807)"
+    " ORDER BY tenant, encoder_digest, priority, run_at, id LIMIT 1";
 
 absl::StatusOr<std::map<std::string, int64_t>> RunningJobs(Transaction& tx) {
   ASSIGN_OR_RETURN(const std::vector<Row> rows,
@@ -53,23 +48,11 @@ absl::StatusOr<std::map<std::string, int64_t>> RunningJobs(Transaction& tx) {
   return running;
 }
 
-absl::StatusOr<std::optional<Candidate>> FirstOf(
-    Transaction& tx, const std::string& tenant, const std::string& encoder,
-    Priority priority, const JobPolicy& policy, absl::Time now) {
-  ASSIGN_OR_RETURN(
-      const std::vector<Row> rows,
-      tx.Query("SELECT id, run_at FROM job WHERE state='queued' AND tenant=?"
-               " AND encoder_digest=? AND priority=? AND run_at<=?"
-               " ORDER BY run_at, id LIMIT 1",
-               {tenant, encoder, static_cast<int>(priority), now}));
-  if (rows.empty()) return std::optional<Candidate>();
-  Candidate first;
-  first.id = rows[0].Int(0);
-  first.run_at = rows[0].Int(1);
+int64_t RisenPriority(int64_t priority, absl::Time run_at,
+                      const JobPolicy& policy, absl::Time now) {
   const int64_t steps =
-      (now - rows[0].Time(1)) / std::max(policy.rise_after, absl::Seconds(1));
-  first.priority = std::max<int64_t>(1, static_cast<int64_t>(priority) - steps);
-  return std::optional<Candidate>(first);
+      (now - run_at) / std::max(policy.rise_after, absl::Seconds(1));
+  return std::max<int64_t>(1, priority - steps);
 }
 
 }  // namespace
@@ -78,26 +61,31 @@ absl::StatusOr<int64_t> FindDue(Transaction& tx,
                                 const std::vector<std::string>& encoders,
                                 const JobPolicy& policy, absl::Time now) {
   if (encoders.empty()) return 0;
-  ASSIGN_OR_RETURN(const std::vector<std::string> tenants, WaitingTenants(tx));
-  if (tenants.empty()) return 0;
-  ASSIGN_OR_RETURN(auto running, RunningJobs(tx));
+  std::optional<std::map<std::string, int64_t>> running;
   std::optional<Candidate> best;
-  for (const std::string& tenant : tenants) {
-    const int64_t busy = running[tenant];
+  std::string tenant;
+  std::string encoder;
+  int64_t priority = 0;
+  while (true) {
+    ASSIGN_OR_RETURN(const std::vector<Row> rows,
+                     tx.Query(kFirstOfNext, {tenant, encoder, priority}));
+    if (rows.empty()) return best ? best->id : 0;
+    tenant = rows[0].Text(0);
+    encoder = rows[0].Text(1);
+    priority = rows[0].Int(2);
+    const absl::Time run_at = rows[0].Time(3);
+    if (run_at > now || !absl::c_linear_search(encoders, encoder)) continue;
+    if (!running) {
+      ASSIGN_OR_RETURN(running, RunningJobs(tx));
+    }
+    const int64_t busy = (*running)[tenant];
     if (policy.max_running_tenant > 0 && busy >= policy.max_running_tenant) {
       continue;
     }
-    for (const std::string& encoder : encoders) {
-      for (const Priority priority : kPriorities) {
-        ASSIGN_OR_RETURN(std::optional<Candidate> first,
-                         FirstOf(tx, tenant, encoder, priority, policy, now));
-        if (!first) continue;
-        first->running = busy;
-        if (!best || Before(*first, *best)) best = first;
-      }
-    }
+    const Candidate first = {RisenPriority(priority, run_at, policy, now), busy,
+                             rows[0].Int(3), rows[0].Int(4)};
+    if (!best || Before(first, *best)) best = first;
   }
-  return best ? best->id : 0;
 }
 
 }  // namespace promptd::jobs
