@@ -1,5 +1,6 @@
 """A gRPC client that knows nothing but the server's reflection."""
 import dataclasses
+import threading
 
 import grpc
 from google.protobuf import descriptor_pool, message_factory
@@ -44,21 +45,57 @@ def failure_of(error):
     return failure
 
 
+def read_schema(channel):
+    """A pool of all that the server's reflection describes.
+
+    Copied file by file: a pool that asks the server whenever something is
+    looked up would call it from inside protobuf, under protobuf's locks.
+    """
+    database = ProtoReflectionDescriptorDatabase(channel)
+    pool, known = descriptor_pool.DescriptorPool(), set()
+
+    def add(file):
+        if file.name in known:
+            return
+        known.add(file.name)
+        for name in file.dependency:
+            add(database.FindFileByName(name))
+        pool.Add(file)
+
+    for service in database.get_services():
+        try:
+            add(database.FindFileContainingSymbol(service))
+        except KeyError:  # gRPC's own health service has no description
+            continue
+    return pool
+
+
 class Client:
     """client.call("promptd.v1.PromptService", "GetTask", name="pets")."""
+
+    # All servers of a test are of one build: the first that answers tells for
+    # all.
+    _schema = None
+    _schema_lock = threading.Lock()
 
     def __init__(self, address):
         self.channel = grpc.insecure_channel(
             address, options=[("grpc.max_receive_message_length", -1),
                               ("grpc.enable_http_proxy", 0)])
-        self.database = ProtoReflectionDescriptorDatabase(self.channel)
-        self.pool = descriptor_pool.DescriptorPool(self.database)
 
     def close(self):
         self.channel.close()
 
+    @property
+    def pool(self):
+        with Client._schema_lock:
+            if Client._schema is None:
+                Client._schema = read_schema(self.channel)
+            return Client._schema
+
     def services(self):
-        return sorted(self.database.get_services())
+        return sorted(
+            ProtoReflectionDescriptorDatabase(self.channel).get_services())
 
     def message(self, name):
         return message_factory.GetMessageClass(
