@@ -3,7 +3,8 @@
 #   make demo     build promptd and run its main job end to end
 #   make test     build and run every test
 #   make build    build only (build/release)
-#   make soak     half an hour of mixed load: does promptd grow?
+#   make soak     half an hour of mixed load: does promptd grow? Then the long
+#                 forms of tests/chaos
 #   make bench    build and run the benchmarks
 #   make parity   compare with open_clip, live, on random and real weights
 #   make format   format the C++ sources        make lint   check them
@@ -44,8 +45,10 @@ test: setup-test $(BUILD)/build.ninja
 	ctest --test-dir $(BUILD) --output-on-failure $(CTEST_ARGS)
 
 soak: setup-test $(BUILD)/build.ninja
-	cmake --build $(BUILD) -j $(JOBS) --target promptd promptctl load_generator
+	cmake --build $(BUILD) -j $(JOBS) --target promptd promptctl promptd-worker \
+	    load_generator
 	.venv/bin/python tests/soak/soak.py $(BUILD)
+	tests/chaos/long_forms.sh $(BUILD)
 
 bench: $(BUILD)/build.ninja
 	scripts/setup parity

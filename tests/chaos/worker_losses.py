@@ -1,228 +1,165 @@
-"""Workers that are killed, or stopped until they are given up and then wake up,
-while they train and classify.
+"""Workers that are killed, or fall silent, while they train and classify.
 
-usage: worker_losses.py [--rounds 8] [--pauses 2] [--seed 1]
+usage: worker_losses.py [--losses 20] [--seed 1]
 
 A front end that computes nothing and three workers, with a lease of 3 s (the
-default is 15 s; a short one keeps this short). Four jobs are queued or running at
-any time, and calls are classified one after the other. In each round either one
-worker is killed (kill -9) and started again, or `--pauses` are stopped (SIGSTOP)
-for longer than a lease and go on as zombies. In the end:
+default is 15 s; a short one keeps this short). One job after the other is
+trained, calls are classified all the while, and at random epochs the worker of
+the job is killed (kill -9), or, every fifth time, stopped (SIGSTOP) first, so
+that its connection stays open. In the end:
 
-- every job has succeeded, its events are a history that jobs/job_state.h allows,
-  and it published one version; the versions are numbered without gaps;
-- no classification has failed;
-- a job that was interrupted learned, to the bit, what it learns in peace.
+- the job was taken up by another worker: when a connection broke, at once, else
+  within the lease and 3 s;
+- not more than one epoch was done again;
+- every job has succeeded with one version, the versions are numbered without
+  gaps, the histories are ones that jobs/job_state.h allows;
+- every job learned, to the bit, what it learns in peace;
+- no classification has failed.
 
 Environment as for tests/e2e/python/promptd_process.py.
 """
 import argparse
-import pathlib
 import random
 import signal
 import sys
 import tempfile
-import threading
 import time
 
-E2E = pathlib.Path(__file__).resolve().parents[1] / "e2e/python"
-sys.path.insert(0, str(E2E))
-import images  # noqa: E402
-import job_histories  # noqa: E402
-import promptd_process  # noqa: E402
-import reflected_client  # noqa: E402
-import workbench  # noqa: E402
+import house
 
-LEASE_SECONDS = 3
 WORKERS = ("w1", "w2", "w3")
-AT_ONCE = 4
-# A worker is one thread, a job some seconds: long enough to be disturbed.
-JOB = dict(task="shapes", dataset="shapes", shots=8, context_tokens=4,
-           epochs=400, batch_size=8)
-# A disturbed job may be given up after three losses without a checkpoint.
-CHECKPOINTS = "300ms"
+# Steps enough that a checkpoint is due behind every epoch.
+JOB = dict(dataset=house.DATASET, shots=8, context_tokens=4, epochs=60,
+           batch_size=1)
+SEEDS = 4
+CHECKPOINTS = ("--checkpoint-interval", "100ms")
 
 
-class House:
-    def __init__(self, folder):
-        self.folder = folder
-        self.token = folder / "token"
-        self.token.touch(mode=0o600)
-        self.token.write_text("a-token-for-tests-only-no-secret\n")
-        self.server = promptd_process.Promptd(
-            folder / "front", "--worker-listen", "127.0.0.1:0",
-            "--worker-token-file", str(self.token), "--no-local-worker",
-            "--lease", f"{LEASE_SECONDS}s", "--log-level", "warning")
-        self.bench = workbench.Bench(self.server.grpc)
-        self.workers = {}
+class Losses:
+    def __init__(self, home, draw):
+        self.home, self.draw = home, draw
+        self.jobs, self.wrong = [], []
+        # Seconds until another worker had the job; epochs.
+        self.at_once, self.in_silence, self.repeated = [], [], [0]
+        self.missed = 0
 
-    def start_worker(self, name):
-        self.workers[name] = promptd_process.Worker(
-            self.folder / name, self.server.workers, self.token, "--id", name,
-            "--threads", "1", "--max-batch", "1", "--checkpoint-interval",
-            CHECKPOINTS)
+    def learn_in_peace(self):
+        """The contexts by seed."""
+        contexts = {}
+        for seed in range(SEEDS):
+            job = self.home.bench.train(task="calm", seed=seed + 1, **JOB)
+            done, _ = self.home.bench.finish(job.id)
+            contexts[seed] = self.home.bench.export(
+                "calm", done.version).context
+        return contexts
 
-    def ready(self):
-        info = self.bench.call("ServerService", "GetServerInfo")
-        return {w.id for w in info.workers if w.ready}
+    def follow(self, job, epoch):
+        """Until the job has done so many epochs; whether it still runs."""
+        for event in self.home.bench.events(job):
+            if event.progress.phase == "train" and (
+                    event.progress.epoch >= epoch):
+                return event.state == house.job_histories.RUNNING
+        return False
 
-    def wait_for_all(self):
-        workbench.wait_for(lambda: self.ready() == set(WORKERS), 120,
-                           "all workers to serve")
+    def lose_worker_of(self, job):
+        events = self.home.history(job)
+        worker = self.home.workers[house.owners(events)[-1]]
+        silent = (len(self.at_once) + len(self.in_silence)) % 5 == 4
+        claims = len(house.owners(events))
+        begin = time.monotonic()
+        worker.signal(signal.SIGSTOP if silent else signal.SIGKILL)
+        for event in self.home.bench.events(job, events[-1].sequence + 1):
+            events.append(event)
+            if len(house.owners(events)) > claims:
+                break
+        taken = time.monotonic() - begin
+        worker.kill()
+        if len(house.owners(events)) == claims:
+            self.missed += 1  # it had ended
+        else:
+            (self.in_silence if silent else self.at_once).append(taken)
+            bound = house.LEASE_SECONDS + 3 if silent else house.LEASE_SECONDS
+            if taken > bound:
+                self.wrong.append(f"job {job} taken up after {taken:.1f} s")
+        self.home.start_worker(worker.id, *CHECKPOINTS)
+        self.home.wait_for_all()
 
-    def close(self):
-        for worker in self.workers.values():
-            worker.signal(signal.SIGCONT)
-            worker.kill()
-        self.bench.close()
-        self.server.kill()
+    def count_repeated(self, events):
+        """How many epochs each of a job's losses cost, at most."""
+        reached, lost = 0, False
+        for event in events:
+            if event.message.startswith(house.RUNNING_ON):
+                lost = reached > 0
+            elif event.progress.phase == "train":
+                if lost:
+                    self.repeated.append(max(0, reached - event.progress.epoch))
+                    lost = False
+                reached = event.progress.epoch
 
+    def run(self, losses):
+        while len(self.at_once) + len(self.in_silence) < losses:
+            job = self.home.bench.train(task=house.TASK, seed=len(
+                self.jobs) % SEEDS + 1, **JOB).id
+            self.jobs.append(job)
+            epoch = 0
+            while len(self.at_once) + len(self.in_silence) < losses:
+                epoch += self.draw.randint(3, 25)
+                if epoch >= JOB["epochs"] or not self.follow(job, epoch):
+                    break
+                self.lose_worker_of(job)
+            self.count_repeated(self.home.bench.finish(job)[1])
+            print(f"{len(self.at_once)} kills, {len(self.in_silence)} silent, "
+                  f"{len(self.jobs)} jobs", flush=True)
 
-class Submitter(threading.Thread):
-    """Keeps AT_ONCE jobs unfinished until `stop`; none is like another."""
+    def summary(self):
+        if max(self.repeated) > 1:
+            self.wrong.append(f"{max(self.repeated)} epochs were repeated")
 
-    def __init__(self, house, stop):
-        super().__init__()
-        self.bench = workbench.Bench(house.server.grpc)
-        self.stop = stop
-        self.jobs = []
-
-    def run(self):
-        open_jobs = []
-        while not self.stop.is_set():
-            while len(open_jobs) < AT_ONCE:
-                job = self.bench.train(seed=len(self.jobs) + 1, **JOB)
-                open_jobs.append(job.id)
-                self.jobs.append(job.id)
-            open_jobs = [i for i in open_jobs if not self.bench.call(
-                "TrainingService", "GetTrainingJob", id=i).done]
-            time.sleep(0.2)
-        self.bench.close()
-
-
-class Classifier(threading.Thread):
-    def __init__(self, house, items, stop):
-        super().__init__()
-        self.bench = workbench.Bench(house.server.grpc)
-        self.items, self.stop = items, stop
-        self.calls, self.failures, self.slowest = 0, [], 0.0
-
-    def run(self):
-        while not self.stop.is_set():
-            self.calls += 1
-            begin = time.monotonic()
-            try:
-                self.bench.call(
-                    "ClassifyService", "ZeroShotClassify",
-                    labels=images.CLASSES, no_cache=True,
-                    images=[self.items[self.calls % len(self.items)][1]])
-            except reflected_client.RpcFailure as failure:
-                self.failures.append(str(failure))
-            self.slowest = max(self.slowest, time.monotonic() - begin)
-        self.bench.close()
-
-
-def disturb(house, draw, pauses):
-    """One round; what was done."""
-    if draw.random() < 0.5:
-        victim = draw.choice(WORKERS)
-        house.workers[victim].kill()
-        house.start_worker(victim)
-        return "kill", 1
-    victims = draw.sample(WORKERS, pauses)
-    for victim in victims:
-        house.workers[victim].signal(signal.SIGSTOP)
-    time.sleep(LEASE_SECONDS * draw.uniform(1.3, 2))
-    for victim in victims:
-        house.workers[victim].signal(signal.SIGCONT)
-    return "pause", len(victims)
+        def worst(times):
+            return f"{max(times):.2f} s" if times else "-"
+        return (f"{len(self.at_once)} killed, taken up within "
+                f"{worst(self.at_once)}; {len(self.in_silence)} silent, within "
+                f"{worst(self.in_silence)}; {max(self.repeated)} epochs "
+                "repeated at most")
 
 
-def check(house, jobs):
-    """(what does not hold, jobs that were interrupted)."""
-    wrong, published, interrupted = [], [], []
-    for number in jobs:
-        job, events = house.bench.finish(number)
-        wrong += job_histories.faults(job, events)
-        if job.state != workbench.SUCCEEDED:
-            wrong.append(f"job {number} ended with {job.error_reason}: "
-                         f"{job.error_message}")
-            continue
-        published.append(job.version)
-        if any("worker was lost" in e.message for e in events):
-            interrupted.append(job)
-    versions = [v.version for v in house.bench.call(
-        "PromptService", "ListVersions", task=JOB["task"],
-        page_size=1000).versions]
-    if sorted(published) != list(range(1, len(published) + 1)):
-        wrong.append(f"the jobs published versions {sorted(published)}")
-    if sorted(versions) != sorted(published):
-        wrong.append(f"versions {sorted(versions)} of jobs that published "
-                     f"{sorted(published)}")
-    return wrong, interrupted
-
-
-def compare_in_peace(house, interrupted):
-    """Runs some jobs again, undisturbed."""
-    wrong = []
-    for job in interrupted[:3]:
-        again = house.bench.call(
-            "TrainingService", "CreateTrainingJob", fresh=True,
-            spec=dict(seed=job.spec.seed, **dict(JOB, task="calm")))
-        done, _ = house.bench.finish(again.id)
-        expected = house.bench.export("calm", done.version).context
-        if house.bench.export(JOB["task"], job.version).context != expected:
+def check(home, losses, contexts):
+    wrong, succeeded = house.check_jobs(home, losses.jobs)
+    for job, _ in succeeded:
+        context = home.bench.export(house.TASK, job.version).context
+        if context != contexts[job.spec.seed - 1]:
             wrong.append(f"job {job.id} learned something else in peace")
     return wrong
 
 
 def run(folder, args):
-    draw = random.Random(args.seed)
-    house, stop, items = House(folder), threading.Event(), images.tiny_dataset()
+    home = house.House(folder)
+    losses, load = Losses(home, random.Random(args.seed)), house.Classifier(home)
     try:
-        house.bench.push("shapes", images.CLASSES, items)
         for name in WORKERS:
-            house.start_worker(name)
-        house.wait_for_all()
-        submitter, load = Submitter(house, stop), Classifier(house, items, stop)
-        submitter.start()
+            home.start_worker(name, *CHECKPOINTS)
+        home.wait_for_all()
+        contexts = losses.learn_in_peace()
         load.start()
-        done = {"kill": 0, "pause": 0}
-        for _ in range(args.rounds):
-            time.sleep(draw.uniform(1, 4))
-            what, count = disturb(house, draw, args.pauses)
-            done[what] += count
-            house.wait_for_all()
-        stop.set()
-        submitter.join()
-        load.join()
-        wrong, interrupted = check(house, submitter.jobs)
-        print(f"{done['kill']} kills and {done['pause']} pauses beyond the "
-              f"lease: {len(submitter.jobs)} jobs, {len(interrupted)} "
-              f"interrupted; {load.calls} classifications, "
-              f"{len(load.failures)} failed, the slowest took "
+        losses.run(args.losses)
+        load.end()
+        print(f"{losses.summary()}; {len(losses.jobs)} jobs; {load.calls} "
+              f"classifications, {len(load.failures)} failed, the slowest took "
               f"{load.slowest:.1f} s")
-        if not interrupted:
-            wrong.append("no job was interrupted: this run shows nothing")
-        wrong += load.failures[:3]
-        return wrong + compare_in_peace(house, interrupted)
+        return losses.wrong + check(home, losses, contexts) + load.failures[:3]
     finally:
-        house.close()
+        load.stop.set()
+        home.close()
 
 
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--pauses", type=int, default=2)
+    parser.add_argument("--losses", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="promptd-losses-") as folder:
-        wrong = run(pathlib.Path(folder), args)
-    for line in wrong[:20]:
-        print(f"WRONG: {line}")
-    print(f"{len(wrong)} things wrong" if wrong else "OK")
-    return 1 if wrong else 0
+        return house.report(run(folder, args))
 
 
 if __name__ == "__main__":
