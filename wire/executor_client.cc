@@ -1,6 +1,5 @@
 #include "wire/executor_client.h"
 
-#include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -22,7 +21,6 @@ constexpr absl::Duration kCheckPromptTime = absl::Seconds(10);
 struct ExecutorClient::Flight {
   grpc::ClientContext context;
   std::function<bool()> cancelled;
-  std::atomic<bool> abandoned = false;
 };
 
 ExecutorClient::ExecutorClient(std::shared_ptr<grpc::Channel> channel,
@@ -48,7 +46,6 @@ void ExecutorClient::Abandon() {
     for (const auto& [key, flight] : state_->flights) flights.push_back(flight);
   }
   for (const auto& flight : flights) {
-    flight->abandoned = true;
     flight->context.TryCancel();
   }
 }
@@ -96,7 +93,10 @@ void ExecutorClient::Send(std::shared_ptr<Request> request, absl::Time deadline,
           }
           if (status.ok()) return done(FromProto(*response));
           absl::Status why = FromGrpc(status, peer);
-          if (flight->abandoned && why.code() == absl::StatusCode::kCancelled) {
+          // Not by the caller: by us, who gave the worker up, or by a worker
+          // that is stopping.
+          if (why.code() == absl::StatusCode::kCancelled &&
+              !(flight->cancelled && flight->cancelled())) {
             why = FromGrpc(grpc::Status(grpc::StatusCode::UNAVAILABLE,
                                         "it does not answer any more"),
                            peer);

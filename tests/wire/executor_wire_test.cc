@@ -130,6 +130,30 @@ TEST_F(ExecutorWireTest, ALostWorkerHasNotAnswered) {
   EXPECT_TRUE(IsUnreachable(Classify(Pixels()).get().status()));
 }
 
+// As one may that is stopping.
+class CancellingExecutor : public testing::FakeExecutor {
+ public:
+  void Classify(worker::ClassifyCall /*call*/, ClassifyCallback done) override {
+    done(absl::CancelledError("the call was cancelled"));
+  }
+};
+
+TEST_F(ExecutorWireTest, AWorkerThatCancelsItsCallsHasNotAnswered) {
+  CancellingExecutor cancelling;
+  WorkerPort port(&cancelling);
+  ExecutorClient client(Connect(port.address()), TestToken(), "worker w2");
+  for (const bool gone : {false, true}) {
+    worker::ClassifyCall call = Pixels();
+    call.cancelled = [gone] { return gone; };
+    std::promise<Outcome> promise;
+    client.Classify(std::move(call), [&](Outcome outcome) {
+      promise.set_value(std::move(outcome));
+    });
+    const absl::Status status = promise.get_future().get().status();
+    EXPECT_EQ(IsUnreachable(status), !gone) << status;
+  }
+}
+
 TEST_F(ExecutorWireTest, TheClientMayGoBeforeItsAnswers) {
   executor_.HoldCalls();
   auto promise = std::make_shared<std::promise<Outcome>>();
