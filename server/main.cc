@@ -63,8 +63,10 @@ absl::Status Run(const ProgramOptions& options,
   server_options.lease = options.lease;
   server_options.default_encoder = options.default_encoder;
   if (options.worker_listen) {
-    server_options.workers = promptd::server::WorkerGatewayOptions{
-        .listen = *options.worker_listen, .token = *options.worker_token};
+    server_options.workers =
+        promptd::server::WorkerGatewayOptions{.listen = *options.worker_listen,
+                                              .token = *options.worker_token,
+                                              .tls = options.worker_tls};
   }
   server_options.max_blob_bytes = options.max_blob_bytes;
   server_options.tenant_running_jobs = options.tenant_running_jobs;

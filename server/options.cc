@@ -26,6 +26,7 @@ struct RawOptions {
   std::string lease = "15s";
   std::string worker_listen;
   std::string worker_token_file;
+  wire::TlsFlags worker_tls;
   bool no_local_worker = false;
   wire::TuningFlags tuning;
   int64_t max_blob_bytes = 0;
@@ -95,6 +96,7 @@ void DeclareWorkers(RawOptions* raw, CLI::App* app) {
                   "File of the secret that workers show; nobody else on this "
                   "machine may read it")
       ->envname("PROMPTD_WORKERS_TOKEN_FILE");
+  wire::DeclareTls("worker-", "PROMPTD_WORKERS", &raw->worker_tls, app);
   app->add_flag("--no-local-worker", raw->no_local_worker,
                 "Compute nothing in this process: for a front end of workers "
                 "on other machines")
@@ -132,8 +134,9 @@ void DeclareRest(RawOptions* raw, CLI::App* app) {
       ->capture_default_str();
   wire::DeclareTuning("PROMPTD", &raw->tuning, app);
   app->add_flag("--insecure-allow-remote", raw->insecure_allow_remote,
-                "Listen beyond this machine although there is neither TLS nor "
-                "a key: anybody who reaches the port is the owner")
+                "Listen for clients beyond this machine although there is "
+                "neither TLS nor a key: anybody who reaches the port is the "
+                "owner. Workers too, without --worker-tls-ca")
       ->envname("PROMPTD_INSECURE_ALLOW_REMOTE");
   wire::DeclareLogLevel("PROMPTD", &raw->log_level, app);
 }
@@ -142,15 +145,19 @@ absl::Status UnderstandWorkers(const RawOptions& raw, ProgramOptions* options) {
   options->local_worker = !raw.no_local_worker;
   options->worker_listen.reset();
   options->worker_token.reset();
+  options->worker_tls.reset();
   if (raw.worker_listen.empty()) {
     if (options->local_worker) return absl::OkStatus();
     return MakeError(absl::StatusCode::kInvalidArgument, "NO_WORKER_PORT",
                      "--no-local-worker leaves nobody who computes: let "
                      "workers in with --worker-listen");
   }
-  ASSIGN_OR_RETURN(options->worker_listen,
-                   wire::ParseListener("--worker-listen", raw.worker_listen,
-                                       raw.insecure_allow_remote));
+  ASSIGN_OR_RETURN(options->worker_tls,
+                   wire::TlsIdentity::FromFlags("worker-", raw.worker_tls));
+  ASSIGN_OR_RETURN(
+      options->worker_listen,
+      wire::ParseListener("--worker-listen", raw.worker_listen,
+                          raw.insecure_allow_remote || options->worker_tls));
   if (raw.worker_token_file.empty()) {
     return MakeError(absl::StatusCode::kInvalidArgument, "NO_WORKER_TOKEN",
                      "--worker-listen needs --worker-token-file, the file of "

@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "common/address.h"
 #include "wire/program_flags.h"
+#include "wire/tls.h"
 #include "wire/worker_token.h"
 
 namespace promptd::server {
@@ -23,6 +24,7 @@ struct ProgramOptions : wire::WorkerTuning {
   absl::Duration lease;
   std::optional<Address> worker_listen;  // none: no workers from elsewhere
   std::optional<wire::WorkerToken> worker_token;
+  std::optional<wire::TlsIdentity> worker_tls;
   bool local_worker = true;
   int64_t max_blob_bytes = 0;   // 0: no bound
   int tenant_running_jobs = 0;  // 0: no bound

@@ -22,9 +22,10 @@ WorkerGateway::WorkerGateway(const WorkerGatewayOptions& options,
                              absl::Duration lease)
     : options_(options),
       backend_(*backend),
-      registry_(
-          {.close_after = lease, .others_serve = backend->local != nullptr},
-          options.token, this),
+      registry_({.close_after = lease,
+                 .others_serve = backend->local != nullptr,
+                 .tls = options.tls},
+                options.token, this),
       table_(wire::MakeControlService(
           options.token,
           [this](std::function<void()> task) {
@@ -37,9 +38,9 @@ WorkerGateway::~WorkerGateway() { Shutdown(absl::InfinitePast()); }
 
 absl::Status WorkerGateway::Listen() {
   work_ = backend_.jobs->SubscribeWork([this] { registry_.HintWork(); });
-  ASSIGN_OR_RETURN(
-      listener_,
-      wire::Listener::Start(options_.listen, table_.get(), CloseReflection));
+  ASSIGN_OR_RETURN(listener_,
+                   wire::Listener::Start(options_.listen, options_.tls,
+                                         table_.get(), CloseReflection));
   return absl::OkStatus();
 }
 

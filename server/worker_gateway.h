@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "server/backend.h"
 #include "wire/listener.h"
 #include "wire/method_table.h"
+#include "wire/tls.h"
 #include "wire/worker_registry.h"
 #include "wire/worker_token.h"
 #include "worker/control.h"
@@ -24,6 +26,7 @@ namespace promptd::server {
 struct WorkerGatewayOptions {
   Address listen;
   wire::WorkerToken token;
+  std::optional<wire::TlsIdentity> tls;
 };
 
 // Thread-safe.

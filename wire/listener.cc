@@ -7,7 +7,6 @@
 #include "common/error.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/resource_quota.h"
-#include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
 #include "wire/channel.h"
 #include "wire/wire_status.h"
@@ -41,15 +40,16 @@ void SetLimits(grpc::ServerBuilder* builder) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
-    const Address& address, MethodTable* table,
+    const Address& address, const std::optional<TlsIdentity>& tls,
+    MethodTable* table,
     const std::function<void(grpc::ServerBuilder*)>& adjust) {
   // gRPC's own health service would answer without a token.
   grpc::EnableDefaultHealthCheckService(false);
   grpc::ServerBuilder builder;
   SetLimits(&builder);
   int port = 0;
-  builder.AddListeningPort(FormatAddress(address),
-                           grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(FormatAddress(address), ListenerCredentialsOf(tls),
+                           &port);
   builder.RegisterCallbackGenericService(table);
   if (adjust) adjust(&builder);
   std::unique_ptr<Listener> listener(new Listener);
@@ -57,9 +57,11 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Start(
   if (listener->server_ == nullptr || port == 0) {
     return MakeError(
         absl::StatusCode::kUnavailable, "CANNOT_LISTEN",
-        absl::StrCat("cannot listen on ", FormatAddress(address),
-                     ": the address is in use or not this machine's; choose "
-                     "another"));
+        absl::StrCat(
+            "cannot listen on ", FormatAddress(address),
+            ": the address is in use or not this machine's",
+            tls ? ", or certificate and key do not belong together" : "",
+            "; choose another"));
   }
   listener->port_ = port;
   return listener;

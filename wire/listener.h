@@ -3,12 +3,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/address.h"
 #include "grpcpp/server.h"
 #include "wire/method_table.h"
+#include "wire/tls.h"
 
 namespace grpc {
 class ServerBuilder;
@@ -19,10 +21,11 @@ namespace promptd::wire {
 // Thread-safe.
 class Listener {
  public:
-  // Serves `table`, which must outlive this, without TLS. `adjust`, which may
-  // be empty, has the last word on the builder. UNAVAILABLE (CANNOT_LISTEN).
+  // Serves `table`, which must outlive this. `adjust`, which may be empty, has
+  // the last word on the builder. UNAVAILABLE (CANNOT_LISTEN).
   static absl::StatusOr<std::unique_ptr<Listener>> Start(
-      const Address& address, MethodTable* table,
+      const Address& address, const std::optional<TlsIdentity>& tls,
+      MethodTable* table,
       const std::function<void(grpc::ServerBuilder*)>& adjust = {});
 
   // Shutdown() without grace.

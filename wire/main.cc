@@ -90,7 +90,8 @@ absl::Status Run(const WorkerOptions& options,
   ASSIGN_OR_RETURN(const std::unique_ptr<BlobCache> cache,
                    BlobCache::Open(options.data_dir + "/worker-blobs",
                                    options.blob_cache_bytes));
-  const auto channel = Connect(promptd::FormatAddress(options.frontend));
+  const auto channel =
+      Connect(promptd::FormatAddress(options.frontend), options.tls);
   ControlClient control({.shared_blobs = options.blobs_dir}, channel,
                         *options.token, cache.get());
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalWorker> worker,
@@ -103,7 +104,7 @@ absl::Status Run(const WorkerOptions& options,
       },
       worker.get());
   ASSIGN_OR_RETURN(const std::unique_ptr<Listener> listener,
-                   Listener::Start(options.listen, table.get()));
+                   Listener::Start(options.listen, options.tls, table.get()));
   const WorkerHello hello = Introduce(options, listener->port(), *worker);
   worker->Start(&control);
   Refusal refusal;

@@ -19,6 +19,7 @@ namespace {
 struct RawOptions {
   std::string frontend;
   std::string token_file;
+  TlsFlags tls;
   std::string listen = "127.0.0.1:7082";
   std::string advertise;
   std::string id;
@@ -57,6 +58,7 @@ void DeclarePlaces(RawOptions* raw, CLI::App* app) {
                   "it")
       ->envname("PROMPTD_WORKER_TOKEN_FILE")
       ->required();
+  DeclareTls("", "PROMPTD_WORKER", &raw->tls, app);
   app->add_option("--listen", raw->listen,
                   "HOST:PORT where the front end reaches this worker; port 0 "
                   "takes a free one")
@@ -112,8 +114,8 @@ void DeclareRest(RawOptions* raw, CLI::App* app) {
       ->capture_default_str();
   DeclareTuning("PROMPTD_WORKER", &raw->tuning, app);
   app->add_flag("--insecure-allow-remote", raw->insecure_allow_remote,
-                "Listen beyond this machine although there is no TLS: who "
-                "listens on the network sees the token and the images")
+                "Talk with other machines without --tls-ca: who listens on "
+                "the network sees the token and the images")
       ->envname("PROMPTD_WORKER_INSECURE_ALLOW_REMOTE");
   DeclareLogLevel("PROMPTD_WORKER", &raw->log_level, app);
 }
@@ -122,15 +124,18 @@ absl::Status UnderstandPlaces(const RawOptions& raw, WorkerOptions* options) {
   auto frontend = ParseAddress(raw.frontend);
   if (!frontend.ok()) return Annotate(frontend.status(), "--frontend");
   options->frontend = *std::move(frontend);
-  if (!raw.insecure_allow_remote && !IsLoopback(options->frontend.host)) {
+  ASSIGN_OR_RETURN(options->tls, TlsIdentity::FromFlags("", raw.tls));
+  const bool allow_remote = raw.insecure_allow_remote || options->tls;
+  if (!allow_remote && !IsLoopback(options->frontend.host)) {
     return MakeError(
         absl::StatusCode::kFailedPrecondition, "REMOTE_NOT_ALLOWED",
         absl::StrCat("--frontend ", raw.frontend,
-                     " is another machine, and there is no TLS: say "
+                     " is another machine, and there is no TLS: give "
+                     "--tls-ca, --tls-cert and --tls-key, or say "
                      "--insecure-allow-remote if the network is yours"));
   }
-  ASSIGN_OR_RETURN(options->listen, ParseListener("--listen", raw.listen,
-                                                  raw.insecure_allow_remote));
+  ASSIGN_OR_RETURN(options->listen,
+                   ParseListener("--listen", raw.listen, allow_remote));
   if (!raw.advertise.empty()) {
     const auto advertised = ParseAddress(raw.advertise);
     if (!advertised.ok()) return Annotate(advertised.status(), "--advertise");

@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "common/address.h"
 #include "wire/program_flags.h"
+#include "wire/tls.h"
 #include "wire/worker_token.h"
 
 namespace promptd::wire {
@@ -19,6 +20,7 @@ struct WorkerOptions : WorkerTuning {
   std::string advertise;  // HOST:PORT; empty: where it listens
   std::string id;         // empty: made of the host's name and the port
   std::optional<WorkerToken> token;
+  std::optional<TlsIdentity> tls;
   std::vector<std::string> encoder_dirs;
   std::string data_dir;
   std::string blobs_dir;  // shared with the front end; empty: not shared

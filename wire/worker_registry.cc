@@ -87,7 +87,8 @@ absl::StatusOr<std::string> WorkerRegistry::Attach(
   session.hello = hello;
   session.link = link;
   session.client = std::make_shared<ExecutorClient>(
-      Connect(hello.address), token_, absl::StrCat("worker ", hello.id));
+      Connect(hello.address, options_.tls), token_,
+      absl::StrCat("worker ", hello.id));
   session.target = std::make_shared<RouteTarget>();
   session.target->id = hello.id;
   session.target->executor = session.client;

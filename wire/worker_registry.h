@@ -18,6 +18,7 @@
 #include "absl/time/time.h"
 #include "wire/executor_client.h"
 #include "wire/route_target.h"
+#include "wire/tls.h"
 #include "wire/worker_token.h"
 #include "worker/executor.h"
 
@@ -66,6 +67,8 @@ struct RegistryOptions {
   absl::Duration close_after = absl::Seconds(15);
   // There is a worker that is not in this registry, in this process.
   bool others_serve = false;
+  // Of the connections to workers; none: without TLS.
+  std::optional<TlsIdentity> tls = std::nullopt;
 };
 
 // For people and metrics.

@@ -25,15 +25,21 @@ std::array<uint8_t, 32> DigestOf(absl::string_view text) {
 
 }  // namespace
 
-absl::StatusOr<WorkerToken> WorkerToken::FromFile(const std::string& path) {
+absl::Status CheckPrivate(const std::string& path, const std::string& what,
+                          const std::string& reason) {
   struct stat info {};
-  if (::stat(path.c_str(), &info) == 0 && (info.st_mode & S_IRWXO) != 0) {
-    return MakeError(
-        absl::StatusCode::kFailedPrecondition, "TOKEN_FILE_EXPOSED",
-        absl::StrCat("everybody on this machine may open the token file ", path,
-                     ": take that right away with `chmod o= ", path,
-                     "` and, if others have seen it, make a new token"));
+  if (::stat(path.c_str(), &info) != 0 || (info.st_mode & S_IRWXO) == 0) {
+    return absl::OkStatus();
   }
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, reason,
+      absl::StrCat("everybody on this machine may open the ", what, " file ",
+                   path, ": take that right away with `chmod o= ", path,
+                   "` and, if others have seen it, make a new ", what));
+}
+
+absl::StatusOr<WorkerToken> WorkerToken::FromFile(const std::string& path) {
+  RETURN_IF_ERROR(CheckPrivate(path, "token", "TOKEN_FILE_EXPOSED"));
   ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxFileBytes));
   auto token = FromText(text);
   if (!token.ok()) return Annotate(token.status(), path);

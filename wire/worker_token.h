@@ -10,6 +10,11 @@ namespace promptd::wire {
 
 inline constexpr char kAuthorizationMetadata[] = "authorization";
 
+// FAILED_PRECONDITION (`reason`) when everybody on the machine may open the
+// file, which holds a `what`. OK where there is none.
+absl::Status CheckPrivate(const std::string& path, const std::string& what,
+                          const std::string& reason);
+
 // Thread-safe.
 class WorkerToken {
  public:

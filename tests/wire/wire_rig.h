@@ -84,7 +84,7 @@ class FrontEnd {
               return pool_.TrySubmit(std::move(task));
             },
             control, &registry_, absl::Seconds(3))) {
-    auto listener = Listener::Start({"127.0.0.1", port}, table_.get());
+    auto listener = Listener::Start({"127.0.0.1", port}, {}, table_.get());
     EXPECT_TRUE(listener.ok()) << listener.status();
     listener_ = *std::move(listener);
   }
@@ -116,7 +116,7 @@ class WorkerPort {
               return pool_.TrySubmit(std::move(task));
             },
             executor)) {
-    auto listener = Listener::Start({"127.0.0.1", 0}, table_.get());
+    auto listener = Listener::Start({"127.0.0.1", 0}, {}, table_.get());
     EXPECT_TRUE(listener.ok()) << listener.status();
     listener_ = *std::move(listener);
   }

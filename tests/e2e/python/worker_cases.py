@@ -30,11 +30,12 @@ class WorkerCase(workbench.Case):
         self.server = self.start_server()
         self.workers = {}
 
-    def start_server(self, worker_listen="127.0.0.1:0", lease=LEASE_SECONDS):
+    def start_server(self, worker_listen="127.0.0.1:0", lease=LEASE_SECONDS,
+                     more=()):
         server = promptd_process.Promptd(
             self.folder / "front", "--worker-listen", worker_listen,
             "--worker-token-file", str(self.token), "--no-local-worker",
-            "--lease", f"{lease}s")
+            "--lease", f"{lease}s", *more)
         self.addCleanup(server.kill)
         self.bench = workbench.Bench(server.grpc)
         self.addCleanup(self.bench.close)
@@ -44,10 +45,10 @@ class WorkerCase(workbench.Case):
         info = self.bench.call("ServerService", "GetServerInfo")
         return sorted(w.id for w in info.workers if w.ready)
 
-    def add_worker(self, name):
+    def add_worker(self, name, *more):
         worker = promptd_process.Worker(
             self.folder / name, self.server.workers, self.token, "--id", name,
-            "--threads", "1", "--checkpoint-interval", "300ms")
+            "--threads", "1", "--checkpoint-interval", "300ms", *more)
         self.addCleanup(worker.kill)
         self.workers[name] = worker
         workbench.wait_for(lambda: name in self.ready_workers(), 30,
@@ -199,6 +200,42 @@ class WorkerCase(workbench.Case):
         job, events = self.bench.finish(job_id)
         self.assertEqual(job.state, workbench.SUCCEEDED, job.error_message)
         self.assertEqual(self.owners(events), ["w1"])
+
+    def make_certificates(self):
+        """openssl's, for 127.0.0.1; the flags without their prefix."""
+        def openssl(*arguments):
+            subprocess.run(["openssl", *arguments], cwd=self.folder,
+                           check=True, capture_output=True)
+        new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+               "-nodes", "-keyout"]
+        openssl("req", "-x509", *new, "ca.key", "-subj", "/CN=ca", "-out",
+                "ca.pem")
+        openssl("req", *new, "own.key", "-subj", "/CN=own", "-out", "own.csr")
+        (self.folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+        openssl("x509", "-req", "-in", "own.csr", "-CA", "ca.pem", "-CAkey",
+                "ca.key", "-CAcreateserial", "-extfile", "names", "-out",
+                "own.pem")
+        return {"ca": self.folder / "ca.pem", "cert": self.folder / "own.pem",
+                "key": self.folder / "own.key"}
+
+    def test_workers_come_by_mutual_tls_and_not_without(self):
+        files = self.make_certificates()
+        self.bench.close()
+        self.server.stop()
+        self.server = self.start_server(more=[
+            part for name, path in files.items()
+            for part in (f"--worker-tls-{name}", str(path))])
+        self.add_worker("w1", *[part for name, path in files.items()
+                                for part in (f"--tls-{name}", str(path))])
+        self.assertEqual(len(self.classify().results), 1)
+        job, _ = self.bench.finish(self.submit(epochs=20))
+        self.assertEqual(job.state, workbench.SUCCEEDED, job.error_message)
+        stranger = promptd_process.Worker(
+            self.folder / "stranger", self.server.workers, self.token, "--id",
+            "stranger", "--threads", "1")
+        self.addCleanup(stranger.kill)
+        time.sleep(1)
+        self.assertEqual(self.ready_workers(), ["w1"])
 
     def test_a_wrong_token_is_refused(self):
         wrong = self.folder / "wrong"
