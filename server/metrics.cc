@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "metrics/latency_buckets.h"
 #include "prometheus/text_serializer.h"
 
 namespace promptd::server {
@@ -44,11 +45,6 @@ prometheus::Histogram& JobHistogram(prometheus::Registry& registry,
 }
 
 }  // namespace
-
-prometheus::Histogram::BucketBoundaries LatencyBuckets() {
-  return {0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03,
-          0.05,   0.075, 0.1,   0.15,  0.25,  0.5,    1,    2.5,   5,    10};
-}
 
 void RpcSeries::Record(absl::StatusCode code, absl::Duration elapsed) const {
   requests[static_cast<int>(code) % kCodes]->Increment();
@@ -141,8 +137,9 @@ const RpcSeries& Metrics::Rpc(const std::string& service,
           absl::StatusCodeToString(static_cast<absl::StatusCode>(code))}});
   }
   for (size_t i = 0; i < kOutcomes.size(); ++i) {
-    series->seconds[i] = &request_seconds_.Add(
-        {{"method", method}, {"outcome", kOutcomes[i]}}, LatencyBuckets());
+    series->seconds[i] =
+        &request_seconds_.Add({{"method", method}, {"outcome", kOutcomes[i]}},
+                              metrics::LatencyBuckets());
   }
   series->in_flight = &in_flight_.Add({{"method", method}});
   entry = std::move(series);

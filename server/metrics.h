@@ -19,7 +19,7 @@
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
-#include "server/process_metrics.h"
+#include "metrics/process_metrics.h"
 
 namespace promptd::server {
 
@@ -70,7 +70,7 @@ class Metrics {
   prometheus::Histogram& job_run_seconds_;
   std::map<std::string, prometheus::Gauge*> jobs_;
   std::map<std::string, prometheus::Counter*> jobs_finished_;
-  ProcessMetrics process_;
+  metrics::ProcessMetrics process_;
   absl::Mutex mutex_;
   std::map<std::string, std::unique_ptr<RpcSeries>> rpcs_
       ABSL_GUARDED_BY(mutex_);
@@ -80,8 +80,5 @@ class Metrics {
 
 // Counts what LocalControl reads; the same series for each call.
 prometheus::Counter& CorruptBlobs(prometheus::Registry& registry);
-
-// The bucket bounds of every histogram of seconds of one request or stage.
-prometheus::Histogram::BucketBoundaries LatencyBuckets();
 
 }  // namespace promptd::server

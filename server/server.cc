@@ -7,6 +7,8 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "metrics/http_server.h"
+#include "metrics/worker_metrics.h"
 #include "server/archive_service.h"
 #include "server/backend.h"
 #include "server/classify_service.h"
@@ -14,7 +16,6 @@
 #include "server/encoder_service.h"
 #include "server/fleet.h"
 #include "server/grpc_listener.h"
-#include "server/http_server.h"
 #include "server/inference_service.h"
 #include "server/local_control.h"
 #include "server/prompt_service.h"
@@ -25,7 +26,6 @@
 #include "server/upkeep.h"
 #include "server/watch_loop.h"
 #include "server/worker_gateway.h"
-#include "server/worker_metrics.h"
 #include "store/blob_store.h"
 #include "store/sqlite_database.h"
 #include "wire/routed_executor.h"
@@ -129,11 +129,11 @@ class ServerImpl : public Server {
              &services_->training, &services_->prompt, &services_->classify,
              &services_->inference, &services_->storage, &services_->archive}));
     if (options_.http) {
-      ASSIGN_OR_RETURN(
-          http_,
-          HttpServer::Start(options_.http->host, options_.http->port,
-                            {.metrics = [this] { return metrics_.Render(); },
-                             .healthy = [this] { return Healthy(); }}));
+      ASSIGN_OR_RETURN(http_,
+                       metrics::HttpServer::Start(
+                           options_.http->host, options_.http->port,
+                           {.metrics = [this] { return metrics_.Render(); },
+                            .healthy = [this] { return Healthy(); }}));
     }
     upkeep_ = std::make_unique<Upkeep>(&jobs_, options_.lease / 3);
     serving_ = true;
@@ -215,7 +215,7 @@ class ServerImpl : public Server {
   registry::Registry registry_;
   VersionPins pins_;
   Metrics metrics_;
-  WorkerMetrics worker_metrics_;
+  metrics::WorkerMetrics worker_metrics_;
   FleetMetrics fleet_metrics_;
   WorkPool pool_;
   WatchLoop watches_;
@@ -228,7 +228,7 @@ class ServerImpl : public Server {
   bool shut_down_ ABSL_GUARDED_BY(shutdown_mutex_) = false;
   std::unique_ptr<Upkeep> upkeep_;
   std::unique_ptr<GrpcListener> listener_;
-  std::unique_ptr<HttpServer> http_;
+  std::unique_ptr<metrics::HttpServer> http_;
 };
 
 }  // namespace

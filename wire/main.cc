@@ -15,6 +15,7 @@
 #include "common/process.h"
 #include "common/status_macros.h"
 #include "common/work_pool.h"
+#include "metrics/worker_pages.h"
 #include "nlohmann/json.hpp"
 #include "wire/attachment.h"
 #include "wire/blob_cache.h"
@@ -25,7 +26,6 @@
 #include "wire/options.h"
 #include "wire/program_flags.h"
 #include "worker/local_worker.h"
-#include "worker/observer.h"
 
 namespace {
 
@@ -56,9 +56,12 @@ class Refusal {
 };
 
 absl::Status AnnounceReady(const WorkerOptions& options,
-                           const WorkerHello& hello) {
-  const nlohmann::json ready = {
+                           const WorkerHello& hello, int http_port) {
+  nlohmann::json ready = {
       {"listen", hello.address}, {"id", hello.id}, {"pid", ::getpid()}};
+  if (options.http) {
+    ready["http"] = promptd::FormatAddress({options.http->host, http_port});
+  }
   if (!options.ready_file.empty()) {
     RETURN_IF_ERROR(
         promptd::WriteFileAtomically(options.ready_file, ready.dump() + "\n"));
@@ -82,7 +85,7 @@ WorkerHello Introduce(const WorkerOptions& options, int port,
 
 absl::Status Run(const WorkerOptions& options,
                  const promptd::StopSignals& stop) {
-  promptd::worker::Observer observer;
+  promptd::metrics::WorkerPages pages;
   ASSIGN_OR_RETURN(promptd::worker::LocalWorkerOptions worker_options,
                    ConfigureWorker(options));
   worker_options.encoder_dirs = options.encoder_dirs;
@@ -95,7 +98,7 @@ absl::Status Run(const WorkerOptions& options,
   ControlClient control({.shared_blobs = options.blobs_dir}, channel,
                         *options.token, cache.get());
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalWorker> worker,
-                   LocalWorker::Create(worker_options, &observer));
+                   LocalWorker::Create(worker_options, pages.observer()));
   auto pool = std::make_unique<promptd::WorkPool>(kThreads, kQueue);
   const auto table = MakeExecutorService(
       *options.token,
@@ -112,7 +115,14 @@ absl::Status Run(const WorkerOptions& options,
       {}, channel, *options.token, hello, &control,
       [&worker] { return worker->Ready(); },
       [&refusal](const absl::Status& why) { refusal.Set(why); });
-  absl::Status status = AnnounceReady(options, hello);
+  absl::Status status;
+  if (options.http) {
+    status = pages.Serve(*options.http, [&] {
+      return worker->Ready() &&
+             attachment.WaitUntilAttached(absl::InfinitePast());
+    });
+  }
+  if (status.ok()) status = AnnounceReady(options, hello, pages.port());
   if (status.ok()) stop.Wait();
   // In this order: no new calls, the old ones, the job, the stream.
   const absl::Time deadline = absl::Now() + options.grace;
@@ -122,6 +132,7 @@ absl::Status Run(const WorkerOptions& options,
   pool.reset();
   worker->Stop(deadline);
   attachment.Stop();
+  pages.StopServing();
   status.Update(refusal.Get());
   return status;
 }

@@ -28,6 +28,7 @@ struct RawOptions {
   std::string blobs_dir;
   int64_t blob_cache_bytes = WorkerOptions().blob_cache_bytes;
   std::string ready_file;
+  std::string http;
   std::string grace = "10s";
   std::string checkpoint_interval = "5s";
   TuningFlags tuning;
@@ -97,9 +98,13 @@ void DeclareStorage(RawOptions* raw, CLI::App* app) {
       ->envname("PROMPTD_WORKER_BLOB_CACHE_BYTES")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 50))
       ->capture_default_str();
+  app->add_option("--http", raw->http,
+                  "HOST:PORT for /metrics (Prometheus) and /healthz; port 0 "
+                  "takes a free one. Default: none")
+      ->envname("PROMPTD_WORKER_HTTP");
   app->add_option("--ready-file", raw->ready_file,
                   "File that is written once the worker serves: JSON "
-                  "with listen, id and pid")
+                  "with listen, http, id and pid")
       ->envname("PROMPTD_WORKER_READY_FILE");
 }
 
@@ -164,6 +169,11 @@ absl::Status Understand(const RawOptions& raw, WorkerOptions* options) {
   options->blobs_dir = raw.blobs_dir;
   options->blob_cache_bytes = raw.blob_cache_bytes;
   options->ready_file = raw.ready_file;
+  options->http.reset();
+  if (!raw.http.empty()) {
+    ASSIGN_OR_RETURN(options->http, ParseListener("--http", raw.http,
+                                                  raw.insecure_allow_remote));
+  }
   ASSIGN_OR_RETURN(options->grace,
                    ParsePositive("--grace", raw.grace, absl::ZeroDuration()));
   ASSIGN_OR_RETURN(

@@ -26,6 +26,7 @@ struct WorkerOptions : WorkerTuning {
   std::string blobs_dir;  // shared with the front end; empty: not shared
   int64_t blob_cache_bytes = int64_t{4} << 30;
   std::string ready_file;
+  std::optional<Address> http;  // none: no HTTP
   absl::Duration grace;
   absl::Duration checkpoint_interval;
   std::string log_level;

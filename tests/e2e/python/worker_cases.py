@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import urllib.error
 
 import images
 import promptd_process
@@ -116,6 +117,24 @@ class WorkerCase(workbench.Case):
                 worker = self.workers[name]
                 self.assertEqual(worker.stop(), 0, worker.tail())
                 self.add_worker(name)
+
+    def test_a_worker_shows_what_it_computes(self):
+        worker = self.add_worker("w1", "--http", "127.0.0.1:0")
+        self.classify()
+        status, page = workbench.http_get(worker.addresses["http"], "/metrics")
+        self.assertEqual(status, 200)
+        for line in ("promptd_images_encoded_total 1", "promptd_ready 1"):
+            self.assertIn(f"\n{line}\n", page)
+        self.assertIn("process_resident_memory_bytes", page)
+        workbench.http_get(worker.addresses["http"], "/healthz")
+        self.server.kill()
+        def unhealthy():
+            try:
+                workbench.http_get(worker.addresses["http"], "/healthz")
+            except urllib.error.HTTPError as error:
+                return error.code == 503
+            return False
+        workbench.wait_for(unhealthy, 10, "a lonely worker to say so")
 
     def test_a_killed_worker_costs_neither_the_job_nor_a_call(self):
         self.add_worker("w1")

@@ -1,4 +1,4 @@
-// What an in-process worker tells about itself, as metrics: stages, batches,
+// What a worker tells about itself, as metrics: stages, batches,
 // images, training steps and the slots of running jobs.
 #pragma once
 
@@ -18,7 +18,7 @@
 #include "prometheus/registry.h"
 #include "worker/observer.h"
 
-namespace promptd::server {
+namespace promptd::metrics {
 
 // A slot's series exist from OnJobStarted to OnJobEnded. Thread-safe.
 // `registry` must outlive this object.
@@ -83,4 +83,4 @@ class WorkerMetrics : public worker::Observer {
   std::map<std::string, prometheus::Counter*> cost_of_ ABSL_GUARDED_BY(mutex_);
 };
 
-}  // namespace promptd::server
+}  // namespace promptd::metrics

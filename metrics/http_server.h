@@ -12,7 +12,7 @@
 class CivetHandler;
 class CivetServer;
 
-namespace promptd::server {
+namespace promptd::metrics {
 
 struct HttpPages {
   // The body of /metrics, Prometheus text format.
@@ -44,4 +44,4 @@ class HttpServer {
   int port_ = 0;
 };
 
-}  // namespace promptd::server
+}  // namespace promptd::metrics

@@ -1,9 +1,9 @@
-#include "server/worker_metrics.h"
+#include "metrics/worker_metrics.h"
 
 #include "absl/strings/str_cat.h"
-#include "server/metrics.h"
+#include "metrics/latency_buckets.h"
 
-namespace promptd::server {
+namespace promptd::metrics {
 namespace {
 
 using prometheus::BuildCounter;
@@ -255,4 +255,4 @@ void WorkerMetrics::RemoveSlot(int slot) {
   slots_.erase(it);
 }
 
-}  // namespace promptd::server
+}  // namespace promptd::metrics

@@ -5,7 +5,7 @@
 #include "prometheus/gauge.h"
 #include "prometheus/registry.h"
 
-namespace promptd::server {
+namespace promptd::metrics {
 
 // Thread-compatible: Refresh() is called under the owner's lock.
 class ProcessMetrics {
@@ -24,4 +24,4 @@ class ProcessMetrics {
   prometheus::Gauge& threads_;
 };
 
-}  // namespace promptd::server
+}  // namespace promptd::metrics

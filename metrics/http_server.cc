@@ -1,4 +1,4 @@
-#include "server/http_server.h"
+#include "metrics/http_server.h"
 
 #include <CivetServer.h>
 
@@ -14,7 +14,7 @@
 #include "common/error.h"
 #include "common/log.h"
 
-namespace promptd::server {
+namespace promptd::metrics {
 namespace {
 
 struct Reply {
@@ -135,4 +135,4 @@ HttpServer::~HttpServer() {
   waker.join();
 }
 
-}  // namespace promptd::server
+}  // namespace promptd::metrics

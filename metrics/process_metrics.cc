@@ -1,4 +1,4 @@
-#include "server/process_metrics.h"
+#include "metrics/process_metrics.h"
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -12,7 +12,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 
-namespace promptd::server {
+namespace promptd::metrics {
 namespace {
 
 prometheus::Gauge& AddGauge(prometheus::Registry& registry,
@@ -85,4 +85,4 @@ void ProcessMetrics::Refresh() {
   }
 }
 
-}  // namespace promptd::server
+}  // namespace promptd::metrics
