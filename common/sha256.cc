@@ -8,6 +8,15 @@
 #include "common/check.h"
 
 namespace promptd {
+namespace {
+
+// Fetched once: OpenSSL looks EVP_sha256() up anew for every digest.
+const EVP_MD* Algorithm() {
+  static const EVP_MD* const fetched = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  return fetched == nullptr ? EVP_sha256() : fetched;
+}
+
+}  // namespace
 
 struct Sha256::Context {
   EVP_MD_CTX* evp = EVP_MD_CTX_new();
@@ -15,7 +24,7 @@ struct Sha256::Context {
 };
 
 Sha256::Sha256() : context_(std::make_unique<Context>()) {
-  PROMPTD_CHECK(EVP_DigestInit_ex(context_->evp, EVP_sha256(), nullptr) == 1);
+  PROMPTD_CHECK(EVP_DigestInit_ex(context_->evp, Algorithm(), nullptr) == 1);
 }
 
 Sha256::~Sha256() = default;

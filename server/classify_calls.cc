@@ -8,7 +8,6 @@
 #include "absl/status/statusor.h"
 #include "common/error.h"
 #include "common/status_macros.h"
-#include "server/call_priority.h"
 #include "server/convert_classify.h"
 #include "server/item_checks.h"
 #include "server/spec_resolver.h"
@@ -25,13 +24,11 @@ struct Plan {
 };
 
 template <typename Request>
-std::vector<FieldViolation> CheckImages(const Limits& limits,
-                                        const Request& request) {
+std::vector<FieldViolation> Check(const Limits& limits,
+                                  const Request& request) {
   std::vector<FieldViolation> violations;
-  CheckItemCount("images", request.images_size(), limits.max_images_per_call,
-                 &violations);
+  CheckImages(limits, request, &violations);
   CheckTopK("top_k", request.top_k(), &violations);
-  CheckPriority(request.priority(), &violations);
   return violations;
 }
 
@@ -40,9 +37,7 @@ template <typename Request>
 worker::ClassifyCall OneHead(const Request& request, worker::TextSide text,
                              size_t classes) {
   worker::ClassifyCall call;
-  call.images.assign(request.images().begin(), request.images().end());
-  call.no_cache = request.no_cache();
-  call.priority = PriorityOf(request.priority());
+  SetImages(request, &call);
   call.heads.push_back(
       {std::move(text), EffectiveTopK(request.top_k(), classes)});
   return call;
@@ -51,7 +46,7 @@ worker::ClassifyCall OneHead(const Request& request, worker::TextSide text,
 absl::StatusOr<Plan> PlanLearned(const Backend& backend, const Call& call,
                                  const v1::ClassifyRequest& request,
                                  v1::ClassifyResponse* reply) {
-  std::vector<FieldViolation> violations = CheckImages(backend.limits, request);
+  std::vector<FieldViolation> violations = Check(backend.limits, request);
   if (request.task().empty()) {
     violations.push_back({"task", "is required: the name of a task"});
   }
@@ -74,7 +69,7 @@ absl::StatusOr<Plan> PlanLearned(const Backend& backend, const Call& call,
 absl::StatusOr<Plan> PlanZeroShot(const Backend& backend,
                                   const v1::ZeroShotClassifyRequest& request,
                                   v1::ClassifyResponse* reply) {
-  std::vector<FieldViolation> violations = CheckImages(backend.limits, request);
+  std::vector<FieldViolation> violations = Check(backend.limits, request);
   const auto names = std::make_shared<const std::vector<std::string>>(
       request.labels().begin(), request.labels().end());
   const std::vector<std::string>& labels = *names;

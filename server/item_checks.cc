@@ -19,6 +19,27 @@ void CheckItemCount(const std::string& field, int count, int most,
   }
 }
 
+void CheckNamedImages(
+    int sent, const google::protobuf::RepeatedPtrField<std::string>& digests,
+    bool no_cache, int most, std::vector<FieldViolation>* violations) {
+  constexpr size_t kDigestBytes = 32;
+  CheckItemCount("images", sent + digests.size(), most, violations);
+  if (digests.size() > most) return;
+  for (int i = 0; i < digests.size(); ++i) {
+    if (digests.Get(i).size() == kDigestBytes) continue;
+    violations->push_back(
+        {absl::StrCat("image_digests[", i, "]"),
+         absl::StrCat("has ", digests.Get(i).size(), " bytes, a SHA-256 has ",
+                      kDigestBytes)});
+  }
+  if (no_cache && !digests.empty()) {
+    violations->push_back(
+        {"no_cache",
+         "is set, but image_digests are answered from the cache "
+         "alone: send the images, or leave it out"});
+  }
+}
+
 void CheckLabels(const Limits& limits, const std::vector<std::string>& labels,
                  std::vector<FieldViolation>* violations) {
   if (labels.empty()) {

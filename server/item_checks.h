@@ -7,8 +7,11 @@
 #include "absl/status/status.h"
 #include "common/error.h"
 #include "common/utf8.h"
+#include "google/protobuf/repeated_ptr_field.h"
+#include "server/call_priority.h"
 #include "server/grpc_status.h"
 #include "server/limits.h"
+#include "worker/classify_call.h"
 
 namespace promptd::server {
 
@@ -16,6 +19,32 @@ namespace promptd::server {
 // items.
 void CheckItemCount(const std::string& field, int count, int most,
                     std::vector<FieldViolation>* violations);
+
+// Of the images of a classify call: what is sent and what is named by
+// `digests`, together 1 to `most`; a digest has 32 bytes, and none goes with
+// `no_cache`.
+void CheckNamedImages(
+    int sent, const google::protobuf::RepeatedPtrField<std::string>& digests,
+    bool no_cache, int most, std::vector<FieldViolation>* violations);
+
+// The same of a request, and its priority.
+template <typename Request>
+void CheckImages(const Limits& limits, const Request& request,
+                 std::vector<FieldViolation>* violations) {
+  CheckNamedImages(request.images_size(), request.image_digests(),
+                   request.no_cache(), limits.max_images_per_call, violations);
+  CheckPriority(request.priority(), violations);
+}
+
+// The images of a checked request, borrowed from it, and what holds for them.
+template <typename Request>
+void SetImages(const Request& request, worker::ClassifyCall* call) {
+  call->images.assign(request.images().begin(), request.images().end());
+  call->image_digests.assign(request.image_digests().begin(),
+                             request.image_digests().end());
+  call->no_cache = request.no_cache();
+  call->priority = PriorityOf(request.priority());
+}
 
 // Adds a violation for every label, of field "labels", that is no name for a
 // class: at least one, plain text, distinct as CLIP reads them.

@@ -10,7 +10,6 @@
 #include "absl/synchronization/mutex.h"
 #include "common/error.h"
 #include "common/status_macros.h"
-#include "server/call_priority.h"
 #include "server/convert_classify.h"
 #include "server/item_checks.h"
 #include "server/top_k.h"
@@ -37,8 +36,7 @@ bool ConcernsTheCall(const absl::Status& status) {
 absl::Status Check(const Limits& limits,
                    const v1::MultiClassifyRequest& request) {
   std::vector<FieldViolation> violations;
-  CheckItemCount("images", request.images_size(), limits.max_images_per_call,
-                 &violations);
+  CheckImages(limits, request, &violations);
   CheckItemCount("tasks", request.tasks_size(), limits.max_tasks_per_call,
                  &violations);
   if (request.tasks_size() <= limits.max_tasks_per_call) {
@@ -51,7 +49,6 @@ absl::Status Check(const Limits& limits,
       CheckTopK(field + ".top_k", request.tasks(i).top_k(), &violations);
     }
   }
-  CheckPriority(request.priority(), &violations);
   if (violations.empty()) return absl::OkStatus();
   return InvalidFields(kInvalidRequest, violations);
 }
@@ -102,7 +99,8 @@ class Run : public std::enable_shared_from_this<Run> {
       result->set_encoder_digest(version->encoder_digest);
       const int top_k =
           EffectiveTopK(choice.top_k(), version->class_names.size());
-      scores += int64_t{top_k} * request_.images_size();
+      scores += int64_t{top_k} *
+                (request_.images_size() + request_.image_digests_size());
       Group& group = groups_[{version->encoder_digest, version->image_tower}];
       group.tasks.push_back(i);
       group.call.heads.push_back(
@@ -121,9 +119,7 @@ class Run : public std::enable_shared_from_this<Run> {
     worker::ClassifyCall& work = group->call;
     work.tenant = call_->principal().tenant;
     work.encoder_digest = encoder;
-    work.images.assign(request_.images().begin(), request_.images().end());
-    work.no_cache = request_.no_cache();
-    work.priority = PriorityOf(request_.priority());
+    SetImages(request_, &work);
     work.deadline = deadline_;
     work.cancelled = call_->CancelledFunction();
     backend_.executor->Classify(

@@ -110,6 +110,9 @@ void ToProto(const worker::ClassifyCall& call, pb::ClassifyRequest* out) {
   for (const absl::string_view image : call.images) {
     out->add_images(image.data(), image.size());
   }
+  for (const absl::string_view digest : call.image_digests) {
+    out->add_image_digests(digest.data(), digest.size());
+  }
   for (const std::vector<float>& pixels : call.pixels) {
     out->add_pixels()->mutable_values()->Add(pixels.begin(), pixels.end());
   }
@@ -129,6 +132,8 @@ worker::ClassifyCall FromProto(const pb::ClassifyRequest& request) {
     query.top_k = head.top_k();
   }
   for (const std::string& image : request.images()) out.images.push_back(image);
+  out.image_digests.assign(request.image_digests().begin(),
+                           request.image_digests().end());
   for (const pb::Floats& pixels : request.pixels()) {
     out.pixels.emplace_back(pixels.values().begin(), pixels.values().end());
   }

@@ -47,7 +47,8 @@ std::vector<Target> RankByHash(std::vector<Target> targets, uint64_t key,
       std::ceil(kLoadBound * static_cast<double>(total) /
                 static_cast<double>(std::max<size_t>(targets.size(), 1))));
   for (Target& target : targets) {
-    const bool full = target->load > 0 && target->load + weight > bound;
+    const bool full =
+        weight > 0 && target->load > 0 && target->load + weight > bound;
     const uint64_t score = Mix(key ^ RoutingHash(target->id));
     ranked.push_back({{full, ~score}, std::move(target)});
   }

@@ -21,7 +21,8 @@ uint64_t RoutingHash(absl::string_view bytes);
 // image goes to the same worker, which has its feature cached, and when a
 // worker goes only its images move. A target whose load would pass 1.25 times
 // the mean goes behind the others: a picture that everybody sends does not
-// overload one worker.
+// overload one worker. What weighs nothing goes where its key says, however
+// loaded that is.
 std::vector<std::shared_ptr<RouteTarget>> RankByHash(
     std::vector<std::shared_ptr<RouteTarget>> targets, uint64_t key,
     int64_t weight);

@@ -1,11 +1,13 @@
 #include "wire/routed_executor.h"
 
 #include <algorithm>
+#include <array>
 #include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
+#include "common/sha256.h"
 #include "wire/rendezvous.h"
 #include "wire/wire_status.h"
 
@@ -44,8 +46,18 @@ bool NotAnswered(const absl::Status& status) {
          reason == "NOT_READY";
 }
 
+// The same for an image and its digest.
 uint64_t KeyOf(const worker::ClassifyCall& call) {
-  if (!call.images.empty()) return RoutingHash(call.images.front());
+  if (!call.images.empty()) {
+    Sha256 sha;
+    sha.Update(call.images.front());
+    const std::array<uint8_t, 32> digest = sha.Digest();
+    return RoutingHash(
+        {reinterpret_cast<const char*>(digest.data()), digest.size()});
+  }
+  if (!call.image_digests.empty()) {
+    return RoutingHash(call.image_digests.front());
+  }
   if (call.pixels.empty()) return 0;
   const std::vector<float>& pixels = call.pixels.front();
   return RoutingHash({reinterpret_cast<const char*>(pixels.data()),
@@ -75,9 +87,7 @@ std::vector<EncoderDescription> RoutedExecutor::Encoders() const {
 
 bool RoutedExecutor::LocalHolds(const std::string& encoder_digest) const {
   if (local_ == nullptr) return false;
-  const auto encoders = local_->executor->Encoders();
-  return std::any_of(encoders.begin(), encoders.end(),
-                     [&](const auto& e) { return e.digest == encoder_digest; });
+  return local_->executor->Holds(encoder_digest);
 }
 
 bool RoutedExecutor::Holds(const std::string& encoder_digest) const {
@@ -128,13 +138,15 @@ void RoutedExecutor::Try(std::shared_ptr<Call> call, const Rank& rank,
 
 void RoutedExecutor::Classify(worker::ClassifyCall call,
                               ClassifyCallback done) {
-  const auto weight =
-      static_cast<int64_t>(std::max<size_t>(worker::ImageCount(call), 1));
-  const uint64_t key = KeyOf(call);
+  const auto shared = std::make_shared<worker::ClassifyCall>(std::move(call));
+  // What is only named is not encoded.
+  const auto weight = static_cast<int64_t>(worker::ImageCount(*shared) -
+                                           shared->image_digests.size());
   Route(
-      std::make_shared<worker::ClassifyCall>(std::move(call)),
-      [key, weight](Targets targets) {
-        return RankByHash(std::move(targets), key, weight);
+      shared,
+      [shared, weight](Targets targets) {
+        if (targets.size() <= 1) return targets;
+        return RankByHash(std::move(targets), KeyOf(*shared), weight);
       },
       weight,
       [](worker::Executor* executor, worker::ClassifyCall asked, auto then) {

@@ -13,11 +13,11 @@
 
 namespace promptd::wire {
 
-// Classify calls go by the hash of their first image, others to the least
-// loaded, always among the workers that hold the encoder. A call that its
-// worker did not answer, because it was lost or is shutting down, is sent to
-// another one, to three in all. UNAVAILABLE (NO_WORKER) when no worker that
-// holds the encoder serves now. Thread-safe.
+// Classify calls go by the SHA-256 of their first image, be it sent or named,
+// others to the least loaded, always among the workers that hold the encoder. A
+// call that its worker did not answer, because it was lost or is shutting down,
+// is sent to another one, to three in all. UNAVAILABLE (NO_WORKER) when no
+// worker that holds the encoder serves now. Thread-safe.
 class RoutedExecutor : public worker::Executor {
  public:
   // `local`, the worker in this process, may be null; both must outlive this.
@@ -37,7 +37,7 @@ class RoutedExecutor : public worker::Executor {
   bool Ready() const override;
 
   // Whether a worker that is there now holds it, serving or not.
-  bool Holds(const std::string& encoder_digest) const;
+  bool Holds(const std::string& encoder_digest) const override;
 
  private:
   using Targets = std::vector<std::shared_ptr<RouteTarget>>;

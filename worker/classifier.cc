@@ -32,6 +32,11 @@ int DistinctHeads(const std::vector<CallImage>& images) {
   return static_cast<int>(names.size());
 }
 
+absl::Status NotCached() {
+  return MakeError(absl::StatusCode::kNotFound, "IMAGE_NOT_CACHED",
+                   "no image of this digest is cached: send its bytes");
+}
+
 }  // namespace
 
 Classifier::Classifier(const ClassifierOptions& options,
@@ -116,24 +121,29 @@ void Classifier::Begin(CallImage image) {
   if (!StillWanted(&call, Checkpoint::kAdmission)) {
     return Finish(std::move(image), {});
   }
+  const bool by_digest = IsByDigest(call.request, image.index);
   if (call.request.no_cache || options_.max_embedding_cache_bytes == 0) {
     observer_->OnCacheUse(Cache::kEmbedding, CacheUse::kBypass);
+    if (by_digest) return Finish(std::move(image), {.status = NotCached()});
     return QueueDecode(std::move(image));
   }
   const absl::Time start = absl::Now();
   image.key = KeyOf(call, image.index);
   Record(&call, Stage::kHash, &StageTimings::hash, absl::Now() - start);
-  EmbeddingCache::Found found = cache_.Find(image.key, [&] {
+  const auto join = [&] {
     return [this, image](const Landing& landing) {
       return Landed(image, landing);
     };
-  });
+  };
+  EmbeddingCache::Found found = by_digest ? cache_.FindKnown(image.key, join)
+                                          : cache_.Find(image.key, join);
   image.cache = found.use;
   switch (found.use) {
     case CacheUse::kHit:
       image.feature = std::move(found.feature);
       return Conclude(std::move(image));
     case CacheUse::kMiss:
+      if (by_digest) return Finish(std::move(image), {.status = NotCached()});
       image.leads = true;
       return QueueDecode(std::move(image));
     default:  // joined: Landed() goes on
@@ -144,6 +154,7 @@ void Classifier::Begin(CallImage image) {
 void Classifier::Landed(CallImage image, const Landing& landing) {
   image.cache = CacheUse::kJoin;
   image.batch_size = landing.batch_size;
+  const bool by_digest = IsByDigest(image.call->request, image.index);
   switch (landing.kind) {
     case Landing::Kind::kFeature:
       image.feature = landing.feature;
@@ -151,11 +162,14 @@ void Classifier::Landed(CallImage image, const Landing& landing) {
     case Landing::Kind::kBadImage:
       return Finish(std::move(image), {.status = landing.status});
     case Landing::Kind::kFailed:
+      if (by_digest) return Finish(std::move(image), {.status = NotCached()});
       image.call->Fail(landing.status);
       return Finish(std::move(image), {});
     case Landing::Kind::kLead:
-      image.cache = CacheUse::kMiss;
       image.leads = true;
+      // Without bytes nobody leads: Finish() hands it on.
+      if (by_digest) return Finish(std::move(image), {.status = NotCached()});
+      image.cache = CacheUse::kMiss;
       return QueueDecode(std::move(image));
   }
 }

@@ -39,7 +39,11 @@ struct ClassifyCall {
   std::vector<HeadQuery> heads;
   // Encoded. The bytes are borrowed until the answer.
   std::vector<absl::string_view> images;
-  // Instead of images: each [3, S, S], RGB, as preprocessing leaves it.
+  // More images, behind those: the SHA-256 (32 bytes) of files that calls of
+  // this tenant had before; borrowed too. One whose feature is neither cached
+  // nor under way is answered IMAGE_NOT_CACHED.
+  std::vector<absl::string_view> image_digests = {};
+  // Instead of both: each [3, S, S], RGB, as preprocessing leaves it.
   std::vector<std::vector<float>> pixels;
   // Neither takes features that are cached nor caches its own.
   bool no_cache = false;
@@ -50,9 +54,15 @@ struct ClassifyCall {
   std::function<bool()> cancelled;
 };
 
-// Images of either kind.
+// Images of any kind.
 inline size_t ImageCount(const ClassifyCall& call) {
-  return call.pixels.empty() ? call.images.size() : call.pixels.size();
+  return call.pixels.empty() ? call.images.size() + call.image_digests.size()
+                             : call.pixels.size();
+}
+
+// Whether an image of the call is only named.
+inline bool IsByDigest(const ClassifyCall& call, size_t index) {
+  return call.pixels.empty() && index >= call.images.size();
 }
 
 struct Scored {

@@ -14,16 +14,26 @@ constexpr int64_t kEntryOverhead = 256;
 }  // namespace
 
 EmbeddingKey EmbeddingKeyOf(absl::string_view tenant, absl::string_view tower,
-                            ImageKind kind, absl::string_view bytes) {
-  Sha256 digest;
+                            ImageKind kind, absl::string_view digest) {
+  Sha256 key;
   // Lengths first: no two different parts give one text.
-  digest.Update(absl::StrCat(tenant.size(), ":", tenant, tower.size(), ":",
-                             tower, kind == ImageKind::kFile ? "f" : "p"));
-  digest.Update(bytes);
-  return {digest.Digest()};
+  key.Update(absl::StrCat(tenant.size(), ":", tenant, tower.size(), ":", tower,
+                          kind == ImageKind::kFile ? "f" : "p", digest));
+  return {key.Digest()};
 }
 
 EmbeddingCache::Found EmbeddingCache::Find(const EmbeddingKey& key,
+                                           absl::FunctionRef<Joiner()> join) {
+  return Look(key, /*may_lead=*/true, join);
+}
+
+EmbeddingCache::Found EmbeddingCache::FindKnown(
+    const EmbeddingKey& key, absl::FunctionRef<Joiner()> join) {
+  return Look(key, /*may_lead=*/false, join);
+}
+
+EmbeddingCache::Found EmbeddingCache::Look(const EmbeddingKey& key,
+                                           bool may_lead,
                                            absl::FunctionRef<Joiner()> join) {
   Found found;
   {
@@ -34,7 +44,7 @@ EmbeddingCache::Found EmbeddingCache::Find(const EmbeddingKey& key,
                flight != flights_.end()) {
       flight->second.push_back(join());
       found.use = CacheUse::kJoin;
-    } else {
+    } else if (may_lead) {
       flights_[key];
     }
   }

@@ -36,9 +36,9 @@ struct EmbeddingKey {
 enum class ImageKind { kFile, kPixels };
 
 // SHA-256 over all of it: no tenant can name another one's feature. `tower`
-// names the image tower.
+// names the image tower, `digest` is the SHA-256 of the image's bytes.
 EmbeddingKey EmbeddingKeyOf(absl::string_view tenant, absl::string_view tower,
-                            ImageKind kind, absl::string_view bytes);
+                            ImageKind kind, absl::string_view digest);
 
 // How the encoding of an image ended for one who has joined it.
 struct Landing {
@@ -72,6 +72,9 @@ class EmbeddingCache {
   // kHit; kMiss: the caller leads and owes a Land(); kJoin: the joiner that
   // `join` makes is called once, by who calls Land(), without a lock.
   Found Find(const EmbeddingKey& key, absl::FunctionRef<Joiner()> join);
+  // The same for who cannot lead: a kMiss owes nothing. A joiner that is told
+  // kLead all the same hands it on with a Land() of kLead.
+  Found FindKnown(const EmbeddingKey& key, absl::FunctionRef<Joiner()> join);
 
   // The leader's end: keeps a feature and tells all who have joined; kLead
   // goes to the first of them only, who owes a Land() then.
@@ -86,6 +89,8 @@ class EmbeddingCache {
     }
   };
 
+  Found Look(const EmbeddingKey& key, bool may_lead,
+             absl::FunctionRef<Joiner()> join);
   void InsertLocked(const EmbeddingKey& key, const SharedFeature& feature)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

@@ -3,6 +3,7 @@
 // protobuf, no SQL here.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -95,6 +96,14 @@ class Executor {
 
   // The encoders held, ordered by name.
   virtual std::vector<EncoderDescription> Encoders() const = 0;
+
+  // Whether it can be asked for this encoder now. Cheaper than Encoders().
+  virtual bool Holds(const std::string& encoder_digest) const {
+    const std::vector<EncoderDescription> encoders = Encoders();
+    return std::any_of(encoders.begin(), encoders.end(), [&](const auto& e) {
+      return e.digest == encoder_digest;
+    });
+  }
 
   // Answers through `done`, exactly once, possibly before returning; hashes
   // the images, and reads a head that is not in memory, on the calling thread.

@@ -6,6 +6,7 @@
 #include "absl/strings/string_view.h"
 #include "clip/encoder.h"
 #include "common/error.h"
+#include "common/sha256.h"
 #include "datasets/preprocess.h"
 #include "worker/prompt_features.h"
 
@@ -17,9 +18,18 @@ size_t PixelNumbers(const ImageCall& call) {
   return 3 * side * side;
 }
 
+// The bytes of an image that is there.
+absl::string_view BytesOf(const ClassifyCall& request, size_t index) {
+  if (request.pixels.empty()) return request.images[index];
+  const std::vector<float>& pixels = request.pixels[index];
+  return {reinterpret_cast<const char*>(pixels.data()),
+          pixels.size() * sizeof(float)};
+}
+
 }  // namespace
 
 int64_t HeldBytes(const ImageCall& call, size_t index) {
+  if (IsByDigest(call.request, index)) return 0;
   const size_t file =
       call.request.pixels.empty() ? call.request.images[index].size() : 0;
   return static_cast<int64_t>(file + PixelNumbers(call) * sizeof(float));
@@ -27,15 +37,17 @@ int64_t HeldBytes(const ImageCall& call, size_t index) {
 
 EmbeddingKey KeyOf(const ImageCall& call, size_t index) {
   const ClassifyCall& request = call.request;
-  if (request.pixels.empty()) {
+  if (IsByDigest(request, index)) {
     return EmbeddingKeyOf(request.tenant, TowerKey(call), ImageKind::kFile,
-                          request.images[index]);
+                          request.image_digests[index - request.images.size()]);
   }
-  const std::vector<float>& pixels = request.pixels[index];
+  Sha256 sha;
+  sha.Update(BytesOf(request, index));
+  const std::array<uint8_t, 32> digest = sha.Digest();
   return EmbeddingKeyOf(
-      request.tenant, TowerKey(call), ImageKind::kPixels,
-      absl::string_view(reinterpret_cast<const char*>(pixels.data()),
-                        pixels.size() * sizeof(float)));
+      request.tenant, TowerKey(call),
+      request.pixels.empty() ? ImageKind::kFile : ImageKind::kPixels,
+      {reinterpret_cast<const char*>(digest.data()), digest.size()});
 }
 
 absl::StatusOr<std::vector<float>> PixelsOf(ImageCall* call, size_t index) {

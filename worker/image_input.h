@@ -11,14 +11,16 @@
 
 namespace promptd::worker {
 
-// What an image holds until it is answered: its bytes, and its pixels.
+// What an image holds until it is answered: its bytes, and its pixels; nothing
+// where it is only named.
 int64_t HeldBytes(const ImageCall& call, size_t index);
 
 // Under which its feature is cached.
 EmbeddingKey KeyOf(const ImageCall& call, size_t index);
 
-// One image, preprocessed: [3, S, S]. Pixels are moved out of the call, so
-// only once. INVALID_ARGUMENT (BAD_IMAGE_SHAPE); datasets/preprocess.h.
+// One image that is not only named, preprocessed: [3, S, S]. Pixels are moved
+// out of the call, so only once. INVALID_ARGUMENT (BAD_IMAGE_SHAPE);
+// datasets/preprocess.h.
 absl::StatusOr<std::vector<float>> PixelsOf(ImageCall* call, size_t index);
 
 }  // namespace promptd::worker

@@ -119,6 +119,10 @@ class LocalWorkerImpl : public LocalWorker {
     return encoders_.descriptions();
   }
 
+  bool Holds(const std::string& encoder_digest) const override {
+    return encoders_.Find(encoder_digest).ok();
+  }
+
   void Classify(ClassifyCall call, ClassifyCallback done) override {
     std::shared_ptr<Classifier> classifier;
     {

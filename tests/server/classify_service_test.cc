@@ -87,6 +87,66 @@ TEST_F(ClassifyServiceTest, BadRequestsNameEveryField) {
   EXPECT_TRUE(absl::StrContains(error.Field("images"), "at most 64"));
 }
 
+TEST_F(ClassifyServiceTest, DigestsAreAnsweredBehindTheImages) {
+  PushPets();
+  TrainOnce();
+  const std::string known(32, '\xff');
+  executor_.KnowDigest(known);
+  v1::ClassifyRequest request;
+  request.set_task("pets");
+  request.add_image_digests(std::string(32, '\0'));
+  request.add_image_digests(known);
+  request.add_images(Png(1));
+  v1::ClassifyResponse reply;
+  ASSERT_TRUE(Classify(request, &reply).ok());
+  ASSERT_EQ(reply.results_size(), 3);
+  EXPECT_EQ(reply.results(0).scores_size(), 2);
+  EXPECT_EQ(reply.results(1).error_reason(), "IMAGE_NOT_CACHED");
+  EXPECT_EQ(reply.results(2).scores(0).class_name(), "cat");
+  request.clear_images();
+  ASSERT_TRUE(Classify(request, &reply).ok());
+  EXPECT_EQ(reply.results(0).error_reason(), "IMAGE_NOT_CACHED");
+  EXPECT_EQ(reply.results(1).error_reason(), "");
+  v1::ZeroShotClassifyRequest zero_shot;
+  zero_shot.add_labels("dog");
+  zero_shot.add_image_digests(known);
+  ASSERT_TRUE(ZeroShot(zero_shot, &reply).ok());
+  EXPECT_EQ(reply.results(0).scores(0).class_name(), "dog");
+}
+
+TEST_F(ClassifyServiceTest, BadDigestsAreNamed) {
+  v1::ClassifyRequest request;
+  request.set_task("pets");
+  request.add_image_digests(std::string(32, 'x'));
+  request.add_image_digests(std::string(64, 'a'));
+  request.add_image_digests("");
+  request.set_no_cache(true);
+  v1::ClassifyResponse reply;
+  ErrorDetails error = Decode(Classify(request, &reply));
+  EXPECT_EQ(error.code, grpc::INVALID_ARGUMENT);
+  EXPECT_EQ(error.reason, "INVALID_CLASSIFY_REQUEST");
+  EXPECT_EQ(error.fields.size(), 3u);
+  EXPECT_TRUE(absl::StrContains(error.Field("image_digests[1]"), "64 bytes"));
+  EXPECT_NE(error.Field("image_digests[2]"), "");
+  EXPECT_NE(error.Field("no_cache"), "");
+  v1::ZeroShotClassifyRequest zero_shot;
+  zero_shot.add_labels("dog");
+  zero_shot.add_image_digests("short");
+  error = Decode(ZeroShot(zero_shot, &reply));
+  EXPECT_NE(error.Field("image_digests[0]"), "");
+}
+
+TEST_F(ClassifyServiceTest, ImagesAndDigestsAreBoundedTogether) {
+  v1::ClassifyRequest request;
+  request.set_task("pets");
+  for (int i = 0; i < 40; ++i) request.add_images("x");
+  for (int i = 0; i < 25; ++i) request.add_image_digests(std::string(32, 'x'));
+  v1::ClassifyResponse reply;
+  const ErrorDetails error = Decode(Classify(request, &reply));
+  EXPECT_TRUE(
+      absl::StrContains(error.Field("images"), "65 images, at most 64"));
+}
+
 TEST_F(ClassifyServiceTest, AnOversizedMessageIsRefusedAndTheServerLives) {
   v1::ClassifyRequest request;
   request.set_task("pets");

@@ -88,6 +88,77 @@ TEST_F(ClassifyStreamTest, TakesEveryKindOfCall) {
   EXPECT_EQ(response.multi().tasks(1).error_reason(), "TASK_NOT_FOUND");
 }
 
+TEST_F(ClassifyStreamTest, AnItemMayNameItsImages) {
+  const std::string known(32, 'k');
+  executor_.KnowDigest(known);
+  v1::ClassifyStreamRequest item = Item("x");
+  item.mutable_classify()->clear_images();
+  item.mutable_classify()->add_image_digests(known);
+  item.mutable_classify()->add_image_digests(std::string(32, 'u'));
+  const v1::ClassifyStreamResponse response = Ask(item);
+  EXPECT_EQ(response.code(), 0);
+  ASSERT_EQ(response.classify().results_size(), 2);
+  EXPECT_EQ(response.classify().results(0).scores_size(), 2);
+  EXPECT_EQ(response.classify().results(1).error_reason(), "IMAGE_NOT_CACHED");
+  item.mutable_classify()->add_image_digests("short");
+  EXPECT_EQ(Ask(item).code(), grpc::INVALID_ARGUMENT);
+}
+
+TEST_F(ClassifyStreamTest, NamedItemsOfOneStreamAreAllAnswered) {
+  const std::string known(32, 'k');
+  executor_.KnowDigest(known);
+  v1::ClassifyStreamRequest item = Item("");
+  item.mutable_classify()->clear_images();
+  item.mutable_classify()->add_image_digests(known);
+  Context context;
+  const std::unique_ptr<Stream> stream = classify_->ClassifyStream(&context);
+  constexpr int kItems = 300;
+  std::thread writer([&] {
+    for (int i = 0; i < kItems; ++i) {
+      // Not all of them can be answered from memory.
+      item.set_id(absl::StrCat(i));
+      item.mutable_classify()->set_task(i % 100 == 99 ? "birds" : "pets");
+      item.mutable_classify()->set_version(i == 250 ? 2 : 1);
+      ASSERT_TRUE(stream->Write(item));
+    }
+    stream->WritesDone();
+  });
+  std::map<std::string, v1::ClassifyStreamResponse> answers;
+  v1::ClassifyStreamResponse response;
+  while (stream->Read(&response)) answers[response.id()] = response;
+  writer.join();
+  EXPECT_TRUE(stream->Finish().ok());
+  ASSERT_EQ(answers.size(), static_cast<size_t>(kItems));
+  for (int i = 0; i < kItems; ++i) {
+    const v1::ClassifyStreamResponse& one = answers[absl::StrCat(i)];
+    const char* reason = i % 100 == 99 ? "TASK_NOT_FOUND"
+                         : i == 250    ? "VERSION_NOT_FOUND"
+                                       : "";
+    EXPECT_EQ(one.error_reason(), reason) << i;
+    EXPECT_EQ(one.classify().results_size(), *reason == '\0' ? 1 : 0) << i;
+  }
+}
+
+TEST_F(ClassifyStreamTest, AnItemThatThrowsIsAnsweredOnAnyThread) {
+  const std::string known(32, 'k');
+  executor_.KnowDigest(known);
+  v1::ClassifyStreamRequest item = Item("x");
+  item.mutable_classify()->clear_images();
+  item.mutable_classify()->add_image_digests(known);
+  Context context;
+  const std::unique_ptr<Stream> stream = classify_->ClassifyStream(&context);
+  v1::ClassifyStreamResponse response;
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(stream->Write(item));
+    ASSERT_TRUE(stream->Read(&response));
+    EXPECT_EQ(response.code(), 0);
+  }
+  executor_.ThrowFromNowOn();
+  ASSERT_TRUE(stream->Write(item));
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.code(), grpc::INTERNAL);
+}
+
 TEST_F(ClassifyStreamTest, BadItemsAreAnsweredAndTheStreamGoesOn) {
   v1::ClassifyStreamRequest item;
   EXPECT_EQ(Ask(item).error_reason(), "INVALID_STREAM_ITEM");

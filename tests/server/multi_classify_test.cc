@@ -67,6 +67,31 @@ TEST_F(MultiClassifyTest, EachTaskAnswersAndOneCallIsSentAnEncoder) {
   EXPECT_TRUE(executor_.last_call().no_cache);
 }
 
+TEST_F(MultiClassifyTest, DigestsAreAnsweredByEveryTask) {
+  PushPets();
+  Train("pets", "small");
+  Train("cats", "large");
+  Add("pets");
+  Add("cats");
+  const std::string known(32, 'k');
+  executor_.KnowDigest(known);
+  request_.add_image_digests(known);
+  request_.add_image_digests(std::string(32, 'u'));
+  request_.add_images(Png(1));
+  ASSERT_TRUE(Send().ok());
+  for (const v1::TaskResult& task : reply_.tasks()) {
+    ASSERT_EQ(task.results_size(), 3);
+    EXPECT_EQ(task.results(0).scores_size(), 2);
+    EXPECT_EQ(task.results(1).scores_size(), 2);
+    EXPECT_EQ(task.results(2).error_reason(), "IMAGE_NOT_CACHED");
+  }
+  request_.add_image_digests("short");
+  request_.set_no_cache(true);
+  const ErrorDetails error = Decode(Send());
+  EXPECT_NE(error.Field("image_digests[2]"), "");
+  EXPECT_NE(error.Field("no_cache"), "");
+}
+
 TEST_F(MultiClassifyTest, ATaskFailsAlone) {
   PushPets();
   Train("pets", "small");

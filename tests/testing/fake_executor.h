@@ -183,6 +183,11 @@ class FakeExecutor : public worker::Executor {
     absl::MutexLock lock(&mutex_);
     failing_head_ = {place, status};
   }
+  // The only one that is cached.
+  void KnowDigest(const std::string& digest) {
+    absl::MutexLock lock(&mutex_);
+    known_digest_ = digest;
+  }
   // The bytes of its images are gone.
   worker::ClassifyCall last_call() const {
     absl::MutexLock lock(&mutex_);
@@ -217,9 +222,16 @@ class FakeExecutor : public worker::Executor {
     worker::ClassifyOutcome outcome;
     outcome.timings.encode = absl::Milliseconds(3);
     outcome.total = absl::Milliseconds(9);
+    absl::MutexLock lock(&mutex_);
     for (size_t image = 0; image < worker::ImageCount(call); ++image) {
       worker::ImageOutcome& one = outcome.images.emplace_back();
-      if (call.pixels.empty()) {
+      if (worker::IsByDigest(call, image)) {
+        one.status =
+            known_digest_ == call.image_digests[image - call.images.size()]
+                ? absl::OkStatus()
+                : MakeError(absl::StatusCode::kNotFound, "IMAGE_NOT_CACHED",
+                            "no");
+      } else if (call.pixels.empty()) {
         one.status = datasets::ReadImageHeader(call.images[image]).status();
       }
       if (!one.status.ok()) continue;
@@ -239,7 +251,6 @@ class FakeExecutor : public worker::Executor {
       }
     }
     outcome.heads.resize(call.heads.size());
-    absl::MutexLock lock(&mutex_);
     if (failing_head_.first < outcome.heads.size()) {
       outcome.heads[failing_head_.first] = failing_head_.second;
     }
@@ -256,6 +267,7 @@ class FakeExecutor : public worker::Executor {
   worker::InterpretCall last_interpret_ ABSL_GUARDED_BY(mutex_);
   worker::ClassifyCall last_call_ ABSL_GUARDED_BY(mutex_);
   int calls_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::string known_digest_ ABSL_GUARDED_BY(mutex_);
   std::pair<size_t, absl::Status> failing_head_ ABSL_GUARDED_BY(mutex_) = {
       SIZE_MAX, absl::OkStatus()};
 };

@@ -155,6 +155,7 @@ TEST(ConvertTest, ClassifyCall) {
   call.embed = true;
   call.heads = {{{"f", {}}, 3}, {{"", {"a cat", "\xff"}}, 1}};
   call.images = {absl::string_view("a\0b", 3), "c"};
+  call.image_digests = {absl::string_view("\0\xff", 2), "d"};
   call.no_cache = true;
   call.priority = worker::Priority::kLow;
   pb::ClassifyRequest request;
@@ -170,6 +171,7 @@ TEST(ConvertTest, ClassifyCall) {
   EXPECT_EQ(back.heads[0].top_k, 3);
   EXPECT_EQ(back.heads[1].text.texts, call.heads[1].text.texts);
   EXPECT_EQ(back.images, call.images);
+  EXPECT_EQ(back.image_digests, call.image_digests);
   EXPECT_TRUE(back.no_cache);
   EXPECT_EQ(back.priority, worker::Priority::kLow);
 }

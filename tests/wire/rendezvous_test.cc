@@ -69,6 +69,14 @@ TEST(RendezvousTest, AKeyThatEverybodyAsksForSpillsOver) {
   }
 }
 
+TEST(RendezvousTest, WhatWeighsNothingGoesWhereItsKeySays) {
+  const auto targets = Targets(3);
+  const auto first = RankByHash(targets, 42, 1).front();
+  first->load = 1000;
+  EXPECT_NE(RankByHash(targets, 42, 1).front(), first);
+  EXPECT_EQ(RankByHash(targets, 42, 0).front(), first);
+}
+
 TEST(RendezvousTest, AnIdleWorkerTakesACallOfAnySize) {
   EXPECT_EQ(RankByHash(Targets(1), 42, 64).size(), 1u);
   const auto targets = Targets(2);

@@ -4,7 +4,9 @@
 #include <future>
 #include <map>
 
+#include "absl/strings/str_cat.h"
 #include "common/error.h"
+#include "common/sha256.h"
 #include "gtest/gtest.h"
 #include "tests/wire/wire_rig.h"
 
@@ -83,6 +85,33 @@ TEST_F(RoutedExecutorTest, AnImageAlwaysGoesToTheSameWorker) {
     const auto after = Calls();
     const int first = after.at("w1") - before.at("w1");
     EXPECT_TRUE(first == 0 || first == 3) << image;
+  }
+  EXPECT_GT(Calls()["w1"], 0);
+  EXPECT_GT(Calls()["w2"], 0);
+}
+
+TEST_F(RoutedExecutorTest, AnImageAndItsDigestGoToTheSameWorker) {
+  Add("w1");
+  Add("w2");
+  for (int i = 0; i < 20; ++i) {
+    const std::string image = absl::StrCat("image ", i);
+    Sha256 sha;
+    sha.Update(image);
+    const std::array<uint8_t, 32> bytes = sha.Digest();
+    const std::string digest(bytes.begin(), bytes.end());
+    worker::ClassifyCall sent = Call(0);
+    sent.pixels.clear();
+    worker::ClassifyCall named = sent;
+    sent.images = {image};
+    named.image_digests = {digest};
+    const auto before = Calls();
+    EXPECT_TRUE(Classify(&router_, sent).get().ok());
+    const Outcome outcome = Classify(&router_, named).get();
+    ASSERT_TRUE(outcome.ok()) << outcome.status();
+    EXPECT_EQ(ErrorReason(outcome->images.at(0).status), "IMAGE_NOT_CACHED");
+    const auto after = Calls();
+    const int first = after.at("w1") - before.at("w1");
+    EXPECT_TRUE(first == 0 || first == 2) << i;
   }
   EXPECT_GT(Calls()["w1"], 0);
   EXPECT_GT(Calls()["w2"], 0);

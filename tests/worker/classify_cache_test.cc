@@ -6,10 +6,13 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/notification.h"
 #include "clip/encoder.h"
+#include "clip/trainable_image_tower.h"
 #include "common/error.h"
+#include "common/sha256.h"
 #include "tests/worker/worker_fixture.h"
 #include "worker/classifier.h"
 #include "worker/head_blob.h"
+#include "worker/tensor_blob.h"
 
 namespace promptd::worker {
 namespace {
@@ -81,14 +84,44 @@ class ClassifyCacheTest : public WorkerFixture {
     });
     return answer;
   }
+  // The digest of an image's bytes, which lives as long as this.
+  absl::string_view DigestOf(absl::string_view image) {
+    Sha256 sha;
+    sha.Update(image);
+    const std::array<uint8_t, 32> digest = sha.Digest();
+    return Keep(std::string(digest.begin(), digest.end()));
+  }
+  // The same call with a digest for each of its images.
+  ClassifyCall ByDigest(ClassifyCall call) {
+    for (const absl::string_view image : call.images) {
+      call.image_digests.push_back(DigestOf(image));
+    }
+    call.images.clear();
+    return call;
+  }
+  // Why image number `image` has no answer.
+  std::string ReasonOf(const std::unique_ptr<Answer>& answer,
+                       size_t image = 0) {
+    return ErrorReason(answer->Await().images.at(image).status);
+  }
   CacheUse UseOf(ClassifyCall call) { return Send(std::move(call))->cache(); }
+  // The digest of an image tower like the encoder's, with other weights.
+  std::string TunedTower() {
+    auto tower = clip::TrainableImageTower::Load(
+        *encoders_.OpenFolder(encoders_.digests()[0]), "cpu");
+    auto tensors = (*tower)->Tensors();
+    for (float& value : tensors["visual.conv1.weight"].values) value *= 0.5f;
+    return *control_.PutBlob(*SerializeTensors(tensors));
+  }
   // The digest of a head whose first class is the feature's axis `axis`.
-  std::string LearnedHead(int axis) {
+  std::string LearnedHead(int axis, const std::string& tower = "") {
     const int width = encoders_.descriptions()[0].embed_dim;
     FloatTensor text = {{2, width}, std::vector<float>(2 * width, 0.0f)};
     text.values[axis] = 1;
     text.values[width + axis + 1] = 1;
-    return *control_.PutBlob(*SerializeHead({text}));
+    ClassHead head = {text};
+    head.image_tower = tower;
+    return *control_.PutBlob(*SerializeHead(head));
   }
 
   EncoderSet encoders_;
@@ -253,6 +286,117 @@ TEST_F(ClassifyCacheTest, ManyHeadsShareOneEncodeAndFailAlone) {
   EXPECT_EQ(outcome.images[0].scores[2].size(), 2u);
   EXPECT_EQ(counts_.encoded, 1);
   EXPECT_EQ(counts_.last_heads, 3);
+}
+
+TEST_F(ClassifyCacheTest, AnImageIsAnsweredByItsDigestOnceItsBytesCame) {
+  const ClassifyCall call = Call("t", image_);
+  const ClassifyCall named = ByDigest(call);
+  const auto unknown = Send(named);
+  EXPECT_EQ(ReasonOf(unknown), "IMAGE_NOT_CACHED");
+  EXPECT_EQ(unknown->Await().images[0].status.code(),
+            absl::StatusCode::kNotFound);
+  EXPECT_TRUE(unknown->Await().images[0].scores.empty());
+  const auto encoded = Send(call);
+  EXPECT_EQ(encoded->cache(), CacheUse::kMiss);
+  HoldDevice();
+  const auto hit = Send(named);
+  EXPECT_EQ(hit->cache(), CacheUse::kHit);
+  EXPECT_EQ(hit->Await().images[0].scores.at(0)[0].probability,
+            encoded->Await().images[0].scores.at(0)[0].probability);
+  Release();
+  EXPECT_EQ(counts_.encoded, 1);
+}
+
+TEST_F(ClassifyCacheTest, NobodyNamesAnotherTenantsImage) {
+  EXPECT_EQ(UseOf(Call("one", image_)), CacheUse::kMiss);
+  EXPECT_EQ(ReasonOf(Send(ByDigest(Call("two", image_)))), "IMAGE_NOT_CACHED");
+  EXPECT_EQ(UseOf(ByDigest(Call("one", image_))), CacheUse::kHit);
+}
+
+TEST_F(ClassifyCacheTest, DigestsAreAnsweredBehindTheImages) {
+  const absl::string_view other = Keep(Image("jpeg_444.jpeg"));
+  EXPECT_EQ(UseOf(Call("t", other)), CacheUse::kMiss);
+  HoldDevice();
+  ClassifyCall call = Call("t", image_);
+  call.heads = {{.text = {.features_digest = LearnedHead(0)}, .top_k = 2}};
+  call.image_digests = {DigestOf("never sent"), DigestOf(other),
+                        DigestOf(image_), "no digest"};
+  const auto answer = Send(call);
+  Release();
+  ASSERT_EQ(answer->Await().images.size(), 5u);
+  EXPECT_EQ(answer->cache(0), CacheUse::kMiss);
+  EXPECT_EQ(ReasonOf(answer, 1), "IMAGE_NOT_CACHED");
+  EXPECT_EQ(answer->cache(2), CacheUse::kHit);
+  EXPECT_EQ(answer->cache(3), CacheUse::kJoin);
+  EXPECT_EQ(answer->Await().images[3].scores.at(0)[0].probability,
+            answer->Await().images[0].scores.at(0)[0].probability);
+  EXPECT_EQ(ReasonOf(answer, 4), "IMAGE_NOT_CACHED");
+}
+
+TEST_F(ClassifyCacheTest, ADigestNamesTheFeatureOfTheHeadsTower) {
+  ClassifyCall plain = Call("t", image_);
+  plain.heads[0].text = {.features_digest = LearnedHead(0)};
+  ClassifyCall tuned = plain;
+  tuned.heads[0].text = {.features_digest = LearnedHead(0, TunedTower())};
+  EXPECT_EQ(UseOf(plain), CacheUse::kMiss);
+  EXPECT_EQ(ReasonOf(Send(ByDigest(tuned))), "IMAGE_NOT_CACHED");
+  EXPECT_EQ(UseOf(tuned), CacheUse::kMiss);
+  EXPECT_EQ(UseOf(ByDigest(tuned)), CacheUse::kHit);
+  EXPECT_EQ(UseOf(ByDigest(plain)), CacheUse::kHit);
+  EXPECT_EQ(counts_.encoded, 2);
+}
+
+TEST_F(ClassifyCacheTest, PixelsAreNotNamed) {
+  const size_t side = encoders_.descriptions()[0].image_size;
+  ClassifyCall call = Call("t", image_);
+  call.images.clear();
+  call.pixels = {std::vector<float>(3 * side * side, 0.5f)};
+  EXPECT_EQ(UseOf(call), CacheUse::kMiss);
+  const absl::string_view bytes(
+      reinterpret_cast<const char*>(call.pixels[0].data()),
+      call.pixels[0].size() * sizeof(float));
+  EXPECT_EQ(ReasonOf(Send(ByDigest(Call("t", bytes)))), "IMAGE_NOT_CACHED");
+}
+
+TEST_F(ClassifyCacheTest, WithoutACacheNoDigestIsKnown) {
+  ClassifyCall call = ByDigest(Call("t", image_));
+  EXPECT_EQ(UseOf(Call("t", image_)), CacheUse::kMiss);
+  call.no_cache = true;
+  EXPECT_EQ(ReasonOf(Send(call)), "IMAGE_NOT_CACHED");
+  call.no_cache = false;
+  Start({.max_embedding_cache_bytes = 0});
+  EXPECT_EQ(UseOf(Call("t", image_)), CacheUse::kBypass);
+  EXPECT_EQ(ReasonOf(Send(call)), "IMAGE_NOT_CACHED");
+}
+
+TEST_F(ClassifyCacheTest, ADigestDoesNotTakeOverFromALeaderThatIsCancelled) {
+  HoldDevice();
+  std::atomic<bool> gone = false;
+  ClassifyCall leading = Call("t", image_);
+  leading.cancelled = [&] { return gone.load(); };
+  const auto leader = Send(leading);
+  const auto named = Send(ByDigest(Call("t", image_)));
+  const auto sent = Send(Call("t", image_));
+  gone = true;
+  Release();
+  EXPECT_EQ(ReasonOf(named), "IMAGE_NOT_CACHED");
+  EXPECT_EQ(sent->cache(), CacheUse::kMiss);
+  EXPECT_TRUE(sent->Await().images[0].status.ok());
+  leader->here.WaitForNotification();
+  EXPECT_EQ(leader->outcome.status().code(), absl::StatusCode::kCancelled);
+}
+
+TEST_F(ClassifyCacheTest, ABadImageIsBadByItsDigestToo) {
+  HoldDevice();
+  const auto leader = Send(Call("t", "not an image"));
+  const auto named = Send(ByDigest(Call("t", "not an image")));
+  Release();
+  EXPECT_EQ(ReasonOf(leader), "IMAGE_UNKNOWN_FORMAT");
+  const std::string reason = ReasonOf(named);
+  // Whether it joined in time.
+  EXPECT_TRUE(reason == "IMAGE_UNKNOWN_FORMAT" || reason == "IMAGE_NOT_CACHED");
+  EXPECT_EQ(ReasonOf(Send(ByDigest(Call("t", "not an image")))),
+            "IMAGE_NOT_CACHED");
 }
 
 TEST_F(ClassifyCacheTest, QueuedBytesAreBounded) {

@@ -149,5 +149,31 @@ TEST_F(EmbeddingCacheTest, WhoJoinedTakesOverOneByOne) {
   EXPECT_EQ(landings_["third"].kind, Landing::Kind::kFeature);
 }
 
+TEST_F(EmbeddingCacheTest, WhoCannotLeadOwesNothing) {
+  EmbeddingCache cache(10 * kEntry, &observer_);
+  const auto known = [&](const std::string& name) {
+    return cache
+        .FindKnown(Key("a"),
+                   [&] {
+                     return [this, name](const Landing& landing) {
+                       order_.push_back(name);
+                       landings_[name] = landing;
+                     };
+                   })
+        .use;
+  };
+  EXPECT_EQ(known("nobody"), CacheUse::kMiss);
+  EXPECT_EQ(known("nobody"), CacheUse::kMiss);
+  EXPECT_EQ(Look(&cache, "a"), CacheUse::kMiss);
+  EXPECT_EQ(known("first"), CacheUse::kJoin);
+  EXPECT_EQ(Look(&cache, "a", "second"), CacheUse::kJoin);
+  cache.Land(Key("a"), {.kind = Landing::Kind::kLead});
+  EXPECT_EQ(order_, std::vector<std::string>{"first"});
+  cache.Land(Key("a"), {.kind = Landing::Kind::kLead});
+  EXPECT_EQ(order_, (std::vector<std::string>{"first", "second"}));
+  cache.Land(Key("a"), Feature(1));
+  EXPECT_EQ(known("nobody"), CacheUse::kHit);
+}
+
 }  // namespace
 }  // namespace promptd::worker

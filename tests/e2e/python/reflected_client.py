@@ -117,11 +117,13 @@ class Client:
             response_deserializer=reply.FromString)
         return stub, request
 
-    def call(self, service, method, *, timeout=60, **values):
+    def call(self, service, method, *, timeout=60, tenant="", **values):
         """A unary call; raises RpcFailure."""
+        metadata = [("x-promptd-tenant", tenant)] if tenant else []
         stub, request = self.method("promptd.v1." + service, method)
         try:
-            return stub(request(**values), timeout=timeout)
+            return stub(request(**values), timeout=timeout,
+                        metadata=metadata)
         except grpc.RpcError as error:
             raise failure_of(error) from None
 

@@ -1,5 +1,8 @@
 """Features that calls, tasks and streams of a real promptd share."""
+import hashlib
 import re
+
+import numpy
 
 import images
 import workbench
@@ -53,6 +56,45 @@ class SharingCase(workbench.ServerCase):
         anew = self.bench.classify("one", blobs, no_cache=True)
         self.assertEqual(self.cache_states(anew.results), {"BYPASS"})
         self.assertGreaterEqual(self.metric("promptd_prompts_resident"), 2)
+
+    def test_an_image_is_known_by_its_digest(self):
+        rng = numpy.random.default_rng(99)
+        blobs = [images.encode(images.picture(0, rng)) for _ in range(2)]
+        digests = [hashlib.sha256(blob).digest() for blob in blobs]
+        strange = hashlib.sha256(b"never sent").digest()
+        unknown = self.bench.classify("one", [], image_digests=digests)
+        self.assertEqual([r.error_reason for r in unknown.results],
+                         ["IMAGE_NOT_CACHED"] * 2)
+        sent = self.bench.classify("one", blobs)
+        before = self.metric("promptd_images_encoded_total")
+        named = self.bench.classify("one", blobs[:1],
+                                    image_digests=[strange, *digests])
+        self.assertEqual(named.results[1].error_reason, "IMAGE_NOT_CACHED")
+        for old, new in zip([sent.results[0], *sent.results],
+                            [named.results[0], *named.results[2:]]):
+            self.assertEqual(self.cache_states([new]), {"HIT"})
+            self.assertEqual(list(old.scores), list(new.scores))
+        reply = self.bench.call(
+            "ClassifyService", "MultiClassify", image_digests=digests,
+            tasks=[{"task": "one"}, {"task": "two"}])
+        for task in reply.tasks:
+            self.assertEqual(self.cache_states(task.results), {"HIT"})
+        request = self.bench.message("promptd.v1.ClassifyStreamRequest")
+        items = [request(id=digest.hex(), classify={
+            "task": "two", "image_digests": [digest]})
+            for digest in [*digests, strange]]
+        replies = {reply.id: reply.classify.results[0].error_reason
+                   for reply in self.bench.stream(
+                       "ClassifyService", "ClassifyStream", iter(items))}
+        self.assertEqual(replies, {digests[0].hex(): "", digests[1].hex(): "",
+                                   strange.hex(): "IMAGE_NOT_CACHED"})
+        self.assertEqual(self.metric("promptd_images_encoded_total"), before)
+        # Another tenant has sent nothing.
+        other = self.bench.call(
+            "ClassifyService", "ZeroShotClassify", tenant="other",
+            labels=["a", "b"], image_digests=digests)
+        self.assertEqual([r.error_reason for r in other.results],
+                         ["IMAGE_NOT_CACHED"] * 2)
 
     def test_a_stream_answers_each_item(self):
         request = self.bench.message("promptd.v1.ClassifyStreamRequest")
