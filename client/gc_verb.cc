@@ -70,9 +70,12 @@ void AddGcVerb(CLI::App& app, Action* chosen) {
                  "Leave blobs that were stored or used since (default 24h, at "
                  "least 1h)");
   gc->footer(
-      "Kept are what versions, datasets, image features and unfinished jobs "
-      "need, and the\ncheckpoints of jobs that failed or were cancelled "
-      "within a week.\n\n"
+      "The server does the same by itself every hour (`promptd "
+      "--gc-interval`).\nKept are what versions, datasets, image features in "
+      "use "
+      "and unfinished jobs need,\nand the checkpoints of jobs that failed or "
+      "were "
+      "cancelled within a week.\n\n"
       "Examples:\n  promptctl gc --dry-run\n  promptctl gc --grace 2h");
   gc->callback([chosen, flags] {
     *chosen = [flags](Session& session) {

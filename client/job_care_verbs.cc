@@ -1,4 +1,4 @@
-// promptctl job retry, job logs
+// promptctl job retry, job logs, job checkpoints
 #include <memory>
 #include <string>
 
@@ -84,9 +84,25 @@ absl::Status Logs(Session& session, const LogFlags& flags) {
   return JobOutcome(job);
 }
 
-}  // namespace
+absl::Status Checkpoints(Session& session, int64_t id) {
+  v1::ListCheckpointsRequest request;
+  request.set_id(id);
+  ASSIGN_OR_RETURN(const v1::ListCheckpointsResponse reply,
+                   session.api.Call(session.api.training(),
+                                    &TrainingStub::ListCheckpoints, request));
+  if (session.console.json()) {
+    nlohmann::json json = nlohmann::json::array();
+    for (const v1::Checkpoint& checkpoint : reply.checkpoints()) {
+      json.push_back(ToJson(checkpoint));
+    }
+    session.console.Json(json);
+  } else {
+    session.console.out() << CheckpointTable(reply, session.clock.Now());
+  }
+  return absl::OkStatus();
+}
 
-void AddJobCare(CLI::App* noun, Action* chosen) {
+void AddRetry(CLI::App* noun, Action* chosen) {
   CLI::App* retry = noun->add_subcommand(
       "retry", "A new job that does what a failed or cancelled one did");
   auto again = std::make_shared<RetryFlags>();
@@ -99,6 +115,9 @@ void AddJobCare(CLI::App* noun, Action* chosen) {
   retry->callback([chosen, again] {
     *chosen = [again](Session& session) { return Retry(session, *again); };
   });
+}
+
+void AddLogs(CLI::App* noun, Action* chosen) {
   CLI::App* logs = noun->add_subcommand(
       "logs",
       "A job's events as text, one a line (one JSON object with "
@@ -117,6 +136,33 @@ void AddJobCare(CLI::App* noun, Action* chosen) {
   logs->callback([chosen, flags] {
     *chosen = [flags](Session& session) { return Logs(session, *flags); };
   });
+}
+
+void AddCheckpoints(CLI::App* noun, Action* chosen) {
+  CLI::App* checkpoints = noun->add_subcommand(
+      "checkpoints", "The checkpoints of a job that are stored, newest first");
+  auto id = std::make_shared<int64_t>(0);
+  checkpoints->add_option("id", *id, "The job's number")
+      ->required()
+      ->check(CLI::PositiveNumber);
+  checkpoints->footer(
+      "A job keeps its last five until it succeeds, or for a week after it "
+      "failed or was\ncancelled. `promptctl train DATASET --init-checkpoint "
+      "JOB:NUMBER` starts from one;\nwith --epochs 0 it makes it a version as "
+      "it is.\n\n"
+      "Examples:\n  promptctl job checkpoints 42\n"
+      "  promptctl train pets --init-checkpoint 42:3 --epochs 0 --wait");
+  checkpoints->callback([chosen, id] {
+    *chosen = [id](Session& session) { return Checkpoints(session, *id); };
+  });
+}
+
+}  // namespace
+
+void AddJobCare(CLI::App* noun, Action* chosen) {
+  AddRetry(noun, chosen);
+  AddLogs(noun, chosen);
+  AddCheckpoints(noun, chosen);
 }
 
 }  // namespace promptd::client

@@ -1,5 +1,5 @@
-// promptctl job list|show|watch|cancel|pause|resume; retry and logs stand in
-// job_care_verbs.cc
+// promptctl job list|show|watch|cancel|pause|resume; retry, logs and
+// checkpoints stand in job_care_verbs.cc
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -74,12 +74,10 @@ absl::Status Watch(Session& session, int64_t id) {
 
 // One call that changes a job, and its row afterwards.
 template <typename Request>
-absl::Status Change(Session& session, int64_t id,
+absl::Status Change(Session& session, const Request& request,
                     grpc::Status (TrainingStub::*method)(grpc::ClientContext*,
                                                          const Request&,
                                                          v1::TrainingJob*)) {
-  Request request;
-  request.set_id(id);
   ASSIGN_OR_RETURN(const v1::TrainingJob job,
                    session.api.Call(session.api.training(), method, request));
   if (session.console.json()) {
@@ -90,16 +88,39 @@ absl::Status Change(Session& session, int64_t id,
   return absl::OkStatus();
 }
 
-absl::Status Cancel(Session& session, int64_t id) {
-  return Change(session, id, &TrainingStub::CancelTrainingJob);
-}
-
 absl::Status Pause(Session& session, int64_t id) {
-  return Change(session, id, &TrainingStub::PauseTrainingJob);
+  v1::PauseTrainingJobRequest request;
+  request.set_id(id);
+  return Change(session, request, &TrainingStub::PauseTrainingJob);
 }
 
 absl::Status Resume(Session& session, int64_t id) {
-  return Change(session, id, &TrainingStub::ResumeTrainingJob);
+  v1::ResumeTrainingJobRequest request;
+  request.set_id(id);
+  return Change(session, request, &TrainingStub::ResumeTrainingJob);
+}
+
+void AddCancel(CLI::App* noun, Action* chosen) {
+  CLI::App* cancel =
+      noun->add_subcommand("cancel", "Stop a job at its next step");
+  auto request = std::make_shared<v1::CancelTrainingJobRequest>();
+  cancel
+      ->add_option_function<int64_t>(
+          "id", [request](int64_t id) { request->set_id(id); },
+          "The job's number")
+      ->required()
+      ->check(CLI::PositiveNumber);
+  cancel->add_flag_callback(
+      "--after-checkpoint", [request] { request->set_after_checkpoint(true); },
+      "A running job saves its state first: `job retry` goes on from there");
+  cancel->footer(
+      "Examples:\n  promptctl job cancel 42\n"
+      "  promptctl job cancel 42 --after-checkpoint");
+  cancel->callback([chosen, request] {
+    *chosen = [request](Session& session) {
+      return Change(session, *request, &TrainingStub::CancelTrainingJob);
+    };
+  });
 }
 
 void AddNumbered(CLI::App* noun, const char* verb, const char* description,
@@ -135,7 +156,7 @@ void AddJobVerbs(CLI::App& app, Action* chosen) {
               "Follow a job from its first event (one JSON object an event "
               "with -o json)",
               Watch, chosen);
-  AddNumbered(noun, "cancel", "Stop a job at its next step", Cancel, chosen);
+  AddCancel(noun, chosen);
   AddNumbered(noun, "pause",
               "Keep a job where it is: it frees its worker at its next step",
               Pause, chosen);

@@ -62,6 +62,9 @@ std::string ContextText(const v1::TrainingSpec& spec) {
   if (spec.has_initial_version()) {
     start = absl::StrCat("from ", spec.initial_version().task(), ":",
                          spec.initial_version().version());
+  } else if (spec.has_initial_checkpoint()) {
+    start = absl::StrCat("from checkpoint ", spec.initial_checkpoint().number(),
+                         " of job ", spec.initial_checkpoint().job());
   } else if (!spec.initial_context_digest().empty()) {
     start = absl::StrCat("from a file  ",
                          ShortDigest(spec.initial_context_digest()));
@@ -204,6 +207,19 @@ std::string JobTable(const std::vector<v1::TrainingJob>& jobs, absl::Time now) {
     table.Add({absl::StrCat(job.id()), TaskOf(job), StateText(job.state()),
                ProgressText(job), absl::StrCat(job.attempt()),
                Started(job, now), Note(job)});
+  }
+  return table.ToString();
+}
+
+std::string CheckpointTable(const v1::ListCheckpointsResponse& reply,
+                            absl::Time now) {
+  Table table({"NUMBER", "EPOCH", "STEP", "SAVED", "DIGEST"});
+  for (const v1::Checkpoint& checkpoint : reply.checkpoints()) {
+    table.Add({absl::StrCat(checkpoint.number()),
+               absl::StrCat(checkpoint.epoch()),
+               absl::StrCat(checkpoint.step()),
+               Ago(ToTime(checkpoint.created()), now),
+               ShortDigest(checkpoint.digest())});
   }
   return table.ToString();
 }

@@ -31,6 +31,9 @@ std::string ResultText(const v1::Evaluation& evaluation);
 
 std::string JobTable(const std::vector<v1::TrainingJob>& jobs, absl::Time now);
 
+std::string CheckpointTable(const v1::ListCheckpointsResponse& reply,
+                            absl::Time now);
+
 // "12  2026-03-01T12:00:00Z  running  epoch 3/50  loss 0.312  acc 81.0%"
 std::string EventLine(const v1::JobEvent& event);
 

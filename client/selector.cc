@@ -37,6 +37,24 @@ absl::StatusOr<TaskSelector> ParseTaskSelector(absl::string_view text) {
   return selector;
 }
 
+absl::StatusOr<CheckpointSelector> ParseCheckpointSelector(
+    absl::string_view text) {
+  const size_t mark = text.find(':');
+  CheckpointSelector selector;
+  const bool is_number =
+      mark == absl::string_view::npos ||
+      (absl::SimpleAtoi(text.substr(mark + 1), &selector.number) &&
+       selector.number > 0);
+  if (is_number && absl::SimpleAtoi(text.substr(0, mark), &selector.job) &&
+      selector.job > 0) {
+    return selector;
+  }
+  return MakeError(absl::StatusCode::kInvalidArgument, kUsageReason,
+                   absl::StrCat("\"", text,
+                                "\" names no checkpoint: write JOB or "
+                                "JOB:NUMBER, e.g. 42 or 42:3"));
+}
+
 std::string ToString(const TaskSelector& selector) {
   if (selector.version > 0) {
     return absl::StrCat(selector.task, ":", selector.version);

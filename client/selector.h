@@ -21,6 +21,19 @@ struct TaskSelector {
 // INVALID_ARGUMENT (USAGE) names what is wrong and shows the three forms.
 absl::StatusOr<TaskSelector> ParseTaskSelector(absl::string_view text);
 
+// Of a training job: JOB or JOB:NUMBER.
+struct CheckpointSelector {
+  int64_t job = 0;
+  int number = 0;  // 0: its last one
+
+  friend bool operator==(const CheckpointSelector&,
+                         const CheckpointSelector&) = default;
+};
+
+// INVALID_ARGUMENT (USAGE) shows both forms.
+absl::StatusOr<CheckpointSelector> ParseCheckpointSelector(
+    absl::string_view text);
+
 // Fills a message that has `task` and the oneof of `version` and `alias`.
 template <typename Message>
 void SetSelector(const TaskSelector& selector, Message* message) {

@@ -112,6 +112,11 @@ v1::TrainingSpec SpecOf(const TrainOptions& options) {
   if (options.initial_version) {
     SetSelector(*options.initial_version, spec.mutable_initial_version());
   }
+  if (options.initial_checkpoint) {
+    v1::CheckpointRef& checkpoint = *spec.mutable_initial_checkpoint();
+    checkpoint.set_job(options.initial_checkpoint->job);
+    checkpoint.set_number(options.initial_checkpoint->number);
+  }
   spec.set_initial_context_digest(options.context_digest);
   for (const std::string& name : options.class_names) {
     spec.add_class_names(name);

@@ -28,6 +28,7 @@ struct TrainOptions {
   bool class_specific = false;
   std::string class_subset;  // "all", "base", "new"; empty: all
   std::optional<TaskSelector> initial_version;
+  std::optional<CheckpointSelector> initial_checkpoint;
   std::string context_digest;            // of an uploaded context to start from
   std::vector<std::string> class_names;  // instead of a dataset, 0 epochs only
   std::optional<int> epochs;

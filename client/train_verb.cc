@@ -26,6 +26,7 @@ struct TrainFlags {
   std::string select;
   std::string from;
   std::string from_file;
+  std::string init_checkpoint;
   std::string template_set;
   bool wait = false;
 };
@@ -72,6 +73,10 @@ absl::Status Train(Session& session, const TrainFlags& flags) {
   }
   if (!flags.from.empty()) {
     ASSIGN_OR_RETURN(options.initial_version, ParseTaskSelector(flags.from));
+  }
+  if (!flags.init_checkpoint.empty()) {
+    ASSIGN_OR_RETURN(options.initial_checkpoint,
+                     ParseCheckpointSelector(flags.init_checkpoint));
   }
   if (!flags.template_set.empty()) {
     ASSIGN_OR_RETURN(options.text_templates,
@@ -146,7 +151,8 @@ void AddHyperParameters(CLI::App* train, TrainOptions* job) {
       ->check(CLI::IsMember({"all", "base", "new"}));
   train->add_option("--epochs", job->epochs,
                     "Passes over the shots (default 50, 100 or 200 by shots; "
-                    "20 of image_encoder)");
+                    "20 of image_encoder); 0 publishes the context that it "
+                    "starts from as it is");
   train->add_option("--batch-size", job->batch_size,
                     "Images per step (default 32)");
   train->add_option("--lr", job->learning_rate,
@@ -229,6 +235,14 @@ void AddTrainVerb(CLI::App& app, Action* chosen) {
                    "Start from the context of a file: CoOp's checkpoint, "
                    "safetensors or npz")
       ->excludes("--from");
+  train
+      ->add_option("--init-checkpoint", flags->init_checkpoint,
+                   "Start from the context of a job's checkpoint, JOB or "
+                   "JOB:NUMBER (`promptctl job checkpoints JOB`; the last one "
+                   "by default); with --epochs 0 publish it as it is")
+      ->excludes("--from")
+      ->excludes("--from-file")
+      ->excludes("--init");
   train->add_flag("--wait,-w", flags->wait,
                   "Follow the job and print its result");
   train->add_option("--request-id", flags->job.request_id,
@@ -239,6 +253,7 @@ void AddTrainVerb(CLI::App& app, Action* chosen) {
       "  promptctl train pets --views epochs --select best-val --wait\n"
       "  promptctl train pets --csc --class-position middle -M 4 --wait\n"
       "  promptctl train pets --task pets --init \"a photo of a\" --seed 2\n"
+      "  promptctl train pets --init-checkpoint 42:3 --epochs 0 --wait\n"
       "  promptctl train pets --method linear_probe --shots 4 --wait\n"
       "  promptctl train pets --method zero_shot --template-set clip80 --wait\n"
       "  promptctl train pets --template \"a photo of a {}.\" -o json");

@@ -61,6 +61,7 @@ struct Job {
   std::string error_reason;   // once failed, or of the last failed attempt
   std::string error_message;
   bool cancel_requested = false;
+  bool cancel_after_checkpoint = false;  // a cancel that lets it save first
   bool pause_requested = false;
   int64_t last_sequence = 0;  // of its events
   int64_t retry_of = 0;       // the job that this one tries again; 0: none
@@ -71,6 +72,19 @@ struct Job {
   std::optional<absl::Time> start_time;     // of the first claim
   std::optional<absl::Time> end_time;       // once terminal
   std::optional<absl::Time> lease_expires;  // while running
+};
+
+// The state of a running job that its worker stored.
+struct NewCheckpoint {
+  std::string blob_digest;
+  int epoch = 0;      // epochs that were complete
+  int64_t step = 0;   // steps that were taken
+  int64_t bytes = 0;  // of the blob
+};
+
+struct Checkpoint : NewCheckpoint {
+  int number = 0;  // 1, 2, ... within the job
+  absl::Time create_time;
 };
 
 struct JobEvent {

@@ -59,7 +59,8 @@ const std::string& SelectJob() {
       " attempt, lost, fence, owner, checkpoint_digest, progress, result,"
       " version, error_reason, error_message, cancel_requested,"
       " pause_requested, last_sequence, created, run_at, started, ended,"
-      " lease_until, kind, retry_of, priority, content_sha256 FROM job");
+      " lease_until, kind, retry_of, priority, content_sha256,"
+      " cancel_after_checkpoint FROM job");
   return *sql;
 }
 
@@ -102,6 +103,7 @@ absl::StatusOr<Job> JobFromRow(const Row& row) {
   job.retry_of = row.Int(26);
   job.priority = static_cast<Priority>(row.Int(27));
   job.content_sha256 = row.Text(28);
+  job.cancel_after_checkpoint = row.Bool(29);
   return job;
 }
 
@@ -172,8 +174,9 @@ absl::Status SaveJob(Transaction& tx, const Job& before, const Job& after) {
       tx.Execute("UPDATE job SET state=?, attempt=?, lost=?, fence=?, owner=?,"
                  " lease_until=?, run_at=?, checkpoint_digest=?, progress=?,"
                  " result=?, version=?, error_reason=?, error_message=?,"
-                 " cancel_requested=?, pause_requested=?, last_sequence=?,"
-                 " started=?, ended=? WHERE id=? AND fence=? AND state=?",
+                 " cancel_requested=?, cancel_after_checkpoint=?,"
+                 " pause_requested=?, last_sequence=?, started=?, ended=?"
+                 " WHERE id=? AND fence=? AND state=?",
                  {JobStateName(after.state),
                   after.attempt,
                   after.lost,
@@ -188,6 +191,7 @@ absl::Status SaveJob(Transaction& tx, const Job& before, const Job& after) {
                   after.error_reason,
                   after.error_message,
                   after.cancel_requested,
+                  after.cancel_after_checkpoint,
                   after.pause_requested,
                   after.last_sequence,
                   MaybeTime(after.start_time),
@@ -226,6 +230,61 @@ absl::Status AppendEvent(Transaction& tx, Job& job, absl::Time now,
           " progress, message, version) VALUES (?, ?, ?, ?, ?, ?, ?)",
           {job.id, job.last_sequence, now, JobStateName(job.state),
            progress_json, message, job.version})
+      .status();
+}
+
+absl::StatusOr<std::vector<Checkpoint>> LoadCheckpoints(Transaction& tx,
+                                                        int64_t job) {
+  ASSIGN_OR_RETURN(
+      const std::vector<Row> rows,
+      tx.Query("SELECT number, epoch, step, blob_digest, bytes, created"
+               " FROM job_checkpoint WHERE job_id=? ORDER BY number DESC",
+               {job}));
+  std::vector<Checkpoint> checkpoints;
+  checkpoints.reserve(rows.size());
+  for (const Row& row : rows) {
+    Checkpoint& checkpoint = checkpoints.emplace_back();
+    checkpoint.number = static_cast<int>(row.Int(0));
+    checkpoint.epoch = static_cast<int>(row.Int(1));
+    checkpoint.step = row.Int(2);
+    checkpoint.blob_digest = row.Text(3);
+    checkpoint.bytes = row.Int(4);
+    checkpoint.create_time = row.Time(5);
+  }
+  return checkpoints;
+}
+
+absl::Status AddCheckpoint(Transaction& tx, int64_t job,
+                           const NewCheckpoint& checkpoint, absl::Time now,
+                           int most, int64_t most_bytes) {
+  ASSIGN_OR_RETURN(const std::vector<Checkpoint> earlier,
+                   LoadCheckpoints(tx, job));
+  // The answer to the first time did not arrive.
+  if (!earlier.empty() && earlier[0].blob_digest == checkpoint.blob_digest) {
+    return absl::OkStatus();
+  }
+  const int number = earlier.empty() ? 1 : earlier[0].number + 1;
+  RETURN_IF_ERROR(
+      tx.Execute("INSERT INTO job_checkpoint (job_id, number, epoch, step,"
+                 " blob_digest, bytes, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                 {job, number, checkpoint.epoch, checkpoint.step,
+                  checkpoint.blob_digest, checkpoint.bytes, now})
+          .status());
+  int kept = 1;
+  int64_t bytes = checkpoint.bytes;
+  for (const Checkpoint& old : earlier) {
+    bytes += old.bytes;
+    if (++kept <= most && bytes <= most_bytes) continue;
+    return tx
+        .Execute("DELETE FROM job_checkpoint WHERE job_id=? AND number<=?",
+                 {job, old.number})
+        .status();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ForgetCheckpoints(Transaction& tx, int64_t job) {
+  return tx.Execute("DELETE FROM job_checkpoint WHERE job_id=?", {job})
       .status();
 }
 

@@ -65,6 +65,17 @@ absl::StatusOr<std::vector<JobEvent>> LoadEvents(store::Transaction& tx,
                                                  int64_t from_sequence,
                                                  int limit);
 
+// Newest first.
+absl::StatusOr<std::vector<Checkpoint>> LoadCheckpoints(store::Transaction& tx,
+                                                        int64_t job);
+// Gives it the next number of its job, unless it is the last one once more, and
+// forgets the oldest ones until at most `most` stay, of at most `most_bytes`;
+// the newest always does.
+absl::Status AddCheckpoint(store::Transaction& tx, int64_t job,
+                           const NewCheckpoint& checkpoint, absl::Time now,
+                           int most, int64_t most_bytes);
+absl::Status ForgetCheckpoints(store::Transaction& tx, int64_t job);
+
 // The history of claims.
 absl::Status BeginAttempt(store::Transaction& tx, const Job& job,
                           absl::Time now);

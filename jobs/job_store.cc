@@ -170,18 +170,31 @@ absl::StatusOr<std::vector<JobEvent>> JobStore::Events(
       });
 }
 
+absl::StatusOr<std::vector<Checkpoint>> JobStore::Checkpoints(
+    const std::string& tenant, int64_t id) {
+  return store::ReadFor<std::vector<Checkpoint>>(
+      db_, [&](Transaction& tx) -> absl::StatusOr<std::vector<Checkpoint>> {
+        RETURN_IF_ERROR(LoadJob(tx, tenant, id).status());
+        return LoadCheckpoints(tx, id);
+      });
+}
+
 absl::StatusOr<Job> JobStore::RequestCancel(const std::string& tenant,
-                                            int64_t id) {
+                                            int64_t id, bool after_checkpoint) {
   return UpdateOwned(tenant, id, [&](Transaction& tx, Job& job) {
     if (job.state == JobState::kCancelled) return absl::OkStatus();
     if (IsTerminal(job.state)) return Finished(job);
-    if (job.cancel_requested) return absl::OkStatus();
+    const bool hurries = job.cancel_after_checkpoint && !after_checkpoint;
+    if (job.cancel_requested && !hurries) return absl::OkStatus();
     job.cancel_requested = true;
     const absl::Time now = clock_->Now();
     if (job.state != JobState::kRunning) {
       return Move(tx, job, JobState::kCancelled, now, "cancelled");
     }
-    return AppendEvent(tx, job, now, "cancelling");
+    job.cancel_after_checkpoint = after_checkpoint;
+    return AppendEvent(
+        tx, job, now,
+        after_checkpoint ? "cancelling behind a checkpoint" : "cancelling");
   });
 }
 

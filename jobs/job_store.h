@@ -39,6 +39,10 @@ struct JobPolicy {
   // Finished jobs lose their events and claims after that long, and those that
   // made neither a version nor an evaluation go altogether.
   absl::Duration keep_finished = absl::Hours(24 * 90);
+  // Of each job the last checkpoints stay listed: so many and, but for the very
+  // last, of so many bytes together.
+  int keep_checkpoints = 5;
+  int64_t keep_checkpoint_bytes = int64_t{256} << 20;
 };
 
 struct RetryRequest {
@@ -49,6 +53,7 @@ struct RetryRequest {
 
 struct Directives {
   bool cancel = false;
+  bool save_first = false;  // with `cancel`: behind a checkpoint
   bool pause = false;
 };
 
@@ -91,10 +96,16 @@ class JobStore {
                                                int64_t id,
                                                int64_t from_sequence,
                                                int limit);
-  // Queued and paused jobs end at once, a running one gets the flag.
-  // Cancelling again changes nothing. FAILED_PRECONDITION (JOB_FINISHED) once
-  // it succeeded or failed.
-  absl::StatusOr<Job> RequestCancel(const std::string& tenant, int64_t id);
+  // The checkpoints that are listed, newest first. None of a job that
+  // succeeded, nor a week after the end of another.
+  absl::StatusOr<std::vector<Checkpoint>> Checkpoints(const std::string& tenant,
+                                                      int64_t id);
+  // Queued and paused jobs end at once, a running one gets the flag: with
+  // `after_checkpoint` it saves its state first. Cancelling again changes
+  // nothing, but that it need not wait for a checkpoint any more.
+  // FAILED_PRECONDITION (JOB_FINISHED) once it succeeded or failed.
+  absl::StatusOr<Job> RequestCancel(const std::string& tenant, int64_t id,
+                                    bool after_checkpoint = false);
   // Queued jobs pause at once, a running one gets the flag; pausing again
   // changes nothing. FAILED_PRECONDITION (JOB_FINISHED).
   absl::StatusOr<Job> RequestPause(const std::string& tenant, int64_t id);
@@ -121,9 +132,10 @@ class JobStore {
                                        absl::Duration lease);
   absl::Status ReportProgress(int64_t id, int64_t fence,
                               const std::string& progress_json);
-  // A digest other than the last one is progress: it clears `lost`.
+  // A digest other than the last one is progress: it clears `lost` and gets the
+  // next number; older ones beyond the policy's bounds are forgotten.
   absl::Status SaveCheckpoint(int64_t id, int64_t fence,
-                              const std::string& blob_digest);
+                              const NewCheckpoint& checkpoint);
   // Queued again after a growing delay while attempts are left, else failed.
   // Not retryable: failed at once. A requested cancel wins: cancelled.
   absl::StatusOr<Job> Fail(int64_t id, int64_t fence, const absl::Status& error,

@@ -36,6 +36,7 @@ absl::Status PruneJob(Transaction& tx, int64_t id, int64_t last_sequence) {
                       .status());
   RETURN_IF_ERROR(
       tx.Execute("DELETE FROM job_attempt WHERE job_id=?", {id}).status());
+  RETURN_IF_ERROR(ForgetCheckpoints(tx, id));
   return tx
       .Execute(stays ? "UPDATE job SET pruned=1 WHERE id=?"
                      : "DELETE FROM job WHERE id=?",

@@ -77,6 +77,7 @@ absl::StatusOr<Directives> JobStore::Heartbeat(int64_t id, int64_t fence,
                      return absl::OkStatus();
                    }));
   return Directives{.cancel = job.cancel_requested,
+                    .save_first = job.cancel_after_checkpoint,
                     .pause = job.pause_requested};
 }
 
@@ -95,12 +96,16 @@ absl::Status JobStore::ReportProgress(int64_t id, int64_t fence,
 }
 
 absl::Status JobStore::SaveCheckpoint(int64_t id, int64_t fence,
-                                      const std::string& blob_digest) {
+                                      const NewCheckpoint& checkpoint) {
   return UpdateLeased(id, fence,
-                      [&](Transaction&, Job& job) {
-                        if (job.checkpoint_digest != blob_digest) job.lost = 0;
-                        job.checkpoint_digest = blob_digest;
-                        return absl::OkStatus();
+                      [&](Transaction& tx, Job& job) -> absl::Status {
+                        if (job.checkpoint_digest != checkpoint.blob_digest) {
+                          job.lost = 0;
+                        }
+                        job.checkpoint_digest = checkpoint.blob_digest;
+                        return AddCheckpoint(tx, id, checkpoint, clock_->Now(),
+                                             policy_.keep_checkpoints,
+                                             policy_.keep_checkpoint_bytes);
                       })
       .status();
 }
@@ -203,6 +208,7 @@ absl::Status JobStore::Complete(Transaction& tx, int64_t id, int64_t fence,
   ASSIGN_OR_RETURN(const Job before, LoadLeased(tx, id, fence));
   const absl::Time now = clock_->Now();
   RETURN_IF_ERROR(EndAttempt(tx, before, Outcome::kSucceeded, "", now));
+  RETURN_IF_ERROR(ForgetCheckpoints(tx, id));
   Job job = before;
   job.version = version;
   job.result_json = result_json;

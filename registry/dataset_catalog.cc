@@ -234,9 +234,20 @@ absl::StatusOr<std::optional<std::string>> DatasetCatalog::FindFeatures(
   ASSIGN_OR_RETURN(const std::vector<Row> rows,
                    store::ReadFor<std::vector<Row>>(db_, [&](Transaction& tx) {
                      return tx.Query(
-                         "SELECT digest FROM feature_blob WHERE key=?", {key});
+                         "SELECT digest, used FROM feature_blob WHERE key=?",
+                         {key});
                    }));
   if (rows.empty()) return std::optional<std::string>();
+  const absl::Time now = clock_->Now();
+  if (now - rows[0].Time(1) >= kFeatureUseStep) {
+    ASSIGN_OR_RETURN(const int64_t there,
+                     store::WriteFor<int64_t>(db_, [&](Transaction& tx) {
+                       return tx.Execute(
+                           "UPDATE feature_blob SET used=? WHERE key=?",
+                           {now, key});
+                     }));
+    if (there == 0) return std::optional<std::string>();  // just forgotten
+  }
   return std::optional<std::string>(rows[0].Text(0));
 }
 
@@ -249,12 +260,17 @@ absl::Status DatasetCatalog::RecordFeatures(const std::string& key,
     if (found.empty()) {
       return tx
           .Execute(
-              "INSERT INTO feature_blob (key, digest, created)"
-              " VALUES (?, ?, ?)",
-              {key, digest, clock_->Now()})
+              "INSERT INTO feature_blob (key, digest, created, used)"
+              " VALUES (?, ?, ?, ?)",
+              {key, digest, clock_->Now(), clock_->Now()})
           .status();
     }
-    if (found[0].Text(0) == digest) return absl::OkStatus();
+    if (found[0].Text(0) == digest) {
+      return tx
+          .Execute("UPDATE feature_blob SET used=? WHERE key=?",
+                   {clock_->Now(), key})
+          .status();
+    }
     return MakeError(
         absl::StatusCode::kAlreadyExists, "FEATURES_DIFFER",
         absl::StrCat("features for the recipe ", key, " are stored as ",

@@ -55,8 +55,12 @@ class DatasetCatalog {
   // (DATASET_NOT_FOUND); DATA_LOSS (BLOB_CORRUPT).
   absl::StatusOr<std::string> ManifestJson(const std::string& dataset_digest);
 
-  // The blob bound to a feature recipe's key, if any; and its binding, for
-  // ever. ALREADY_EXISTS (FEATURES_DIFFER) when the key holds another digest.
+  // How exactly it is known when features were last used.
+  static constexpr absl::Duration kFeatureUseStep = absl::Hours(1);
+
+  // The blob bound to a feature recipe's key, if any, which thereby is in use;
+  // and its binding, until garbage collection forgets it unused.
+  // ALREADY_EXISTS (FEATURES_DIFFER) when the key holds another digest.
   absl::StatusOr<std::optional<std::string>> FindFeatures(
       const std::string& key);
   absl::Status RecordFeatures(const std::string& key,

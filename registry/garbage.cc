@@ -1,5 +1,7 @@
 #include "registry/garbage.h"
 
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -7,6 +9,7 @@
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "registry/blob_roots.h"
+#include "registry/dataset_catalog.h"
 #include "store/transact.h"
 
 namespace promptd::registry {
@@ -75,9 +78,62 @@ absl::Status AddDatasets(store::Database* db, const store::BlobStore& blobs,
   return absl::OkStatus();
 }
 
+// What is forgotten before the roots are read.
+struct Cutoffs {
+  absl::Time jobs;      // that ended before: failed and cancelled ones
+  absl::Time features;  // that were used before
+};
+
+// Features that an unfinished job may have begun with stay: it goes on from the
+// very same bytes.
+absl::StatusOr<Cutoffs> FindCutoffs(store::Database* db, absl::Time now,
+                                    absl::Duration keep_features) {
+  ASSIGN_OR_RETURN(const std::vector<Row> rows,
+                   store::ReadFor<std::vector<Row>>(db, [](Transaction& tx) {
+                     return tx.Query(
+                         "SELECT MIN(started) FROM job WHERE state IN"
+                         " ('queued', 'running', 'paused')",
+                         {});
+                   }));
+  Cutoffs cutoffs{now - kRetryable, absl::UnixEpoch()};
+  if (keep_features == absl::InfiniteDuration()) return cutoffs;
+  cutoffs.features = now - keep_features;
+  const std::optional<absl::Time> started = rows.at(0).MaybeTime(0);
+  if (started) {
+    cutoffs.features =
+        std::min(cutoffs.features, *started - DatasetCatalog::kFeatureUseStep);
+  }
+  return cutoffs;
+}
+
+// Rows that hold on to blobs and that nobody needs any more; how many image
+// features there were among them.
+absl::StatusOr<int64_t> Forget(store::Database* db, const Cutoffs& cutoffs) {
+  RETURN_IF_ERROR(db->Write([&](Transaction& tx) {
+    return tx
+        .Execute(
+            "DELETE FROM job_checkpoint WHERE EXISTS (SELECT 1 FROM job"
+            " WHERE job.id=job_checkpoint.job_id AND job.ended<=?)",
+            {cutoffs.jobs})
+        .status();
+  }));
+  const int64_t most = static_cast<int64_t>(kRowsPerRead);
+  int64_t total = 0;
+  for (int64_t forgotten = most; forgotten == most; total += forgotten) {
+    ASSIGN_OR_RETURN(forgotten,
+                     store::WriteFor<int64_t>(db, [&](Transaction& tx) {
+                       return tx.Execute(
+                           "DELETE FROM feature_blob WHERE key IN (SELECT key"
+                           " FROM feature_blob WHERE used<? LIMIT ?)",
+                           {cutoffs.features, most});
+                     }));
+  }
+  return total;
+}
+
 absl::StatusOr<BlobRoots> FindRoots(store::Database* db,
                                     const store::BlobStore& blobs,
-                                    absl::Time now) {
+                                    const Cutoffs& cutoffs) {
   BlobRoots roots;
   RETURN_IF_ERROR(
       AddColumns(db,
@@ -85,16 +141,22 @@ absl::StatusOr<BlobRoots> FindRoots(store::Database* db,
                  " FROM prompt_version WHERE job_id>? ORDER BY job_id LIMIT ?",
                  Key::kNumber, {}, &roots));
   RETURN_IF_ERROR(AddColumns(db,
-                             "SELECT key, digest FROM feature_blob WHERE key>?"
-                             " ORDER BY key LIMIT ?",
-                             Key::kText, {}, &roots));
+                             "SELECT key, digest FROM feature_blob WHERE"
+                             " used>=? AND key>? ORDER BY key LIMIT ?",
+                             Key::kText, {cutoffs.features}, &roots));
+  RETURN_IF_ERROR(
+      AddColumns(db,
+                 "SELECT c.id, c.blob_digest FROM job_checkpoint c JOIN job j"
+                 " ON j.id=c.job_id WHERE (j.ended IS NULL OR j.ended>?) AND"
+                 " c.id>? ORDER BY c.id LIMIT ?",
+                 Key::kNumber, {cutoffs.jobs}, &roots));
   RETURN_IF_ERROR(
       AddColumns(db,
                  "SELECT id, checkpoint_digest, spec FROM job WHERE (state IN"
                  " ('queued', 'running', 'paused') OR"
                  " (state IN ('failed', 'cancelled') AND ended>?)) AND id>?"
                  " ORDER BY id LIMIT ?",
-                 Key::kNumber, {now - kRetryable}, &roots));
+                 Key::kNumber, {cutoffs.jobs}, &roots));
   RETURN_IF_ERROR(AddDatasets(db, blobs, &roots));
   roots.Seal();
   return roots;
@@ -114,8 +176,13 @@ absl::StatusOr<GarbageReport> CollectGarbage(store::Database* db,
   // Before the roots are read: who refers to a blob afterwards has touched it
   // since.
   const absl::Time cutoff = clock.Now() - options.grace;
-  ASSIGN_OR_RETURN(const BlobRoots roots, FindRoots(db, *blobs, clock.Now()));
+  ASSIGN_OR_RETURN(const Cutoffs cutoffs,
+                   FindCutoffs(db, clock.Now(), options.keep_features));
   GarbageReport report;
+  if (!options.dry_run) {
+    ASSIGN_OR_RETURN(report.features, Forget(db, cutoffs));
+  }
+  ASSIGN_OR_RETURN(const BlobRoots roots, FindRoots(db, *blobs, cutoffs));
   std::vector<store::BlobEntry> garbage;
   RETURN_IF_ERROR(blobs->ForEach([&](const store::BlobEntry& blob) {
     if (roots.Has(blob.digest)) {
@@ -127,6 +194,7 @@ absl::StatusOr<GarbageReport> CollectGarbage(store::Database* db,
     }
   }));
   for (const store::BlobEntry& blob : garbage) {
+    if (options.stop()) break;
     bool removed = options.dry_run;
     if (!removed) {
       ASSIGN_OR_RETURN(removed, blobs->Remove(blob.digest, cutoff));

@@ -9,6 +9,7 @@
 #include "common/work_pool.h"
 #include "jobs/job_store.h"
 #include "registry/registry.h"
+#include "server/garbage_collector.h"
 #include "server/limits.h"
 #include "server/metrics.h"
 #include "server/version_pins.h"
@@ -32,6 +33,7 @@ struct Backend {
   const wire::RoutedExecutor* router = nullptr;
   const wire::WorkerRegistry* workers = nullptr;
   Metrics* metrics = nullptr;
+  GarbageCollector* garbage = nullptr;
   WorkPool* pool = nullptr;
   const Clock* clock = nullptr;
   Limits limits;

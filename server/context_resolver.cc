@@ -6,6 +6,7 @@
 #include "common/method_traits.h"
 #include "common/status_macros.h"
 #include "registry/prompt_registry.h"
+#include "server/checkpoint_context.h"
 #include "server/choices.h"
 #include "server/context_check.h"
 #include "server/context_upload.h"
@@ -20,6 +21,14 @@ namespace {
 struct Start {
   int tokens = 0;  // M
   ClassPosition position = ClassPosition::kEnd;
+};
+
+// Where an initial context was learned.
+struct Source {
+  std::string name;           // for messages, "pets:3"
+  worker::TrainingSpec spec;  // of the job that learned it
+  std::string encoder_digest;
+  std::vector<std::string> class_names;  // of a class-specific one
 };
 
 class ContextResolver {
@@ -41,11 +50,13 @@ class ContextResolver {
   absl::Status Run() {
     spec_.context_init = asked_.context_init();
     RETURN_IF_ERROR(InitialVersion());
+    const absl::Status checkpoint = InitialCheckpoint();
+    if (!checkpoint.ok() && !absl::IsNotFound(checkpoint)) return checkpoint;
     RETURN_IF_ERROR(UploadedContext());
     Place();
     RETURN_IF_ERROR(Tokens());
     Size();
-    return absl::OkStatus();
+    return checkpoint;
   }
 
  private:
@@ -63,10 +74,13 @@ class ContextResolver {
       return absl::OkStatus();
     }
     RETURN_IF_ERROR(version.status());
-    ASSIGN_OR_RETURN(worker::TrainingSpec start,
+    Source source{.name = absl::StrCat(version->task, ":", version->version),
+                  .spec = {},
+                  .encoder_digest = version->encoder_digest,
+                  .class_names = version->class_names};
+    ASSIGN_OR_RETURN(source.spec,
                      worker::TrainingSpecFromJson(version->spec_json));
-    const std::string name = absl::StrCat(version->task, ":", version->version);
-    const std::string problem = WhyNot(*version, start, name);
+    const std::string problem = WhyNot(source);
     if (!problem.empty()) {
       Violate("initial_version", problem);
       return absl::OkStatus();
@@ -74,16 +88,75 @@ class ContextResolver {
     spec_.initial_task = version->task;
     spec_.initial_version = version->version;
     spec_.initial_context_digest = version->context_digest;
-    spec_.class_specific = start.class_specific;
-    start_ = {start.context_tokens, start.class_position};
+    StartFrom(source.spec);
     return absl::OkStatus();
+  }
+
+  void StartFrom(const worker::TrainingSpec& source) {
+    spec_.class_specific = source.class_specific;
+    start_ = {source.context_tokens, source.class_position};
+  }
+
+  // The checkpoint to start from, if its context can be that start: stored as a
+  // blob of its own, because the checkpoint goes with its job.
+  absl::Status InitialCheckpoint() {
+    if (!asked_.has_initial_checkpoint()) return absl::OkStatus();
+    const char* const field = "initial_checkpoint";
+    if (asked_.has_initial_version()) {
+      Violate(field,
+              "and initial_version are two starts for one context: give one");
+      return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(
+        const FoundCheckpoint found,
+        FindCheckpoint(backend_, tenant_, asked_.initial_checkpoint()));
+    ASSIGN_OR_RETURN(const Source source, SourceOf(found));
+    const std::string problem = WhyNot(source);
+    if (!problem.empty()) {
+      Violate(field, problem);
+      return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(
+        const std::string digest,
+        StoreContextOf(backend_, found.checkpoint, source.spec.context_tokens,
+                       encoder_.text_width));
+    const std::string& sent = asked_.initial_context_digest();
+    if (!sent.empty() && sent != digest) {
+      Violate("initial_context_digest",
+              "and initial_checkpoint are two starts for one context: give "
+              "one");
+    }
+    spec_.initial_job = found.job.id;
+    spec_.initial_checkpoint = found.checkpoint.number;
+    spec_.initial_context_digest = digest;
+    StartFrom(source.spec);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<Source> SourceOf(const FoundCheckpoint& found) const {
+    Source source;
+    source.name = absl::StrCat("checkpoint ", found.checkpoint.number,
+                               " of job ", found.job.id);
+    source.encoder_digest = found.job.encoder_digest;
+    // An evaluation has none.
+    ASSIGN_OR_RETURN(source.spec,
+                     worker::TrainingSpecFromJson(found.job.spec_json));
+    if (!source.spec.class_specific) return source;
+    ASSIGN_OR_RETURN(
+        const registry::Task task,
+        backend_.registry->prompts().GetTask(tenant_, source.spec.task));
+    source.class_names = task.class_names;
+    return source;
   }
 
   // A context that a client sent with UploadContext, if it can be the start.
   absl::Status UploadedContext() {
     const std::string& digest = asked_.initial_context_digest();
-    // Beside a version it is only an output that was sent back.
-    if (digest.empty() || asked_.has_initial_version()) return absl::OkStatus();
+    // Beside one of these it is only an output that was sent back.
+    if (digest.empty() || asked_.has_initial_version() ||
+        asked_.has_initial_checkpoint()) {
+      return absl::OkStatus();
+    }
     const auto bytes = StoredContext(digest);
     if (absl::IsNotFound(bytes.status())) {
       Violate("initial_context_digest",
@@ -151,10 +224,10 @@ class ContextResolver {
     return "";
   }
 
-  // Empty when the version's context fits this job.
-  std::string WhyNot(const registry::PromptVersion& version,
-                     const worker::TrainingSpec& start,
-                     const std::string& name) const {
+  // Empty when the context that was learned there fits this job.
+  std::string WhyNot(const Source& source) const {
+    const worker::TrainingSpec& start = source.spec;
+    const std::string& name = source.name;
     if (!asked_.context_init().empty()) {
       return "and context_init are two starts for one context: give one";
     }
@@ -162,7 +235,7 @@ class ContextResolver {
       return absl::StrCat("is ", name, ", of method ", start.method,
                           ", which has no context to start from");
     }
-    if (version.encoder_digest != encoder_.digest) {
+    if (source.encoder_digest != encoder_.digest) {
       return absl::StrCat("is ", name,
                           ", which was learned on another encoder "
                           "than \"",
@@ -181,9 +254,9 @@ class ContextResolver {
                                 "classes: leave class_specific unset");
     }
     if (start.class_specific && !class_names_.empty() &&
-        version.class_names != class_names_) {
+        source.class_names != class_names_) {
       return absl::StrCat("is ", name, ", whose context belongs to its own ",
-                          version.class_names.size(),
+                          source.class_names.size(),
                           " classes in their order; this job's differ");
     }
     if (asked_.has_context_tokens() &&

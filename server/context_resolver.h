@@ -15,8 +15,9 @@
 namespace promptd::server {
 
 // Fills in those fields of `spec`. `class_names` may be empty when the dataset
-// is not known. Problems are added to `violations`; errors are those of the
-// store and the executor.
+// is not known. Problems are added to `violations`. NOT_FOUND (JOB_NOT_FOUND,
+// CHECKPOINT_NOT_FOUND), with everything else done; other errors are those of
+// the store and the executor.
 absl::Status ResolveContext(const Backend& backend, const std::string& tenant,
                             const v1::TrainingSpec& asked,
                             const worker::EncoderDescription& encoder,

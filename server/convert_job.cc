@@ -30,6 +30,10 @@ void ContextToProto(const worker::TrainingSpec& spec, v1::TrainingSpec* out) {
     out->mutable_initial_version()->set_task(spec.initial_task);
     out->mutable_initial_version()->set_version(spec.initial_version);
   }
+  if (spec.initial_job > 0) {
+    out->mutable_initial_checkpoint()->set_job(spec.initial_job);
+    out->mutable_initial_checkpoint()->set_number(spec.initial_checkpoint);
+  }
   out->set_initial_context_digest(spec.initial_context_digest);
   for (const std::string& name : spec.class_names) out->add_class_names(name);
 }
@@ -186,6 +190,14 @@ absl::Status ToProto(const jobs::Job& job, v1::TrainingJob* out) {
   if (job.start_time) ToProto(*job.start_time, out->mutable_start_time());
   if (job.end_time) ToProto(*job.end_time, out->mutable_end_time());
   return absl::OkStatus();
+}
+
+void ToProto(const jobs::Checkpoint& checkpoint, v1::Checkpoint* out) {
+  out->set_number(checkpoint.number);
+  out->set_epoch(checkpoint.epoch);
+  out->set_step(checkpoint.step);
+  ToProto(checkpoint.create_time, out->mutable_created());
+  out->set_digest(checkpoint.blob_digest);
 }
 
 absl::Status ToProto(const jobs::JobEvent& event, v1::JobEvent* out) {

@@ -16,6 +16,7 @@ void ToProto(const worker::EvaluationSpec& spec, v1::EvaluationSpec* out);
 void ToProto(const worker::Evaluation& evaluation, v1::Evaluation* out);
 void ToProto(const worker::Progress& progress, v1::JobProgress* out);
 v1::JobState ToProto(jobs::JobState state);
+void ToProto(const jobs::Checkpoint& checkpoint, v1::Checkpoint* out);
 
 // INTERNAL when a stored JSON text cannot be read.
 absl::Status ToProto(const jobs::Job& job, v1::TrainingJob* out);

@@ -48,15 +48,19 @@ grpc::ServerUnaryReactor* TrainingServiceImpl::CancelTrainingJob(
                     [this, request, reply](const Call& call) -> absl::Status {
                       ASSIGN_OR_RETURN(
                           const jobs::Job job,
-                          Cancel(call.principal().tenant, request->id()));
+                          Cancel(call.principal().tenant, *request));
                       return ToProto(job, reply);
                     });
 }
 
-absl::StatusOr<jobs::Job> TrainingServiceImpl::Cancel(const std::string& tenant,
-                                                      int64_t id) const {
-  ASSIGN_OR_RETURN(const jobs::Job before, backend_.jobs->Get(tenant, id));
-  ASSIGN_OR_RETURN(jobs::Job after, backend_.jobs->RequestCancel(tenant, id));
+absl::StatusOr<jobs::Job> TrainingServiceImpl::Cancel(
+    const std::string& tenant,
+    const v1::CancelTrainingJobRequest& request) const {
+  ASSIGN_OR_RETURN(const jobs::Job before,
+                   backend_.jobs->Get(tenant, request.id()));
+  ASSIGN_OR_RETURN(jobs::Job after,
+                   backend_.jobs->RequestCancel(tenant, request.id(),
+                                                request.after_checkpoint()));
   if (!jobs::IsTerminal(before.state) && jobs::IsTerminal(after.state)) {
     backend_.metrics->JobFinished(std::string(jobs::JobStateName(after.state)));
   }

@@ -98,7 +98,10 @@ absl::StatusOr<worker::Directive> LocalControl::Heartbeat(int64_t job,
                                                           int64_t fence) {
   ASSIGN_OR_RETURN(const jobs::Directives directives,
                    backend_.jobs->Heartbeat(job, fence, lease_));
-  if (directives.cancel) return worker::Directive::kCancel;
+  if (directives.cancel) {
+    return directives.save_first ? worker::Directive::kSaveAndCancel
+                                 : worker::Directive::kCancel;
+  }
   if (directives.pause) return worker::Directive::kPause;
   return worker::Directive::kContinue;
 }
@@ -108,9 +111,14 @@ absl::Status LocalControl::ReportProgress(int64_t job, int64_t fence,
   return backend_.jobs->ReportProgress(job, fence, ProgressToJson(progress));
 }
 
-absl::Status LocalControl::SaveCheckpoint(int64_t job, int64_t fence,
-                                          const std::string& blob_digest) {
-  return backend_.jobs->SaveCheckpoint(job, fence, blob_digest);
+absl::Status LocalControl::SaveCheckpoint(
+    int64_t job, int64_t fence, const worker::SavedCheckpoint& checkpoint) {
+  return backend_.jobs->SaveCheckpoint(
+      job, fence,
+      {.blob_digest = checkpoint.blob_digest,
+       .epoch = checkpoint.epoch,
+       .step = checkpoint.step,
+       .bytes = backend_.blobs->Size(checkpoint.blob_digest).value_or(0)});
 }
 
 absl::StatusOr<int64_t> LocalControl::Publish(

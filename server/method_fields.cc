@@ -23,6 +23,8 @@ void CheckUnusedFields(const MethodTraits& method,
         kNoContext);
   check(method.context, asked.has_initial_version(), "initial_version",
         kNoContext);
+  check(method.context, asked.has_initial_checkpoint(), "initial_checkpoint",
+        kNoContext);
   check(method.context, !asked.initial_context_digest().empty(),
         "initial_context_digest", kNoContext);
   check(method.context, asked.class_names_size() > 0, "class_names",

@@ -31,6 +31,8 @@ struct RawOptions {
   wire::TuningFlags tuning;
   int64_t max_blob_bytes = 0;
   int tenant_running_jobs = 0;
+  std::string gc_interval = "1h";
+  std::string feature_retention = "168h";
   bool allow_network_file_system = false;
   bool insecure_allow_remote = false;
   std::string log_level = "info";
@@ -107,9 +109,20 @@ void DeclareStorage(RawOptions* raw, CLI::App* app) {
   app->add_option("--max-blob-bytes", raw->max_blob_bytes,
                   "Disk that the blobs may take: images, features, "
                   "checkpoints, versions. What does not fit is refused; "
-                  "`promptctl gc` frees what is not needed. 0: no bound")
+                  "garbage collection frees what is not needed. 0: no bound")
       ->envname("PROMPTD_MAX_BLOB_BYTES")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 60))
+      ->capture_default_str();
+  app->add_option("--gc-interval", raw->gc_interval,
+                  "Time between two garbage collections, which delete blobs "
+                  "that nothing has referred to for a day; 0: only when "
+                  "`promptctl gc` asks for one")
+      ->envname("PROMPTD_GC_INTERVAL")
+      ->capture_default_str();
+  app->add_option("--feature-retention", raw->feature_retention,
+                  "Cached features of training images that no job has used for "
+                  "so long become garbage, at least 1h; 0: never")
+      ->envname("PROMPTD_FEATURE_RETENTION")
       ->capture_default_str();
   app->add_option("--tenant-running-jobs", raw->tenant_running_jobs,
                   "Jobs of one tenant that may run at once, on all workers "
@@ -169,6 +182,36 @@ absl::Status UnderstandWorkers(const RawOptions& raw, ProgramOptions* options) {
   return absl::OkStatus();
 }
 
+// A duration from `least` to a year, or 0, which means `none`.
+absl::StatusOr<absl::Duration> ParseOrNever(const std::string& flag,
+                                            const std::string& text,
+                                            absl::Duration least,
+                                            absl::Duration none) {
+  absl::Duration duration;
+  const bool is_one = absl::ParseDuration(text, &duration);
+  if (is_one && duration == absl::ZeroDuration()) return none;
+  if (is_one && duration >= least && duration <= absl::Hours(24 * 365)) {
+    return duration;
+  }
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, "INVALID_DURATION",
+      absl::StrCat(flag, " ", text, ": give a duration from ",
+                   absl::FormatDuration(least), " to 8760h, or 0 for never"));
+}
+
+absl::Status UnderstandStorage(const RawOptions& raw, ProgramOptions* options) {
+  options->max_blob_bytes = raw.max_blob_bytes;
+  options->tenant_running_jobs = raw.tenant_running_jobs;
+  options->allow_network_file_system = raw.allow_network_file_system;
+  ASSIGN_OR_RETURN(options->gc_interval,
+                   ParseOrNever("--gc-interval", raw.gc_interval,
+                                absl::Seconds(1), absl::ZeroDuration()));
+  ASSIGN_OR_RETURN(options->feature_retention,
+                   ParseOrNever("--feature-retention", raw.feature_retention,
+                                absl::Hours(1), absl::InfiniteDuration()));
+  return absl::OkStatus();
+}
+
 absl::Status Understand(const RawOptions& raw, ProgramOptions* options) {
   options->data_dir = raw.data_dir;
   if (options->data_dir.empty()) {
@@ -197,9 +240,7 @@ absl::Status Understand(const RawOptions& raw, ProgramOptions* options) {
                    wire::ParsePositive("--lease", raw.lease, absl::Seconds(3)));
   ASSIGN_OR_RETURN(static_cast<wire::WorkerTuning&>(*options),
                    wire::UnderstandTuning(raw.tuning));
-  options->max_blob_bytes = raw.max_blob_bytes;
-  options->tenant_running_jobs = raw.tenant_running_jobs;
-  options->allow_network_file_system = raw.allow_network_file_system;
+  RETURN_IF_ERROR(UnderstandStorage(raw, options));
   options->log_level = raw.log_level;
   return absl::OkStatus();
 }

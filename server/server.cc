@@ -15,6 +15,7 @@
 #include "server/dataset_service.h"
 #include "server/encoder_service.h"
 #include "server/fleet.h"
+#include "server/garbage_collector.h"
 #include "server/grpc_listener.h"
 #include "server/inference_service.h"
 #include "server/local_control.h"
@@ -78,6 +79,8 @@ class ServerImpl : public Server {
         metrics_(PROMPTD_VERSION),
         worker_metrics_(metrics_.registry()),
         fleet_metrics_(metrics_.registry()),
+        garbage_(db_.get(), blobs_.get(), clock, &metrics_.registry(),
+                 options.feature_retention),
         pool_(options.pool_threads, options.pool_queue),
         watches_(&jobs_, options.limits.max_watchers),
         control_(&backend_, options.lease) {
@@ -87,6 +90,7 @@ class ServerImpl : public Server {
     backend_.registry = &registry_;
     backend_.pins = &pins_;
     backend_.metrics = &metrics_;
+    backend_.garbage = &garbage_;
     backend_.pool = &pool_;
     backend_.clock = clock;
     backend_.limits = options.limits;
@@ -136,6 +140,9 @@ class ServerImpl : public Server {
                             .healthy = [this] { return Healthy(); }}));
     }
     upkeep_ = std::make_unique<Upkeep>(&jobs_, options_.lease / 3);
+    if (options_.gc_interval > absl::ZeroDuration()) {
+      garbage_.Start(options_.gc_interval);
+    }
     serving_ = true;
     listener_->SetServing(true);
     return absl::OkStatus();
@@ -167,6 +174,7 @@ class ServerImpl : public Server {
     listener_->Shutdown(deadline);
     if (gateway_ != nullptr) gateway_->Shutdown(deadline);
     upkeep_.reset();
+    garbage_.Stop();
   }
 
  private:
@@ -217,6 +225,7 @@ class ServerImpl : public Server {
   Metrics metrics_;
   metrics::WorkerMetrics worker_metrics_;
   FleetMetrics fleet_metrics_;
+  GarbageCollector garbage_;
   WorkPool pool_;
   WatchLoop watches_;
   LocalControl control_;

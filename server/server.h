@@ -39,6 +39,10 @@ struct ServerOptions {
   Limits limits;
   int64_t max_blob_bytes = 0;   // of all blobs; 0: no bound
   int tenant_running_jobs = 0;  // at once; 0: no bound
+  // Between two garbage collections; 0: only those that are asked for.
+  absl::Duration gc_interval = absl::Hours(1);
+  // Cached image features that nobody used for so long go with the garbage.
+  absl::Duration feature_retention = absl::Hours(24 * 7);
   // Opens a data directory on NFS, SMB or FUSE too.
   bool allow_network_file_system = false;
   // Threads for work that blocks, and calls that may wait for one.

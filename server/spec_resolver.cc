@@ -56,17 +56,23 @@ class Resolver {
       return dataset;
     }
     if (dataset_) Shots();
+    absl::Status checkpoint;
     if (encoder_ && method_->context) {
-      RETURN_IF_ERROR(ResolveContext(backend_, tenant_, asked_, *encoder_,
-                                     class_names_, &spec_, &violations_));
+      checkpoint = ResolveContext(backend_, tenant_, asked_, *encoder_,
+                                  class_names_, &spec_, &violations_);
+      if (!checkpoint.ok() && !absl::IsNotFound(checkpoint)) return checkpoint;
     }
     if (violations_.empty()) {
       if (!encoder.ok()) return encoder;
       if (!dataset.ok()) return dataset;
+      if (!checkpoint.ok()) return checkpoint;
       return ResolvedSpec{std::move(spec_), std::move(class_names_)};
     }
     if (!encoder.ok()) Violate("encoder", std::string(encoder.message()));
     if (!dataset.ok()) Violate("dataset", std::string(dataset.message()));
+    if (!checkpoint.ok()) {
+      Violate("initial_checkpoint", std::string(checkpoint.message()));
+    }
     return InvalidFields("INVALID_SPEC", violations_);
   }
 
@@ -166,12 +172,12 @@ class Resolver {
               "must be 0 or unset with epochs = 0: no image is "
               "learned from");
     }
-    if (!asked_.has_initial_version() &&
+    if (!asked_.has_initial_version() && !asked_.has_initial_checkpoint() &&
         asked_.initial_context_digest().empty()) {
       Violate("epochs",
               "is 0, which applies a context as it is: give "
-              "initial_version, or initial_context_digest of an "
-              "uploaded one");
+              "initial_version, initial_checkpoint, or "
+              "initial_context_digest of an uploaded one");
     }
   }
 

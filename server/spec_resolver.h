@@ -20,7 +20,8 @@ struct ResolvedSpec {
 
 // Defaults: promptd/v1/training.proto. INVALID_ARGUMENT (INVALID_SPEC) with
 // all violations, fields named from "spec."; when the only problem is an
-// unknown name, NOT_FOUND (DATASET_NOT_FOUND, ENCODER_NOT_FOUND).
+// unknown name, NOT_FOUND (DATASET_NOT_FOUND, ENCODER_NOT_FOUND, JOB_NOT_FOUND,
+// CHECKPOINT_NOT_FOUND).
 // Reads the registry: call on the pool. Thread-safe.
 absl::StatusOr<ResolvedSpec> ResolveSpec(const Backend& backend,
                                          const std::string& tenant,

@@ -1,6 +1,5 @@
 #include "server/storage_service.h"
 
-#include "absl/cleanup/cleanup.h"
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "registry/garbage.h"
@@ -12,20 +11,18 @@ namespace {
 constexpr absl::Duration kLeastGrace = absl::Hours(1);
 constexpr absl::Duration kMostGrace = absl::Hours(24 * 3650);
 
-absl::StatusOr<registry::GarbageOptions> ToOptions(
+absl::StatusOr<absl::Duration> GraceOf(
     const v1::CollectGarbageRequest& request) {
-  registry::GarbageOptions options;
-  options.dry_run = request.dry_run();
-  if (!request.has_grace()) return options;
-  options.grace = absl::Seconds(request.grace().seconds()) +
-                  absl::Nanoseconds(request.grace().nanos());
-  if (options.grace < kLeastGrace || options.grace > kMostGrace) {
+  if (!request.has_grace()) return registry::GarbageOptions().grace;
+  const absl::Duration grace = absl::Seconds(request.grace().seconds()) +
+                               absl::Nanoseconds(request.grace().nanos());
+  if (grace < kLeastGrace || grace > kMostGrace) {
     return InvalidFields("INVALID_GRACE", {{"grace",
                                             "must be at least 1 h, longer than "
                                             "any upload takes, and at most "
                                             "ten years"}});
   }
-  return options;
+  return grace;
 }
 
 void ToProto(const registry::BlobCount& count, v1::BlobCount* out) {
@@ -51,16 +48,9 @@ grpc::ServerUnaryReactor* StorageServiceImpl::CollectGarbage(
 absl::Status StorageServiceImpl::Collect(
     const v1::CollectGarbageRequest& request,
     v1::CollectGarbageResponse* reply) {
-  ASSIGN_OR_RETURN(const registry::GarbageOptions options, ToOptions(request));
-  if (collecting_.exchange(true)) {
-    return MakeError(absl::StatusCode::kFailedPrecondition,
-                     "COLLECTION_RUNNING",
-                     "a garbage collection is running: wait for it to end");
-  }
-  const absl::Cleanup ended = [this] { collecting_ = false; };
+  ASSIGN_OR_RETURN(const absl::Duration grace, GraceOf(request));
   ASSIGN_OR_RETURN(const registry::GarbageReport report,
-                   registry::CollectGarbage(backend_.db, backend_.blobs,
-                                            *backend_.clock, options));
+                   backend_.garbage->Collect(request.dry_run(), grace));
   ToProto(report.kept, reply->mutable_kept());
   ToProto(report.young, reply->mutable_young());
   ToProto(report.garbage, reply->mutable_deleted());

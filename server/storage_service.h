@@ -1,8 +1,6 @@
 // promptd.v1.StorageService: garbage collection.
 #pragma once
 
-#include <atomic>
-
 #include "absl/status/status.h"
 #include "promptd/v1/storage.grpc.pb.h"
 #include "server/backend.h"
@@ -26,7 +24,6 @@ class StorageServiceImpl : public v1::StorageService::CallbackService {
 
   const Backend& backend_;
   Rpc rpc_;
-  std::atomic<bool> collecting_ = false;
 };
 
 }  // namespace promptd::server

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/sha256.h"
@@ -126,6 +127,23 @@ grpc::ServerUnaryReactor* TrainingServiceImpl::ListTrainingJobs(
         }
         reply->set_next_page_token(
             SealPageToken("ListTrainingJobs", jobs.next_page_token));
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* TrainingServiceImpl::ListCheckpoints(
+    grpc::CallbackServerContext* context,
+    const v1::ListCheckpointsRequest* request,
+    v1::ListCheckpointsResponse* reply) {
+  return rpc_.Unary(
+      context, "ListCheckpoints",
+      [this, request, reply](const Call& call) -> absl::Status {
+        ASSIGN_OR_RETURN(
+            const std::vector<jobs::Checkpoint> checkpoints,
+            backend_.jobs->Checkpoints(call.principal().tenant, request->id()));
+        for (const jobs::Checkpoint& checkpoint : checkpoints) {
+          ToProto(checkpoint, reply->add_checkpoints());
+        }
         return absl::OkStatus();
       });
 }

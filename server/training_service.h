@@ -47,6 +47,10 @@ class TrainingServiceImpl : public v1::TrainingService::CallbackService {
       grpc::CallbackServerContext* context,
       const v1::RetryTrainingJobRequest* request,
       v1::TrainingJob* reply) override;
+  grpc::ServerUnaryReactor* ListCheckpoints(
+      grpc::CallbackServerContext* context,
+      const v1::ListCheckpointsRequest* request,
+      v1::ListCheckpointsResponse* reply) override;
   grpc::ServerWriteReactor<v1::JobEvent>* WatchTrainingJob(
       grpc::CallbackServerContext* context,
       const v1::WatchTrainingJobRequest* request) override;
@@ -62,7 +66,9 @@ class TrainingServiceImpl : public v1::TrainingService::CallbackService {
   // the same and that will do.
   absl::Status Enqueue(const ResolvedSpec& resolved, const jobs::NewJob& job,
                        bool fresh, v1::TrainingJob* reply) const;
-  absl::StatusOr<jobs::Job> Cancel(const std::string& tenant, int64_t id) const;
+  absl::StatusOr<jobs::Job> Cancel(
+      const std::string& tenant,
+      const v1::CancelTrainingJobRequest& request) const;
 
   const Backend& backend_;
   WatchLoop* const watches_;

@@ -152,11 +152,13 @@ absl::Status ControlClient::ReportProgress(int64_t job, int64_t fence,
   return Write(&Stub::ReportProgress, request);
 }
 
-absl::Status ControlClient::SaveCheckpoint(int64_t job, int64_t fence,
-                                           const std::string& blob_digest) {
+absl::Status ControlClient::SaveCheckpoint(
+    int64_t job, int64_t fence, const worker::SavedCheckpoint& saved) {
   pb::SaveCheckpointRequest request;
   *request.mutable_job() = Fenced(job, fence);
-  request.set_blob_digest(blob_digest);
+  request.set_blob_digest(saved.blob_digest);
+  request.set_epoch(saved.epoch);
+  request.set_step(saved.step);
   return Write(&Stub::SaveCheckpoint, request);
 }
 

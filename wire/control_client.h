@@ -55,8 +55,9 @@ class ControlClient : public worker::Control {
                                               int64_t fence) override;
   absl::Status ReportProgress(int64_t job, int64_t fence,
                               const worker::Progress& progress) override;
-  absl::Status SaveCheckpoint(int64_t job, int64_t fence,
-                              const std::string& blob_digest) override;
+  absl::Status SaveCheckpoint(
+      int64_t job, int64_t fence,
+      const worker::SavedCheckpoint& checkpoint) override;
   absl::StatusOr<int64_t> Publish(
       int64_t job, int64_t fence,
       const worker::FinishedPrompt& prompt) override;

@@ -68,9 +68,9 @@ class Methods {
         Path("SaveCheckpoint"),
         [control = control_](const SharedCall&,
                              const pb::SaveCheckpointRequest& request) {
-          return DoneOr(control->SaveCheckpoint(request.job().job(),
-                                                request.job().fence(),
-                                                request.blob_digest()));
+          return DoneOr(control->SaveCheckpoint(
+              request.job().job(), request.job().fence(),
+              {request.blob_digest(), request.epoch(), request.step()}));
         });
   }
 

@@ -108,6 +108,8 @@ pb::Directive ToProto(worker::Directive directive) {
       return pb::DIRECTIVE_PAUSE;
     case worker::Directive::kCancel:
       return pb::DIRECTIVE_CANCEL;
+    case worker::Directive::kSaveAndCancel:
+      return pb::DIRECTIVE_SAVE_AND_CANCEL;
   }
   return pb::DIRECTIVE_UNSPECIFIED;
 }
@@ -120,6 +122,8 @@ absl::StatusOr<worker::Directive> FromProto(pb::Directive directive) {
       return worker::Directive::kPause;
     case pb::DIRECTIVE_CANCEL:
       return worker::Directive::kCancel;
+    case pb::DIRECTIVE_SAVE_AND_CANCEL:
+      return worker::Directive::kSaveAndCancel;
     default:
       return BadMessage("a directive");
   }

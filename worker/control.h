@@ -45,7 +45,15 @@ struct Progress {
   std::optional<absl::Duration> eta;
 };
 
-enum class Directive { kContinue, kPause, kCancel };
+// kSaveAndCancel: a checkpoint as before a pause, then the end.
+enum class Directive { kContinue, kPause, kCancel, kSaveAndCancel };
+
+// A checkpoint whose blob is stored, and where its job stood.
+struct SavedCheckpoint {
+  std::string blob_digest;
+  int epoch = 0;     // epochs that were complete
+  int64_t step = 0;  // steps that were taken
+};
 
 // What a finished job hands over; blobs are already stored.
 struct FinishedPrompt {
@@ -80,7 +88,7 @@ class Control {
 
   // Makes a stored blob the job's resume point.
   virtual absl::Status SaveCheckpoint(int64_t job, int64_t fence,
-                                      const std::string& blob_digest) = 0;
+                                      const SavedCheckpoint& checkpoint) = 0;
 
   // One transaction: version number, manifest, event, alias on the first
   // publication, job succeeded. Returns the version.
@@ -98,7 +106,7 @@ class Control {
   virtual absl::Status Fail(int64_t job, int64_t fence,
                             const absl::Status& error) = 0;
 
-  // Answers a kCancel directive: the job is cancelled.
+  // Answers a kCancel or kSaveAndCancel directive: the job is cancelled.
   virtual absl::Status ConfirmCancel(int64_t job, int64_t fence) = 0;
 
   // Answers a kPause directive after a checkpoint: the job is paused.

@@ -100,7 +100,7 @@ void JobRunner::Conclude(const LeasedJob& job,
   const std::string reason = ErrorReason(result.status());
   absl::Status written;
   if (reason == "LEASE_LOST") return;  // no longer ours to write
-  if (reason == "JOB_CANCELLED") {
+  if (reason == "JOB_CANCELLED" || reason == "JOB_CANCELLED_LATER") {
     written = control_->ConfirmCancel(job.id, job.fence);
   } else if (reason == "JOB_PAUSED") {
     written = control_->ConfirmPause(job.id, job.fence);

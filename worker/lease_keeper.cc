@@ -80,6 +80,9 @@ void LeaseKeeper::Beat() {
   } else if (*directive == Directive::kCancel) {
     verdict = MakeError(absl::StatusCode::kCancelled, "JOB_CANCELLED",
                         "the job was cancelled");
+  } else if (*directive == Directive::kSaveAndCancel) {
+    verdict = MakeError(absl::StatusCode::kCancelled, "JOB_CANCELLED_LATER",
+                        "the job was cancelled behind a checkpoint");
   } else if (*directive == Directive::kPause) {
     verdict = MakeError(absl::StatusCode::kCancelled, "JOB_PAUSED",
                         "the job was paused");

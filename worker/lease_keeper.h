@@ -41,7 +41,8 @@ class LeaseKeeper {
   void Touch();
 
   // OK to go on; ABORTED (LEASE_LOST): drop the job without another write;
-  // CANCELLED (JOB_CANCELLED, JOB_PAUSED): do as asked.
+  // CANCELLED (JOB_CANCELLED, JOB_PAUSED and, where a checkpoint comes before
+  // the end, JOB_CANCELLED_LATER): do as asked.
   absl::Status Check();
 
  private:

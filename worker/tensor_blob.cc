@@ -1,9 +1,12 @@
 #include "worker/tensor_blob.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "learners/checkpoint.h"
 #include "weights/raw_tensor.h"
 #include "weights/safetensors.h"
 
@@ -89,6 +92,18 @@ absl::StatusOr<std::vector<int64_t>> ContextShape(absl::string_view bytes) {
     return BadContext("has numbers that are not finite");
   }
   return record.shape;
+}
+
+absl::StatusOr<FloatTensor> ContextOfCheckpoint(absl::string_view bytes) {
+  absl::StatusOr<learners::CheckpointContent> content =
+      learners::ReadCheckpoint(bytes);
+  if (!content.ok()) return Corrupt("checkpoint", content.status().message());
+  FloatTensor context = std::move(
+      content->best.epoch > 0 ? content->best_parameter : content->parameter);
+  if (context.shape.size() != 2 && context.shape.size() != 3) {
+    return Corrupt("checkpoint", "what it learns is no context");
+  }
+  return context;
 }
 
 }  // namespace promptd::worker

@@ -43,4 +43,9 @@ absl::StatusOr<FloatTensor> ParseTensor(absl::string_view bytes,
 // tensor, "ctx", float32 of two or three dimensions, of finite values.
 absl::StatusOr<std::vector<int64_t>> ContextShape(absl::string_view bytes);
 
+// The context in a checkpoint of a job that learns one, [M, W] or [C, M, W]:
+// the best so far where validation images select it, else the latest. DATA_LOSS
+// (BLOB_CORRUPT) for bytes that are no such checkpoint.
+absl::StatusOr<FloatTensor> ContextOfCheckpoint(absl::string_view bytes);
+
 }  // namespace promptd::worker

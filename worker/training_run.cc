@@ -64,10 +64,11 @@ void Tell(const learners::Chosen& chosen, Evaluation* evaluation) {
   evaluation->validation_accuracy = chosen.validation_accuracy;
 }
 
-// Interruptions after which the job goes on later, from a checkpoint.
+// Interruptions that leave a checkpoint to go on from.
 bool IsInterruption(const absl::Status& status) {
   const std::string reason = ErrorReason(status);
-  return reason == "JOB_PAUSED" || reason == "JOB_DRAINED";
+  return reason == "JOB_PAUSED" || reason == "JOB_DRAINED" ||
+         reason == "JOB_CANCELLED_LATER";
 }
 
 }  // namespace
@@ -361,8 +362,9 @@ absl::Status TrainingRun::Checkpoint() {
     return absl::OkStatus();
   }));
   ASSIGN_OR_RETURN(checkpoint_digest_, environment_.control->PutBlob(bytes));
-  RETURN_IF_ERROR(environment_.control->SaveCheckpoint(job_.id, job_.fence,
-                                                       checkpoint_digest_));
+  const learners::LearnerProgress& now = learner_->progress();
+  RETURN_IF_ERROR(environment_.control->SaveCheckpoint(
+      job_.id, job_.fence, {checkpoint_digest_, now.epoch, now.step}));
   last_checkpoint_ = absl::Now();
   return absl::OkStatus();
 }

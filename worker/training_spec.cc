@@ -36,6 +36,10 @@ std::string TrainingSpecToJson(const TrainingSpec& spec) {
       {"initial_context_digest", spec.initial_context_digest},
       {"class_names", spec.class_names},
   };
+  if (spec.initial_job > 0) {
+    json["initial_job"] = spec.initial_job;
+    json["initial_checkpoint"] = spec.initial_checkpoint;
+  }
   // Of other methods than CoOp, whose bytes they leave alone.
   if (!spec.text_templates.empty()) {
     json["text_templates"] = spec.text_templates;
@@ -77,6 +81,8 @@ absl::StatusOr<TrainingSpec> TrainingSpecFromJson(absl::string_view json) {
       .GetIfThere("initial_task", &spec.initial_task)
       .GetIfThere("initial_version", &spec.initial_version)
       .GetIfThere("initial_context_digest", &spec.initial_context_digest)
+      .GetIfThere("initial_job", &spec.initial_job)
+      .GetIfThere("initial_checkpoint", &spec.initial_checkpoint)
       .GetIfThere("class_names", &spec.class_names)
       .GetIfThere("text_templates", &spec.text_templates)
       .GetIfThere("inverse_regularization", &spec.inverse_regularization);

@@ -42,6 +42,9 @@ struct TrainingSpec {
   std::string initial_task;
   int64_t initial_version = 0;
   std::string initial_context_digest;
+  // The job and the number of its checkpoint whose context that is; 0: none.
+  int64_t initial_job = 0;
+  int initial_checkpoint = 0;
   // Without a dataset: the classes that the initial context is applied to.
   std::vector<std::string> class_names;
   // Of the methods that start from text features.

@@ -198,6 +198,25 @@ class FakeTraining final : public v1::TrainingService::Service {
     return Status::OK;
   }
 
+  Status CancelTrainingJob(ServerContext*,
+                           const v1::CancelTrainingJobRequest* request,
+                           v1::TrainingJob* out) override {
+    {
+      const Lock lock(state_.mutex);
+      state_.cancelled.push_back(*request);
+    }
+    return SetState(request->id(), v1::JOB_STATE_CANCELLED, out);
+  }
+
+  Status ListCheckpoints(ServerContext*,
+                         const v1::ListCheckpointsRequest* request,
+                         v1::ListCheckpointsResponse* out) override {
+    const Lock lock(state_.mutex);
+    if (request->id() != 1) return NotFound();
+    *out = state_.checkpoints;
+    return Status::OK;
+  }
+
   Status WatchTrainingJob(ServerContext*,
                           const v1::WatchTrainingJobRequest* request,
                           grpc::ServerWriter<v1::JobEvent>* writer) override {

@@ -60,6 +60,8 @@ struct FakeState {
   std::vector<std::string> imported;  // archives
   std::string imported_task;          // that the last import asked for
   std::vector<v1::RetryTrainingJobRequest> retried;
+  std::vector<v1::CancelTrainingJobRequest> cancelled;
+  v1::ListCheckpointsResponse checkpoints;  // of every job
   std::string context = "context bytes";
   std::vector<v1::CreateEvaluationRequest> evaluated;
   std::vector<v1::ListEvaluationsRequest> evaluations_listed;

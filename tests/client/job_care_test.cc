@@ -50,6 +50,63 @@ TEST_F(JobCareTest, ARetryIsSentOnceAndSaysWhatItMade) {
   EXPECT_THAT(err_, HasSubstr("promptctl job watch 2"));
 }
 
+TEST_F(JobCareTest, ACancelMayWaitForACheckpoint) {
+  ASSERT_EQ(Cli({"job", "cancel", "1"}), 0) << err_;
+  EXPECT_THAT(out_, HasSubstr("cancelled"));
+  EXPECT_FALSE(state().cancelled.at(0).after_checkpoint());
+  ASSERT_EQ(Cli({"job", "cancel", "1", "--after-checkpoint"}), 0) << err_;
+  EXPECT_EQ(state().cancelled.at(1).id(), 1);
+  EXPECT_TRUE(state().cancelled.at(1).after_checkpoint());
+  EXPECT_EQ(Cli({"job", "cancel", "7"}), 3);
+  EXPECT_EQ(Cli({"job", "cancel", "0"}), 2);
+}
+
+TEST_F(JobCareTest, CheckpointsAreATableOrJson) {
+  v1::Checkpoint& checkpoint = *state().checkpoints.add_checkpoints();
+  checkpoint.set_number(3);
+  checkpoint.set_epoch(12);
+  checkpoint.set_step(36);
+  checkpoint.mutable_created()->set_seconds(1772366400);
+  checkpoint.set_digest(std::string(64, 'c'));
+  ASSERT_EQ(Cli({"job", "checkpoints", "1"}), 0) << err_;
+  const std::vector<std::string> lines =
+      absl::StrSplit(out_, '\n', absl::SkipEmpty());
+  ASSERT_EQ(lines.size(), 2u) << out_;
+  EXPECT_THAT(lines[0], HasSubstr("NUMBER"));
+  EXPECT_THAT(lines[1], HasSubstr("12"));
+  EXPECT_THAT(lines[1], HasSubstr("36"));
+  ASSERT_EQ(Cli({"job", "checkpoints", "1", "-o", "json"}), 0) << err_;
+  EXPECT_EQ(Json()[0]["number"], 3);
+  EXPECT_EQ(Json()[0]["step"], 36);
+  EXPECT_EQ(Json()[0]["digest"], std::string(64, 'c'));
+  EXPECT_EQ(Cli({"job", "checkpoints", "7"}), 3);
+}
+
+TEST_F(JobCareTest, TrainingStartsFromACheckpoint) {
+  ASSERT_EQ(
+      Cli({"train", "pets", "--init-checkpoint", "42:3", "--epochs", "0"}), 0)
+      << err_;
+  const v1::TrainingSpec& spec = state().created.at(0).spec();
+  EXPECT_EQ(spec.initial_checkpoint().job(), 42);
+  EXPECT_EQ(spec.initial_checkpoint().number(), 3);
+  EXPECT_TRUE(spec.has_epochs());
+  EXPECT_EQ(spec.epochs(), 0);
+  ASSERT_EQ(Cli({"train", "pets", "--init-checkpoint", "42"}), 0) << err_;
+  EXPECT_EQ(state().created.at(1).spec().initial_checkpoint().number(), 0);
+  ASSERT_EQ(Cli({"job", "show", "1"}), 0) << err_;
+  EXPECT_THAT(out_, HasSubstr("from checkpoint 0 of job 42"));
+  for (const char* bad : {"pets:3", "42:", "42:0", "0", "42:3:1", "-1"}) {
+    EXPECT_EQ(Cli({"train", "pets", std::string("--init-checkpoint=") + bad}),
+              2)
+        << bad;
+  }
+  EXPECT_EQ(Cli({"train", "pets", "--init-checkpoint", "42", "--from", "pets"}),
+            2);
+  EXPECT_EQ(Cli({"train", "pets", "--init-checkpoint", "42", "--init", "a"}),
+            2);
+  EXPECT_EQ(state().created.size(), 2u);
+}
+
 TEST_F(JobCareTest, LogsAreTheEventsThatThereAreOneALine) {
   ASSERT_EQ(Cli({"job", "logs", "1"}), 0) << err_;
   const std::vector<std::string> lines =

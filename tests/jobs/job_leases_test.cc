@@ -68,7 +68,7 @@ TEST_F(JobLeasesTest, EveryWriteUnderAStaleFenceIsRefused) {
   for (const absl::Status& status :
        {jobs_->Heartbeat(id, stale, kLease).status(),
         jobs_->ReportProgress(id, stale, "{}"),
-        jobs_->SaveCheckpoint(id, stale, "c1"),
+        jobs_->SaveCheckpoint(id, stale, {"c1"}),
         jobs_->Fail(id, stale, error, true).status(),
         jobs_->Fail(id, stale, error, false).status(),
         jobs_->ConfirmCancel(id, stale), jobs_->ConfirmPause(id, stale),
@@ -129,7 +129,7 @@ TEST_F(JobLeasesTest, ANewCheckpointIsProgressAndTheSameOneIsNot) {
     ASSERT_EQ(leased.id, id) << round;
     EXPECT_EQ(leased.attempt, 1);
     ASSERT_TRUE(
-        jobs_->SaveCheckpoint(id, leased.fence, "c" + std::to_string(round))
+        jobs_->SaveCheckpoint(id, leased.fence, {"c" + std::to_string(round)})
             .ok());
     ASSERT_EQ(*jobs_->RequeueRunningOf("w1"), 1);
   }
@@ -137,7 +137,7 @@ TEST_F(JobLeasesTest, ANewCheckpointIsProgressAndTheSameOneIsNot) {
   for (int round = 0; round < 2; ++round) {
     const Job leased = Lease();
     ASSERT_EQ(leased.checkpoint_digest, "c5");
-    ASSERT_TRUE(jobs_->SaveCheckpoint(id, leased.fence, "c5").ok());
+    ASSERT_TRUE(jobs_->SaveCheckpoint(id, leased.fence, {"c5"}).ok());
     ASSERT_EQ(*jobs_->RequeueRunningOf("w1"), 1);
   }
   EXPECT_EQ(Get(id).error_reason, "WORKER_LOST");
@@ -146,7 +146,7 @@ TEST_F(JobLeasesTest, ANewCheckpointIsProgressAndTheSameOneIsNot) {
 TEST_F(JobLeasesTest, ARestartRequeuesRunningJobsAtOnce) {
   const int64_t id = Create().id;
   const Job leased = Lease();
-  ASSERT_TRUE(jobs_->SaveCheckpoint(id, leased.fence, "c1").ok());
+  ASSERT_TRUE(jobs_->SaveCheckpoint(id, leased.fence, {"c1"}).ok());
   Open({});
   ASSERT_EQ(*jobs_->RequeueRunningOf("w1"), 1);
   const Job again = Lease();
@@ -178,7 +178,7 @@ TEST_F(JobLeasesTest, ARestartLeavesTheJobsOfWorkersElsewhereAlone) {
 TEST_F(JobLeasesTest, AWorkerThatIsGoneLosesItsLeaseAtOnce) {
   const int64_t id = Create().id;
   const Job leased = Lease();
-  ASSERT_TRUE(jobs_->SaveCheckpoint(id, leased.fence, "c1").ok());
+  ASSERT_TRUE(jobs_->SaveCheckpoint(id, leased.fence, {"c1"}).ok());
   ASSERT_TRUE(jobs_->LoseLease(id, leased.fence).ok());
   EXPECT_EQ(Get(id).state, JobState::kQueued);
   const Job again = Lease("w2");

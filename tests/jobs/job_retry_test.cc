@@ -21,7 +21,7 @@ class JobRetryTest : public JobStoreFixture {
   int64_t Failed() {
     const int64_t id = Create().id;
     const int64_t fence = Lease().fence;
-    EXPECT_TRUE(jobs_->SaveCheckpoint(id, fence, "checkpoint").ok());
+    EXPECT_TRUE(jobs_->SaveCheckpoint(id, fence, {"checkpoint"}).ok());
     const absl::Status error = MakeError(absl::StatusCode::kInvalidArgument,
                                          "NO_TEST_IMAGES", "no images");
     EXPECT_TRUE(jobs_->Fail(id, fence, error, false).ok());

@@ -152,16 +152,97 @@ TEST_F(GarbageTest, JobsKeepTheirCheckpointsAsLongAsTheyMayNeedThem) {
                      .body_sha256 = "b"});
   ASSERT_TRUE(created.ok()) << created.status();
   const jobs::Job job = **jobs_->Lease("w1", {"e1"}, absl::Seconds(15));
-  ASSERT_TRUE(jobs_->SaveCheckpoint(job.id, job.fence, first).ok());
-  ASSERT_TRUE(jobs_->SaveCheckpoint(job.id, job.fence, second).ok());
-  EXPECT_EQ(Collect().garbage.blobs, 1);
-  EXPECT_FALSE(blobs_->Has(first));
+  ASSERT_TRUE(jobs_->SaveCheckpoint(job.id, job.fence, {first}).ok());
+  ASSERT_TRUE(jobs_->SaveCheckpoint(job.id, job.fence, {second}).ok());
+  EXPECT_EQ(Collect().kept.blobs, 3);
+  EXPECT_TRUE(blobs_->Has(first));  // it is listed
   const absl::Status error =
       MakeError(absl::StatusCode::kInvalidArgument, "BAD", "bad");
   ASSERT_TRUE(jobs_->Fail(job.id, job.fence, error, false).ok());
-  EXPECT_EQ(Collect().kept.blobs, 2);  // it may be retried
+  EXPECT_EQ(Collect().kept.blobs, 3);  // it may be retried
   clock_.Advance(absl::Hours(24 * 8));
+  EXPECT_EQ(Collect(/*dry_run=*/true).garbage.blobs, 3);
+  EXPECT_EQ(jobs_->Checkpoints("default", job.id)->size(), 2u);
+  EXPECT_EQ(Collect().garbage.blobs, 3);
+  EXPECT_TRUE(jobs_->Checkpoints("default", job.id)->empty());
+}
+
+TEST_F(GarbageTest, WhatIsNoLongerListedOfAJobGoes) {
+  const jobs::Job job = Running("pets");
+  std::vector<std::string> checkpoints;
+  for (int i = 0; i < 7; ++i) {
+    checkpoints.push_back(*blobs_->Put(absl::StrCat("checkpoint ", i)));
+    ASSERT_TRUE(
+        jobs_->SaveCheckpoint(job.id, job.fence, {checkpoints.back()}).ok());
+  }
   EXPECT_EQ(Collect().garbage.blobs, 2);
+  for (int i = 0; i < 7; ++i) EXPECT_EQ(blobs_->Has(checkpoints[i]), i >= 2);
+  ASSERT_TRUE(MakeTask("pets").ok());
+  NewVersion content = VersionOf(job);
+  content.context_digest = *blobs_->Put("context");
+  content.features_digest = *blobs_->Put("features");
+  ASSERT_TRUE(Publish(job, content).ok());
+  EXPECT_EQ(Collect().garbage.blobs, 5);
+}
+
+TEST_F(GarbageTest, FeaturesThatNobodyUsesGo) {
+  const GarbageOptions options{.keep_features = absl::Hours(24 * 7)};
+  const std::string used = Old("used features");
+  const std::string unused = Old("unused features");
+  ASSERT_TRUE(datasets().RecordFeatures("used", used).ok());
+  ASSERT_TRUE(datasets().RecordFeatures("unused", unused).ok());
+  const auto collect = [&](bool dry_run) {
+    GarbageOptions asked = options;
+    asked.dry_run = dry_run;
+    Age(used);
+    if (blobs_->Has(unused)) Age(unused);
+    const auto report = CollectGarbage(db_.get(), blobs_.get(), clock_, asked);
+    EXPECT_TRUE(report.ok()) << report.status();
+    return report.ok() ? *report : GarbageReport();
+  };
+  clock_.Advance(absl::Hours(24 * 6));
+  EXPECT_EQ(**datasets().FindFeatures("used"), used);
+  EXPECT_EQ(collect(false).garbage.blobs, 0);
+  clock_.Advance(absl::Hours(24 * 2));
+  EXPECT_EQ(collect(true).garbage.blobs, 1);
+  EXPECT_EQ(**datasets().FindFeatures("used"), used);
+  const GarbageReport report = collect(false);
+  EXPECT_EQ(report.garbage.blobs, 1);
+  EXPECT_EQ(report.features, 1);
+  EXPECT_TRUE(blobs_->Has(used));
+  EXPECT_FALSE(blobs_->Has(unused));
+  EXPECT_FALSE(datasets().FindFeatures("unused")->has_value());
+  // They may come again, as other bytes too.
+  EXPECT_TRUE(datasets().RecordFeatures("unused", used).ok());
+}
+
+TEST_F(GarbageTest, FeaturesOfAnUnfinishedJobStay) {
+  const std::string features = Old("features");
+  ASSERT_TRUE(datasets().RecordFeatures("recipe", features).ok());
+  clock_.Advance(absl::Minutes(30));
+  const jobs::Job job = Running("pets");
+  ASSERT_TRUE(datasets().FindFeatures("recipe")->has_value());
+  ASSERT_TRUE(jobs_->ConfirmPause(job.id, job.fence).ok());
+  clock_.Advance(absl::Hours(24 * 30));
+  const GarbageOptions options{.keep_features = absl::Hours(24 * 7)};
+  Age(features);
+  EXPECT_EQ(CollectGarbage(db_.get(), blobs_.get(), clock_, options)->features,
+            0);
+  ASSERT_TRUE(jobs_->RequestCancel("default", job.id).ok());
+  EXPECT_EQ(CollectGarbage(db_.get(), blobs_.get(), clock_, options)->features,
+            1);
+  EXPECT_FALSE(blobs_->Has(features));
+}
+
+TEST_F(GarbageTest, CanBeStoppedOnTheWay) {
+  Old("a");
+  Old("b");
+  int asked = 0;
+  GarbageOptions options;
+  options.stop = [&] { return ++asked > 1; };
+  EXPECT_EQ(
+      CollectGarbage(db_.get(), blobs_.get(), clock_, options)->garbage.blobs,
+      1);
 }
 
 TEST(BlobRootsTest, FindsDigestsInAnyText) {

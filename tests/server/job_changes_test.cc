@@ -72,7 +72,7 @@ TEST_F(JobChangesTest, ARunningJobHearsOfItAndGoesOnFromItsCheckpoint) {
   EXPECT_EQ(*control.Heartbeat(leased.id, leased.fence),
             worker::Directive::kPause);
   const std::string blob = *control.PutBlob("half way");
-  ASSERT_TRUE(control.SaveCheckpoint(leased.id, leased.fence, blob).ok());
+  ASSERT_TRUE(control.SaveCheckpoint(leased.id, leased.fence, {blob}).ok());
   ASSERT_TRUE(control.ConfirmPause(leased.id, leased.fence).ok());
   ASSERT_TRUE(Resume(id_).ok());
   EXPECT_FALSE(job_.pause_requested());
@@ -102,7 +102,7 @@ TEST_F(JobChangesTest, ARetryIsANewJobFromTheStoredCheckpoint) {
   const worker::LeasedJob leased = Lease();
   worker::Control& control = *server_->control();
   const std::string blob = *control.PutBlob("half way");
-  ASSERT_TRUE(control.SaveCheckpoint(leased.id, leased.fence, blob).ok());
+  ASSERT_TRUE(control.SaveCheckpoint(leased.id, leased.fence, {blob}).ok());
   ASSERT_TRUE(control
                   .Fail(leased.id, leased.fence,
                         MakeError(absl::StatusCode::kInvalidArgument,

@@ -72,6 +72,25 @@ TEST_F(OptionsTest, StorageIsUnboundedAndLocalUnlessAskedOtherwise) {
   EXPECT_EQ(options_.tenant_running_jobs, 2);
 }
 
+TEST_F(OptionsTest, GarbageIsCollectedEveryHourUnlessAskedOtherwise) {
+  ASSERT_EQ(Parse({}, &options_), std::nullopt);
+  EXPECT_EQ(options_.gc_interval, absl::Hours(1));
+  EXPECT_EQ(options_.feature_retention, absl::Hours(24 * 7));
+  ASSERT_EQ(
+      Parse({"--gc-interval", "10m", "--feature-retention", "36h"}, &options_),
+      std::nullopt);
+  EXPECT_EQ(options_.gc_interval, absl::Minutes(10));
+  EXPECT_EQ(options_.feature_retention, absl::Hours(36));
+  ASSERT_EQ(
+      Parse({"--gc-interval", "0", "--feature-retention", "0"}, &options_),
+      std::nullopt);
+  EXPECT_EQ(options_.gc_interval, absl::ZeroDuration());
+  EXPECT_EQ(options_.feature_retention, absl::InfiniteDuration());
+  EXPECT_EQ(Parse({"--gc-interval", "often"}, &options_), 2);
+  EXPECT_EQ(Parse({"--gc-interval", "-1h"}, &options_), 2);
+  EXPECT_EQ(Parse({"--feature-retention", "5m"}, &options_), 2);
+}
+
 TEST_F(OptionsTest, PrecisionIsOneOfTwo) {
   ASSERT_EQ(Parse({}, &options_), std::nullopt);
   EXPECT_EQ(options_.precision, Precision::kFloat32);

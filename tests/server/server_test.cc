@@ -241,7 +241,7 @@ TEST_F(ServerTest, JobsDatasetsAndVersionsSurviveARestart) {
   const std::string checkpoint =
       *server_->control()->PutBlob("checkpoint bytes");
   ASSERT_TRUE(server_->control()
-                  ->SaveCheckpoint(leased.id, leased.fence, checkpoint)
+                  ->SaveCheckpoint(leased.id, leased.fence, {checkpoint})
                   .ok());
   Restart();  // as after a kill: the job was running
   const worker::LeasedJob again = Lease();

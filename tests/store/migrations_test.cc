@@ -37,7 +37,7 @@ TEST_F(MigrationsTest, BuildAnEmptyDatabaseAndRunOnce) {
   for (const char* table :
        {"job", "job_attempt", "job_event", "task", "prompt_version", "alias",
         "alias_history", "evaluation", "dataset", "feature_blob", "encoder",
-        "version_tag"}) {
+        "version_tag", "job_checkpoint"}) {
     EXPECT_EQ(Int(std::string("SELECT COUNT(*) FROM ") + table), 0) << table;
   }
   EXPECT_EQ(Int("SELECT MAX(version) FROM schema_migration"),
@@ -132,6 +132,27 @@ TEST_F(MigrationsTest, HistoriesAndSourcesOfVersionsAreKept) {
             1);
   EXPECT_FALSE(
       connection_->Run("UPDATE prompt_version SET spec='{}'", {}).ok());
+}
+
+// A database before checkpoints were listed and the use of features was kept.
+TEST_F(MigrationsTest, JobsGoOnAndFeaturesCountAsJustUsed) {
+  const std::vector<Migration>& all = EmbeddedMigrations();
+  ASSERT_TRUE(Migrate(*connection_, {all.begin(), all.begin() + 5}, kNow).ok());
+  const absl::Status filled = connection_->Script(
+      "INSERT INTO job (id, tenant, task, state, spec, encoder_digest,"
+      " dataset_digest, body_sha256, run_at, created, checkpoint_digest,"
+      " owner, lease_until, cancel_requested) VALUES (7, 't', 'pets',"
+      " 'running', '{}', 'd', 'x', 'b', 0, 0, 'c', 'w', 1, 1);"
+      "INSERT INTO feature_blob (key, digest, created) VALUES ('k', 'f', 5)");
+  ASSERT_TRUE(filled.ok()) << filled;
+  const absl::Status migrated = Migrate(*connection_, all, kNow);
+  ASSERT_TRUE(migrated.ok()) << migrated;
+  EXPECT_EQ(Int("SELECT COUNT(*) FROM job WHERE id=7 AND cancel_requested=1"
+                " AND cancel_after_checkpoint=0 AND checkpoint_digest='c'"),
+            1);
+  EXPECT_EQ(Int("SELECT COUNT(*) FROM job_checkpoint"), 0);
+  EXPECT_GT(Int("SELECT used FROM feature_blob WHERE created=5"),
+            int64_t{1700000000} * 1000);
 }
 
 TEST_F(MigrationsTest, OneThatFailsLeavesTheSchemaBeforeIt) {

@@ -49,8 +49,13 @@ TEST_F(ControlWireTest, AJobGoesFromLeaseToPublication) {
   progress.epoch = 3;
   EXPECT_TRUE(control.ReportProgress(job.id, job.fence, progress).ok());
   EXPECT_EQ(control_.progress().at(0).epoch, 3);
-  EXPECT_TRUE(control.SaveCheckpoint(job.id, job.fence, "c2").ok());
-  EXPECT_EQ(control_.last_checkpoint(), "c2");
+  control_.SetDirective(worker::Directive::kSaveAndCancel);
+  EXPECT_EQ(*control.Heartbeat(job.id, job.fence),
+            worker::Directive::kSaveAndCancel);
+  EXPECT_TRUE(control.SaveCheckpoint(job.id, job.fence, {"c2", 7, 21}).ok());
+  EXPECT_EQ(control_.last_saved().blob_digest, "c2");
+  EXPECT_EQ(control_.last_saved().epoch, 7);
+  EXPECT_EQ(control_.last_saved().step, 21);
   worker::FinishedPrompt prompt;
   prompt.class_names = {"cat"};
   EXPECT_EQ(*control.Publish(job.id, job.fence, prompt), 1);
@@ -100,7 +105,7 @@ TEST_F(ControlWireTest, AStaleFenceIsRefusedInEveryWrite) {
   for (const absl::Status& status :
        {control.Heartbeat(job.id, job.fence).status(),
         control.ReportProgress(job.id, job.fence, {}),
-        control.SaveCheckpoint(job.id, job.fence, "c"),
+        control.SaveCheckpoint(job.id, job.fence, {"c"}),
         control.Publish(job.id, job.fence, prompt).status(),
         control.StoreEvaluation(job.id, job.fence, {}),
         control.Fail(job.id, job.fence, absl::InternalError("x")),
@@ -217,7 +222,7 @@ TEST(ControlWireRestartTest, AFrontEndThatComesBackFindsItsWorkerAndItsJob) {
   // A write meanwhile waits for the next front end instead of failing.
   absl::Status written;
   std::thread writer([&] {
-    written = worker.control().SaveCheckpoint((*job)->id, (*job)->fence, "c");
+    written = worker.control().SaveCheckpoint((*job)->id, (*job)->fence, {"c"});
   });
   absl::SleepFor(absl::Milliseconds(200));
   front = std::make_unique<FrontEnd>(&control, port);

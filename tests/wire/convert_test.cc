@@ -69,7 +69,7 @@ TEST(ConvertTest, AJobWithoutASpecificationIsRefused) {
 TEST(ConvertTest, Directives) {
   for (const auto directive :
        {worker::Directive::kContinue, worker::Directive::kPause,
-        worker::Directive::kCancel}) {
+        worker::Directive::kCancel, worker::Directive::kSaveAndCancel}) {
     EXPECT_EQ(*FromProto(ToProto(directive)), directive);
   }
 }

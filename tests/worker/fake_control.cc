@@ -71,6 +71,10 @@ std::optional<Evaluation> FakeControl::evaluated(int64_t job) const {
 }
 
 std::string FakeControl::last_checkpoint() const {
+  return last_saved().blob_digest;
+}
+
+SavedCheckpoint FakeControl::last_saved() const {
   absl::MutexLock lock(&mutex_);
   return checkpoint_;
 }
@@ -136,13 +140,13 @@ absl::Status FakeControl::ReportProgress(int64_t, int64_t fence,
 }
 
 absl::Status FakeControl::SaveCheckpoint(int64_t, int64_t fence,
-                                         const std::string& blob_digest) {
+                                         const SavedCheckpoint& checkpoint) {
   std::function<void(int)> hook;
   int number = 0;
   {
     absl::MutexLock lock(&mutex_);
     RETURN_IF_ERROR(CheckFence(fence));
-    checkpoint_ = blob_digest;
+    checkpoint_ = checkpoint;
     number = ++checkpoints_;
     hook = checkpoint_hook_;
   }

@@ -32,6 +32,7 @@ class FakeControl : public Control {
   std::optional<FinishedPrompt> published(int64_t job) const;
   std::optional<Evaluation> evaluated(int64_t job) const;
   std::string last_checkpoint() const;
+  SavedCheckpoint last_saved() const;
   std::vector<Progress> progress() const;
   // As if no features had been stored.
   void ForgetFeatures();
@@ -51,7 +52,7 @@ class FakeControl : public Control {
   absl::Status ReportProgress(int64_t job, int64_t fence,
                               const Progress& progress) override;
   absl::Status SaveCheckpoint(int64_t job, int64_t fence,
-                              const std::string& blob_digest) override;
+                              const SavedCheckpoint& checkpoint) override;
   absl::StatusOr<int64_t> Publish(int64_t job, int64_t fence,
                                   const FinishedPrompt& prompt) override;
   absl::Status StoreEvaluation(int64_t job, int64_t fence,
@@ -85,7 +86,7 @@ class FakeControl : public Control {
   std::map<int64_t, std::string> ends_ ABSL_GUARDED_BY(mutex_);
   std::map<int64_t, FinishedPrompt> published_ ABSL_GUARDED_BY(mutex_);
   std::map<int64_t, Evaluation> evaluated_ ABSL_GUARDED_BY(mutex_);
-  std::string checkpoint_ ABSL_GUARDED_BY(mutex_);
+  SavedCheckpoint checkpoint_ ABSL_GUARDED_BY(mutex_);
   int checkpoints_ ABSL_GUARDED_BY(mutex_) = 0;
   std::function<void(int)> checkpoint_hook_ ABSL_GUARDED_BY(mutex_);
   int recorded_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -266,6 +266,44 @@ TEST_F(JobTest, CancelAndPauseAreHonoured) {
   EXPECT_NE(control_.last_checkpoint(), "");
 }
 
+TEST_F(JobTest, ACancelBehindACheckpointSavesWhereTheJobStands) {
+  LocalWorkerOptions options;
+  options.heartbeat_interval = absl::Milliseconds(1);
+  options.checkpoint_interval = absl::Hours(1);
+  const auto worker = StartWorker(options);
+  ASSERT_NE(worker, nullptr);
+  TrainingSpec spec = AddDataset(*worker);
+  spec.epochs = 10'000;
+  const int64_t job = control_.Enqueue(spec);
+  const auto trains = [this] {
+    const std::vector<Progress> progress = control_.progress();
+    return !progress.empty() && progress.back().phase == "train" &&
+           progress.back().step > 0;
+  };
+  const absl::Time until = absl::Now() + absl::Seconds(60);
+  while (!trains() && absl::Now() < until) {
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  EXPECT_EQ(control_.last_checkpoint(), "");
+  control_.SetDirective(Directive::kSaveAndCancel);
+  EXPECT_EQ(control_.WaitForEnd(job), "cancelled");
+  const SavedCheckpoint saved = control_.last_saved();
+  EXPECT_GT(saved.step, 0);
+  const auto bytes = control_.GetBlob(saved.blob_digest);
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  const auto context = ContextOfCheckpoint(*bytes);
+  ASSERT_TRUE(context.ok()) << context.status();
+  ASSERT_EQ(context->shape.size(), 2u);
+  EXPECT_EQ(context->shape[0], spec.context_tokens);
+
+  // That context is published as it is.
+  control_.SetDirective(Directive::kContinue);
+  const std::string stored = *SerializeTensor("ctx", *context);
+  spec.epochs = spec.shots = spec.warmup_epochs = 0;
+  spec.initial_context_digest = *control_.PutBlob(stored);
+  EXPECT_EQ(ContextOf(control_.Enqueue(spec)), spec.initial_context_digest);
+}
+
 TEST_F(JobTest, AJobWhoseLeaseWasLostWritesNothingMore) {
   LocalWorkerOptions options;
   options.heartbeat_interval = absl::Milliseconds(1);

@@ -26,6 +26,10 @@ TEST(TrainingSpecJsonTest, RoundTripsExactly) {
   spec.text_templates = {"my {}."};
   spec.inverse_regularization = 1e-3;
   EXPECT_EQ(*TrainingSpecFromJson(TrainingSpecToJson(spec)), spec);
+  EXPECT_EQ(json.find("initial_job"), std::string::npos);
+  spec.initial_job = 42;
+  spec.initial_checkpoint = 3;
+  EXPECT_EQ(*TrainingSpecFromJson(TrainingSpecToJson(spec)), spec);
 }
 
 TEST(TrainingSpecJsonTest, RefusesWhatItDidNotWrite) {

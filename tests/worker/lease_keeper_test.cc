@@ -44,6 +44,10 @@ TEST_F(LeaseKeeperTest, PassesCancelAndPauseOn) {
   LeaseKeeper paused(kFast, &control_, job_.id, job_.fence,
                      MonotonicNanoseconds());
   EXPECT_EQ(ErrorReason(WaitForVerdict(&paused)), "JOB_PAUSED");
+  control_.SetDirective(Directive::kSaveAndCancel);
+  LeaseKeeper saving(kFast, &control_, job_.id, job_.fence,
+                     MonotonicNanoseconds());
+  EXPECT_EQ(ErrorReason(WaitForVerdict(&saving)), "JOB_CANCELLED_LATER");
 }
 
 TEST_F(LeaseKeeperTest, StopsTheJobWhenTheFenceIsStale) {

@@ -4,6 +4,7 @@ import sys
 import unittest
 
 from bad_input_cases import BadInputCase
+from checkpoint_cases import CheckpointCase
 from crash_cases import CrashCase
 from dataset_import_cases import DatasetImportCase
 from demo_cases import DemoCase
@@ -21,11 +22,11 @@ from method_cases import MethodCase
 from sharing_cases import SharingCase
 from worker_cases import WorkerCase
 
-__all__ = ["BadInputCase", "CrashCase", "DatasetImportCase", "DemoCase",
-           "EmbedCase", "EncoderCareCase", "EncoderCase", "EvaluationCase",
-           "ExampleCase", "ExchangeCase", "ExperimentCase", "InterpretCase",
-           "MainJobCase", "MethodCase", "SharingCase", "TritonClientCase",
-           "WorkerCase"]
+__all__ = ["BadInputCase", "CheckpointCase", "CrashCase", "DatasetImportCase",
+           "DemoCase", "EmbedCase", "EncoderCareCase", "EncoderCase",
+           "EvaluationCase", "ExampleCase", "ExchangeCase", "ExperimentCase",
+           "InterpretCase", "MainJobCase", "MethodCase", "SharingCase",
+           "TritonClientCase", "WorkerCase"]
 
 if __name__ == "__main__":
     unittest.main(module=sys.modules["__main__"], verbosity=2)
