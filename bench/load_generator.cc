@@ -1,6 +1,7 @@
 // Loads a server of images and measures it: load_generator --help.
 #include <grpcpp/create_channel.h>
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/impl/codegen/proto_utils.h>
 
 #include <chrono>
 #include <iostream>
@@ -16,7 +17,9 @@
 #include "bench/load/report.h"
 #include "bench/load/request_maker.h"
 #include "bench/load/run_load.h"
+#include "bench/load/run_streams.h"
 #include "inference/inference.grpc.pb.h"
+#include "promptd/v1/classify.grpc.pb.h"
 
 namespace promptd::load {
 namespace {
@@ -105,6 +108,47 @@ absl::StatusOr<RequestMaker> MakeRequests(
       options.seed);
 }
 
+// Sends each image once, with its bytes.
+absl::Status SendOnce(const Options& options,
+                      const std::shared_ptr<grpc::Channel>& channel) {
+  Options plain = options;
+  plain.images.by_digest = false;
+  plain.request.api = Api::kClassify;
+  plain.request.images_per_request = 1;
+  absl::StatusOr<ImageSource> images =
+      ImageSource::OfFiles(plain.images, plain.seed);
+  if (!images.ok()) return images.status();
+  const int count = images->count();
+  RequestMaker requests(plain.request, {}, *std::move(images), plain.seed);
+  const auto stub = v1::ClassifyService::NewStub(channel);
+  for (int i = 0; i < count; ++i) {
+    grpc::ClientContext context;
+    if (!requests.tenant().empty()) {
+      context.AddMetadata("x-promptd-tenant", requests.tenant());
+    }
+    grpc::ByteBuffer bytes = requests.Next();
+    v1::ClassifyRequest request;
+    v1::ClassifyResponse response;
+    grpc::Status status =
+        grpc::SerializationTraits<v1::ClassifyRequest>::Deserialize(&bytes,
+                                                                    &request);
+    if (status.ok()) status = stub->Classify(&context, request, &response);
+    if (!status.ok()) {
+      return absl::UnavailableError(absl::StrCat(
+          "image ", i, " was not answered: ", status.error_message()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+LoadResult Run(const Options& options, const Channels& channels,
+               RequestMaker* requests) {
+  if (options.request.api == Api::kStream) {
+    return RunStreams(options.pace, channels, requests);
+  }
+  return RunLoad(options.pace, options.seed, channels, requests);
+}
+
 int Main(int argc, char** argv) {
   const ParsedOptions parsed = ParseOptions(argc, argv);
   if (parsed.exit_code.has_value()) return *parsed.exit_code;
@@ -118,8 +162,11 @@ int Main(int argc, char** argv) {
   absl::StatusOr<RequestMaker> requests =
       MakeRequests(options, channels->front());
   if (!requests.ok()) return fail(requests.status());
-  const LoadResult result =
-      RunLoad(options.pace, options.seed, *channels, &*requests);
+  if (options.images.by_digest) {
+    const absl::Status sent = SendOnce(options, channels->front());
+    if (!sent.ok()) return fail(sent);
+  }
+  const LoadResult result = Run(options, *channels, &*requests);
   std::cerr << ReadableReport(options, result) << "\n";
   std::cout << JsonReport(options, result) << std::endl;
   return result.ok > 0 ? 0 : 1;

@@ -9,7 +9,8 @@ usage: serving_vs_triton.py BUILD_DIR [--model ViT-B-32] [--rounds 5]
 pixels: float32 tensors in, embeddings out (ModelInfer, both sides). jpeg:
 JPEGs of 500 x 375 in, no two the same bytes; promptd also by its own API, which
 classifies. cache: 16 JPEGs again and again, promptd's embedding cache and
-Triton's response cache on, all in them before the time begins.
+Triton's response cache on, all in them before the time begins; promptd also
+by a stream whose items name them by their digest ("stream").
 
 All servers are up all the time and idle while another is measured. A round
 measures each of them once, the next round in the opposite order; ratios are of
@@ -229,6 +230,9 @@ def requests(kind, side, photos):
     flags = ["--api", "infer", "--name", model]
     if side == "classify":
         flags = ["--api", "classify", "--name", TASK, "--versions", "1"]
+    if side == "stream":
+        flags = ["--api", "stream", "--by-digest", "--name", TASK,
+                 "--versions", "1"]
     if kind == "pixels":
         return [*flags, "--pixels"]
     if kind == "cache":
@@ -243,7 +247,9 @@ def measure(bench, running, kind):
         turns.append((side, precision))
         if side == "promptd" and kind != "pixels":
             turns.append(("classify", precision))
-        if side == "promptd" and kind != "cache":
+        if side == "promptd" and kind == "cache":
+            turns.append(("stream", precision))
+        elif side == "promptd":
             turns.append(("loop", precision))
     found = collections.defaultdict(list)
     for number in range(bench.args.rounds):
@@ -286,7 +292,8 @@ def report(kind, found):
         print(line)
     for side, ours in found:
         for other, theirs in found:
-            is_peer = side in ["promptd", "classify"] and other == "triton"
+            is_peer = side != "triton" and other == "triton" \
+                and "loop" not in side
             is_limit = "loop" not in side and "loop" in other and ours == theirs
             if is_peer or is_limit:
                 print(f"{kind}: {side} {ours} over {other} {theirs}: "

@@ -1,46 +1,66 @@
 #include "client/classify.h"
 
+#include <array>
+
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "client/image_batches.h"
 #include "common/error.h"
+#include "common/sha256.h"
 #include "common/status_macros.h"
 
 namespace promptd::client {
 namespace {
 
+// Whether a batch's images go as they are, or by name.
+enum class Form { kBytes, kDigests };
+
+std::string DigestOf(const std::string& image) {
+  Sha256 sha;
+  sha.Update(image);
+  const std::array<uint8_t, 32> digest = sha.Digest();
+  return std::string(digest.begin(), digest.end());
+}
+
 template <typename Request>
 void AddImages(const ClassifyOptions& options, const ImageBatch& batch,
-               Request* request) {
+               Form form, Request* request) {
   request->set_top_k(options.top_k);
   request->set_no_cache(options.no_cache);
   request->set_priority(options.priority);
-  for (const std::string& image : batch.images) request->add_images(image);
+  for (const std::string& image : batch.images) {
+    if (form == Form::kBytes) {
+      request->add_images(image);
+    } else {
+      request->add_image_digests(DigestOf(image));
+    }
+  }
 }
 
 absl::StatusOr<v1::ClassifyResponse> Send(Session& session,
                                           const ClassifyOptions& options,
-                                          const ImageBatch& batch) {
+                                          const ImageBatch& batch, Form form) {
   if (!options.labels.empty()) {
     v1::ZeroShotClassifyRequest request;
     for (const std::string& label : options.labels) request.add_labels(label);
     request.set_template_(options.prompt_template);
     request.set_encoder(options.encoder);
-    AddImages(options, batch, &request);
+    AddImages(options, batch, form, &request);
     return session.api.Call(session.api.classify(),
                             &ClassifyStub::ZeroShotClassify, request);
   }
   v1::ClassifyRequest request;
   SetSelector(options.task, &request);
-  AddImages(options, batch, &request);
+  AddImages(options, batch, form, &request);
   return session.api.Call(session.api.classify(), &ClassifyStub::Classify,
                           request);
 }
 
 absl::Status Classify(Session& session, const ClassifyOptions& options,
-                      const ImageBatch& batch, ClassifyOutcome* outcome) {
+                      const ImageBatch& batch, Form form,
+                      ClassifyOutcome* outcome) {
   ASSIGN_OR_RETURN(const v1::ClassifyResponse response,
-                   Send(session, options, batch));
+                   Send(session, options, batch, form));
   RETURN_IF_ERROR(TakeResults(response.results(), batch, outcome));
   KeepSlowest(response.timings(), outcome);
   outcome->version = response.version();
@@ -48,6 +68,23 @@ absl::Status Classify(Session& session, const ClassifyOptions& options,
   outcome->encoder_digest = response.encoder_digest();
   ++outcome->calls;
   return absl::OkStatus();
+}
+
+// The digests, then the bytes that are missing.
+absl::Status ClassifyByDigest(Session& session, const ClassifyOptions& options,
+                              const ImageBatch& batch,
+                              ClassifyOutcome* outcome) {
+  RETURN_IF_ERROR(Classify(session, options, batch, Form::kDigests, outcome));
+  ImageBatch rest;
+  for (size_t i = 0; i < batch.files.size(); ++i) {
+    if (outcome->files[batch.files[i]].error_reason != "IMAGE_NOT_CACHED") {
+      continue;
+    }
+    rest.files.push_back(batch.files[i]);
+    rest.images.push_back(batch.images[i]);
+  }
+  if (rest.files.empty()) return absl::OkStatus();
+  return Classify(session, options, rest, Form::kBytes, outcome);
 }
 
 absl::Duration ToDuration(const google::protobuf::Duration& duration) {
@@ -118,7 +155,9 @@ absl::StatusOr<ClassifyOutcome> ClassifyFiles(Session& session,
         SetError(status, &outcome.files[file]);
       },
       [&](const ImageBatch& batch) {
-        return Classify(session, options, batch, &outcome);
+        return options.by_digest
+                   ? ClassifyByDigest(session, options, batch, &outcome)
+                   : Classify(session, options, batch, Form::kBytes, &outcome);
       }));
   CountFailed(&outcome);
   return outcome;

@@ -21,6 +21,9 @@ struct ClassifyOptions {
   std::string encoder;              // zero-shot only
   int top_k = 5;
   bool no_cache = false;
+  // Sends the digests first, and the bytes of those images only that the
+  // server does not know by them.
+  bool by_digest = false;
   v1::Priority priority = v1::PRIORITY_UNSPECIFIED;
 };
 

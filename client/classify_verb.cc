@@ -122,6 +122,9 @@ absl::Status Resolve(const ClassifyFlags& flags, ClassifyOptions* options,
         "classify needs either a learned prompt or labels: add --task TASK, "
         "or --labels cat,dog for zero-shot");
   }
+  if (flags.tasks.size() > 1 && options->by_digest) {
+    return UsageError("--by-digest goes with one task, or with --labels");
+  }
   if (flags.tasks.empty()) return absl::OkStatus();
   if (!options->prompt_template.empty() || !options->encoder.empty()) {
     return UsageError(
@@ -253,9 +256,14 @@ void AddClassifyVerb(CLI::App& app, Action* chosen) {
                    "Classes to show per image")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20));
-  classify->add_flag(
+  CLI::Option* no_cache = classify->add_flag(
       "--no-cache", flags->options.no_cache,
       "Encode the images, even if the server has their features");
+  classify
+      ->add_flag("--by-digest", flags->options.by_digest,
+                 "Ask by SHA-256 first, and send only the images that the "
+                 "server does not know")
+      ->excludes(no_cache);
   classify
       ->add_option("--priority", flags->options.priority,
                    "Among your own calls: high, normal or low")

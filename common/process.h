@@ -1,4 +1,4 @@
-// What a long-running program does with its process: signals and limits.
+// What a long-running program does with its process: signals, limits, locks.
 #pragma once
 
 #include <signal.h>
@@ -7,6 +7,11 @@ namespace promptd {
 
 // As many open files as the system lets us have: each client is one.
 void RaiseFileLimit();
+
+// Without the search for deadlocks at every lock that Debian's abseil is built
+// with: all locks of the process take one more for it. Once, before any thread.
+// A debug build keeps it.
+void UsePlainMutexes();
 
 // SIGINT and SIGTERM as an event to wait for, and SIGPIPE ignored.
 //

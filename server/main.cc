@@ -99,6 +99,7 @@ int main(int argc, char** argv) {
   }
   promptd::ConfigureLog(options.log_level);
   promptd::RaiseFileLimit();
+  promptd::UsePlainMutexes();
   const promptd::StopSignals stop;
   absl::Status status;
   try {

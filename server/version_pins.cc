@@ -49,17 +49,35 @@ VersionPins::VersionPins(registry::PromptRegistry* prompts, int64_t max_bytes)
 absl::StatusOr<VersionPin> VersionPins::ByNumber(const std::string& tenant,
                                                  const std::string& task,
                                                  int64_t version) {
-  return Find({tenant, task, "", version},
+  return Find(NameOf(tenant, task, version),
               [&] { return prompts_->GetVersion(tenant, task, version); });
 }
 
 absl::StatusOr<VersionPin> VersionPins::ByAlias(const std::string& tenant,
                                                 const std::string& task,
                                                 const std::string& alias) {
-  return Find(
-      {tenant, task,
-       alias.empty() ? std::string(registry::kProductionAlias) : alias, 0},
-      [&] { return prompts_->GetVersionByAlias(tenant, task, alias); });
+  return Find(NameOf(tenant, task, alias),
+              [&] { return prompts_->GetVersionByAlias(tenant, task, alias); });
+}
+
+VersionPins::Name VersionPins::NameOf(const std::string& tenant,
+                                      const std::string& task,
+                                      int64_t version) {
+  return {tenant, task, "", version};
+}
+
+VersionPins::Name VersionPins::NameOf(const std::string& tenant,
+                                      const std::string& task,
+                                      const std::string& alias) {
+  return {tenant, task,
+          alias.empty() ? std::string(registry::kProductionAlias) : alias, 0};
+}
+
+VersionPin VersionPins::Kept(const Name& name, uint64_t revision) {
+  absl::MutexLock lock(&mutex_);
+  const Entry* const entry = entries_.Find(name);
+  if (entry == nullptr || entry->revision != revision) return nullptr;
+  return entry->pin;
 }
 
 absl::StatusOr<VersionPin> VersionPins::Find(
@@ -67,11 +85,7 @@ absl::StatusOr<VersionPin> VersionPins::Find(
     absl::FunctionRef<absl::StatusOr<registry::PromptVersion>()> look_up) {
   // Read before looking: a change meanwhile makes the entry stale at once.
   const uint64_t revision = prompts_->Revision();
-  {
-    absl::MutexLock lock(&mutex_);
-    const Entry* const entry = entries_.Find(name);
-    if (entry != nullptr && entry->revision == revision) return entry->pin;
-  }
+  if (VersionPin kept = Kept(name, revision)) return kept;
   ASSIGN_OR_RETURN(registry::PromptVersion version, look_up());
   ASSIGN_OR_RETURN(VersionPin pin, PinOf(std::move(version)));
   absl::MutexLock lock(&mutex_);

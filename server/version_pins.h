@@ -51,6 +51,15 @@ class VersionPins {
                                      const std::string& task,
                                      const std::string& alias);
 
+  // What Select() would return, if that is in memory; null otherwise.
+  template <typename Request>
+  VersionPin Known(const std::string& tenant, const Request& request) {
+    return Kept(request.selector_case() == Request::kVersion
+                    ? NameOf(tenant, request.task(), request.version())
+                    : NameOf(tenant, request.task(), request.alias()),
+                prompts_->Revision());
+  }
+
   // `Request` has a task and the oneof `selector` of version and alias.
   template <typename Request>
   absl::StatusOr<VersionPin> Select(const std::string& tenant,
@@ -69,6 +78,12 @@ class VersionPins {
     uint64_t revision = 0;  // of the registry, before it was looked up
   };
 
+  static Name NameOf(const std::string& tenant, const std::string& task,
+                     int64_t version);
+  static Name NameOf(const std::string& tenant, const std::string& task,
+                     const std::string& alias);
+  // Null when it is not here, or was looked up before `revision`.
+  VersionPin Kept(const Name& name, uint64_t revision);
   absl::StatusOr<VersionPin> Find(
       const Name& name,
       absl::FunctionRef<absl::StatusOr<registry::PromptVersion>()> look_up);

@@ -144,6 +144,7 @@ int main(int argc, char** argv) {
   if (const auto code = ParseWorkerOptions(argc, argv, &options)) return *code;
   promptd::ConfigureLog(options.log_level);
   promptd::RaiseFileLimit();
+  promptd::UsePlainMutexes();
   const promptd::StopSignals stop;
   absl::Status status;
   try {

@@ -1,6 +1,7 @@
 #include "bench/load/image_source.h"
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -9,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "common/sha256.h"
 
 namespace promptd::load {
 namespace {
@@ -76,6 +78,11 @@ absl::StatusOr<ImageSource> ImageSource::OfFiles(const ImageOptions& options,
     if (!bytes.ok()) return bytes.status();
     if (options.fresh) bytes->erase(0, kStartOfImage.size());
     source.tails_.emplace_back(*bytes);
+    if (!options.by_digest) continue;
+    Sha256 sha;
+    sha.Update(*bytes);
+    const std::array<uint8_t, 32> digest = sha.Digest();
+    source.digests_.emplace_back(digest.begin(), digest.end());
   }
   return source;
 }
@@ -99,7 +106,12 @@ ImageSource ImageSource::OfPixels(const ImageOptions& options, int64_t numbers,
 
 ImageBytes ImageSource::Next() {
   ImageBytes image;
-  image.tail = tails_[next_++ % tails_.size()];
+  const size_t index = next_++ % tails_.size();
+  if (options_.by_digest) {
+    image.head = digests_[index];
+    return image;
+  }
+  image.tail = tails_[index];
   if (options_.fresh) {
     image.head = options_.pixels ? FreshPixels() : FreshComment();
   }

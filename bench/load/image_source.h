@@ -14,7 +14,7 @@
 
 namespace promptd::load {
 
-// An image's bytes: `head`, then `tail`.
+// An image's bytes: `head`, then `tail`. Or its digest, in `head`.
 struct ImageBytes {
   std::string head;  // what is this image's alone
   grpc::Slice tail;  // shared
@@ -35,6 +35,10 @@ class ImageSource {
 
   ImageBytes Next();
 
+  bool by_digest() const { return options_.by_digest; }
+  // Different images, unless each is fresh.
+  int count() const { return static_cast<int>(tails_.size()); }
+
  private:
   ImageSource(const ImageOptions& options, uint64_t seed)
       : options_(options), random_(seed) {}
@@ -46,6 +50,7 @@ class ImageSource {
   std::mt19937_64 random_;
   // Without what a fresh head replaces.
   std::vector<grpc::Slice> tails_;
+  std::vector<std::string> digests_;  // of those, if they are asked for
   size_t next_ = 0;
 };
 

@@ -30,21 +30,26 @@ void DeclareRequest(CLI::App* app, RawOptions* raw, Options* options) {
       ->required();
   app->add_option("--tenant", request->tenant, "Who asks, of promptd");
   app->add_option("--api", request->api,
-                  "classify: promptd.v1.ClassifyService/Classify; infer: "
+                  "classify: promptd.v1.ClassifyService/Classify; stream: its "
+                  "ClassifyStream, one on each connection; infer: "
                   "inference.GRPCInferenceService/ModelInfer, of promptd or "
                   "of Triton")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, Api>{
-          {"classify", Api::kClassify}, {"infer", Api::kInfer}}))
-      ->option_text("classify|infer [classify]");
-  app->add_option("--name", request->name, "The task (classify) or the model")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, Api>{{"classify", Api::kClassify},
+                                     {"infer", Api::kInfer},
+                                     {"stream", Api::kStream}}))
+      ->option_text("classify|stream|infer [classify]");
+  app->add_option("--name", request->name,
+                  "The task (classify, stream) or the model")
       ->required();
-  auto* alias =
-      app->add_option("--alias", request->alias, "The task's alias (classify)");
+  auto* alias = app->add_option("--alias", request->alias,
+                                "The task's alias (classify, stream)");
   app->add_option("--versions", raw->versions,
                   "A version, or a range as 1-10000 of which each request "
                   "takes one at random")
       ->excludes(alias);
-  app->add_option("--top-k", request->top_k, "Scores an image (classify)");
+  app->add_option("--top-k", request->top_k,
+                  "Scores an image (classify, stream)");
   app->add_option("--input", request->input,
                   "The model's input tensor; default: the first of its "
                   "metadata with the type that is sent");
@@ -69,7 +74,11 @@ void DeclareImages(CLI::App* app, ImageOptions* images) {
       ->check(CLI::Range(1, 1 << 20));
   app->add_flag("--fresh", images->fresh,
                 "Let no two images have the same bytes: a comment in each "
-                "JPEG, or four numbers of the pixels, is new every time");
+                "JPEG, or four numbers of the pixels, is new every time")
+      ->excludes(app->add_flag(
+          "--by-digest", images->by_digest,
+          "Send each image once before the warm-up, then only its SHA-256 "
+          "(classify, stream)"));
 }
 
 void DeclarePace(CLI::App* app, RawOptions* raw, Options* options) {
@@ -118,7 +127,7 @@ std::string Understand(const RawOptions& raw, Options* options) {
     return "--versions " + raw.versions +
            ": give a version from 1, or a range as 1-100";
   }
-  const bool classify = options->request.api == Api::kClassify;
+  const bool classify = options->request.api != Api::kInfer;
   if (classify && options->images.pixels) {
     return "--pixels: only --api infer takes pixels";
   }
@@ -127,6 +136,14 @@ std::string Understand(const RawOptions& raw, Options* options) {
   }
   if (classify && !options->request.input.empty()) {
     return "--input: only --api infer has tensors";
+  }
+  if (!classify && options->images.by_digest) {
+    return "--by-digest: a model takes no digests";
+  }
+  if (options->request.api == Api::kStream &&
+      (options->pace.rate > 0 || raw.deadline_ms > 0)) {
+    return "--api stream is a closed loop without deadlines: leave out --rate "
+           "and --deadline-ms";
   }
   if (!classify && !options->request.alias.empty()) {
     return "--alias: of a model, write --name TASK@ALIAS";

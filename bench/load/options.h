@@ -12,7 +12,7 @@
 
 namespace promptd::load {
 
-enum class Api { kClassify, kInfer };
+enum class Api { kClassify, kInfer, kStream };
 
 struct VersionRange {
   int64_t first = 0;
@@ -37,6 +37,7 @@ struct ImageOptions {
   bool pixels = false;             // random float32 pixels instead
   int distinct = 0;                // 0: as many as there are
   bool fresh = false;              // no two images sent are the same bytes
+  bool by_digest = false;          // named by SHA-256, once they were sent
 };
 
 // How fast they are sent, and for how long.

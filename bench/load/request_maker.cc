@@ -3,6 +3,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <grpcpp/impl/codegen/proto_utils.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -43,15 +44,32 @@ absl::StatusOr<Message> Parse(grpc::ByteBuffer reply) {
   return absl::InternalError("the reply is no message of this API");
 }
 
+const char* MethodOf(Api api) {
+  switch (api) {
+    case Api::kClassify:
+      return "/promptd.v1.ClassifyService/Classify";
+    case Api::kStream:
+      return "/promptd.v1.ClassifyService/ClassifyStream";
+    case Api::kInfer:
+      return "/inference.GRPCInferenceService/ModelInfer";
+  }
+  return "";
+}
+
+// Images without an error of their own.
+int Answered(const v1::ClassifyResponse& response) {
+  return static_cast<int>(std::count_if(
+      response.results().begin(), response.results().end(),
+      [](const auto& result) { return result.error_reason().empty(); }));
+}
+
 }  // namespace
 
 RequestMaker::RequestMaker(const RequestOptions& options, ModelInput input,
                            ImageSource images, uint64_t seed)
     : options_(options),
       input_(std::move(input)),
-      method_(options.api == Api::kClassify
-                  ? "/promptd.v1.ClassifyService/Classify"
-                  : "/inference.GRPCInferenceService/ModelInfer"),
+      method_(MethodOf(options.api)),
       images_(std::move(images)),
       random_(seed) {}
 
@@ -61,7 +79,7 @@ std::string RequestMaker::Envelope() {
     version = std::uniform_int_distribution<int64_t>(
         options_.versions->first, options_.versions->last)(random_);
   }
-  if (options_.api == Api::kClassify) {
+  if (options_.api != Api::kInfer) {
     v1::ClassifyRequest request;
     request.set_task(options_.name);
     if (version > 0) request.set_version(version);
@@ -80,8 +98,51 @@ std::string RequestMaker::Envelope() {
 }
 
 grpc::ByteBuffer RequestMaker::Next() {
-  const bool classify = options_.api == Api::kClassify;
-  const bool counted = !classify && input_.datatype == "BYTES";
+  if (options_.api == Api::kInfer) return NextInfer();
+  return NextClassify([](size_t /*size*/, std::string* /*text*/) {});
+}
+
+grpc::ByteBuffer RequestMaker::NextItem(const std::string& id) {
+  return NextClassify([&](size_t size, std::string* text) {
+    AppendFieldStart(v1::ClassifyStreamRequest::kIdFieldNumber, id.size(),
+                     text);
+    *text += id;
+    AppendFieldStart(v1::ClassifyStreamRequest::kClassifyFieldNumber, size,
+                     text);
+  });
+}
+
+template <typename Head>
+grpc::ByteBuffer RequestMaker::NextClassify(const Head& head) {
+  const int field = images_.by_digest()
+                        ? v1::ClassifyRequest::kImageDigestsFieldNumber
+                        : v1::ClassifyRequest::kImagesFieldNumber;
+  const std::string envelope = Envelope();
+  size_t size = envelope.size();
+  std::vector<std::pair<std::string, ImageBytes>> images;
+  for (int i = 0; i < options_.images_per_request; ++i) {
+    auto& [start, image] = images.emplace_back("", images_.Next());
+    AppendFieldStart(field, image.size(), &start);
+    size += start.size() + image.size();
+  }
+  std::string text;
+  head(size, &text);
+  text += envelope;
+  std::vector<grpc::Slice> slices;
+  for (auto& [start, image] : images) {
+    text += start;
+    text += image.head;
+    if (image.tail.size() == 0) continue;
+    slices.emplace_back(text);
+    slices.push_back(std::move(image.tail));
+    text.clear();
+  }
+  if (!text.empty()) slices.emplace_back(text);
+  return grpc::ByteBuffer(slices.data(), slices.size());
+}
+
+grpc::ByteBuffer RequestMaker::NextInfer() {
+  const bool counted = input_.datatype == "BYTES";
   std::vector<ImageBytes> images;
   size_t total = 0;
   for (int i = 0; i < options_.images_per_request; ++i) {
@@ -89,16 +150,10 @@ grpc::ByteBuffer RequestMaker::Next() {
     total += images.back().size() + (counted ? 4 : 0);
   }
   std::string text = Envelope();
-  if (!classify) {
-    AppendFieldStart(inference::ModelInferRequest::kRawInputContentsFieldNumber,
-                     total, &text);
-  }
+  AppendFieldStart(inference::ModelInferRequest::kRawInputContentsFieldNumber,
+                   total, &text);
   std::vector<grpc::Slice> slices;
   for (ImageBytes& image : images) {
-    if (classify) {
-      AppendFieldStart(v1::ClassifyRequest::kImagesFieldNumber, image.size(),
-                       &text);
-    }
     if (counted) text += LittleEndian32(image.size());
     text += image.head;
     slices.emplace_back(text);
@@ -110,18 +165,28 @@ grpc::ByteBuffer RequestMaker::Next() {
 
 absl::StatusOr<int> RequestMaker::AnsweredImages(
     const grpc::ByteBuffer& reply) const {
-  if (options_.api == Api::kClassify) {
+  if (options_.api != Api::kInfer) {
     const auto response = Parse<v1::ClassifyResponse>(reply);
     if (!response.ok()) return response.status();
-    int answered = 0;
-    for (const v1::ImageResult& result : response->results()) {
-      if (result.error_reason().empty()) ++answered;
-    }
-    return answered;
+    return Answered(*response);
   }
   const auto response = Parse<inference::ModelInferResponse>(reply);
   if (!response.ok()) return response.status();
   return response->outputs().empty() ? 0 : options_.images_per_request;
+}
+
+absl::StatusOr<ItemAnswer> RequestMaker::AnswerOf(
+    const grpc::ByteBuffer& reply) const {
+  const auto response = Parse<v1::ClassifyStreamResponse>(reply);
+  if (!response.ok()) return response.status();
+  ItemAnswer answer{response->id(), grpc::Status::OK,
+                    Answered(response->classify())};
+  if (response->code() != 0) {
+    answer.status =
+        grpc::Status(static_cast<grpc::StatusCode>(response->code()),
+                     response->error_message());
+  }
+  return answer;
 }
 
 }  // namespace promptd::load

@@ -1,7 +1,8 @@
-// Serialised requests of either API, with images that are not copied.
+// Serialised requests of any API, with images that are not copied.
 #pragma once
 
 #include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/status.h>
 
 #include <cstdint>
 #include <random>
@@ -21,6 +22,13 @@ struct ModelInput {
   std::vector<int64_t> shape;  // [images, ...]
 };
 
+// The answer to an item of a stream.
+struct ItemAnswer {
+  std::string id;
+  grpc::Status status;
+  int images = 0;  // answered
+};
+
 // Thread-compatible.
 class RequestMaker {
  public:
@@ -33,13 +41,22 @@ class RequestMaker {
   const std::string& tenant() const { return options_.tenant; }
   int images_per_request() const { return options_.images_per_request; }
 
+  // Not for streams.
   grpc::ByteBuffer Next();
+  // Of a stream.
+  grpc::ByteBuffer NextItem(const std::string& id);
 
   // The images that a reply answers; those with an error of their own are
   // not. INTERNAL when it is no reply.
   absl::StatusOr<int> AnsweredImages(const grpc::ByteBuffer& reply) const;
+  // Of a stream. The same errors.
+  absl::StatusOr<ItemAnswer> AnswerOf(const grpc::ByteBuffer& reply) const;
 
  private:
+  grpc::ByteBuffer NextInfer();
+  // A ClassifyRequest behind `head`, which says its size.
+  template <typename Head>
+  grpc::ByteBuffer NextClassify(const Head& head);
   // All fields but the images.
   std::string Envelope();
 

@@ -8,7 +8,6 @@
 #include <unordered_set>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "bench/load/arrivals.h"
 
@@ -16,30 +15,6 @@ namespace promptd::load {
 namespace {
 
 constexpr absl::Duration kDrain = absl::Seconds(30);
-
-const char* CodeName(grpc::StatusCode code) {
-  static constexpr const char* kNames[] = {
-      "OK",
-      "CANCELLED",
-      "UNKNOWN",
-      "INVALID_ARGUMENT",
-      "DEADLINE_EXCEEDED",
-      "NOT_FOUND",
-      "ALREADY_EXISTS",
-      "PERMISSION_DENIED",
-      "RESOURCE_EXHAUSTED",
-      "FAILED_PRECONDITION",
-      "ABORTED",
-      "OUT_OF_RANGE",
-      "UNIMPLEMENTED",
-      "INTERNAL",
-      "UNAVAILABLE",
-      "DATA_LOSS",
-      "UNAUTHENTICATED",
-  };
-  const auto index = static_cast<size_t>(code);
-  return index < std::size(kNames) ? kNames[index] : "UNKNOWN";
-}
 
 struct Call {
   grpc::ClientContext context;
@@ -57,15 +32,14 @@ class Loop {
       : pace_(pace),
         requests_(requests),
         arrivals_(pace.pattern, pace.rate > 0 ? pace.rate : 1, seed),
-        start_(absl::Now()),
-        measured_(start_ + pace.warmup),
-        end_(measured_ + pace.length) {
+        tally_(pace, requests->images_per_request()),
+        end_(tally_.end()) {
     for (const auto& channel : channels) stubs_.emplace_back(channel);
   }
 
   LoadResult Run() {
     if (pace_.rate > 0) {
-      next_due_ = start_ + arrivals_.Next();
+      next_due_ = tally_.start() + arrivals_.Next();
     } else {
       for (int i = 0; i < pace_.concurrency; ++i) Send(absl::Now());
     }
@@ -79,23 +53,18 @@ class Loop {
     for (Call* call : under_way_) call->context.TryCancel();
     while (!under_way_.empty()) Wait(absl::InfiniteFuture());
     queue_.Shutdown();
-    return std::move(result_);
+    return tally_.result();
   }
 
  private:
-  bool Measured(absl::Time time) const {
-    return time >= measured_ && time < end_;
-  }
-
   void SendWhatIsDue() {
     while (next_due_ < end_ && next_due_ <= absl::Now()) {
       const absl::Time due = next_due_;
-      next_due_ = start_ + arrivals_.Next();
+      next_due_ = tally_.start() + arrivals_.Next();
       if (under_way_.size() < static_cast<size_t>(pace_.max_outstanding)) {
         Send(due);
-      } else if (Measured(due)) {
-        ++result_.requests;
-        ++result_.not_sent;
+      } else {
+        tally_.NotSent(due);
       }
     }
   }
@@ -112,10 +81,7 @@ class Loop {
     call->reader = stubs_[sent_++ % stubs_.size()].PrepareUnaryCall(
         &call->context, requests_->method(), requests_->Next(), &queue_);
     call->reader->StartCall();
-    if (Measured(due)) {
-      ++result_.requests;
-      result_.send_lag.Add(absl::Now() - due);
-    }
+    tally_.Sent(due);
     call->reader->Finish(&call->reply, &call->status, call.get());
     under_way_.insert(call.release());
   }
@@ -147,34 +113,13 @@ class Loop {
                               std::string(answered.status().message()));
       }
     }
-    result_.images_in_all += images;
-    if (Measured(now)) result_.images += images;
-    if (!status.ok() && result_.first_error.empty()) {
-      result_.first_error = absl::StrCat(CodeName(status.error_code()), ": ",
-                                         status.error_message());
-    }
-    if (!Measured(call.due)) return;
-    ++result_.by_code[CodeName(status.error_code())];
-    const absl::Duration latency = now - call.due;
-    const bool has_deadline = pace_.deadline > absl::ZeroDuration();
-    if (status.ok()) {
-      ++result_.ok;
-      result_.latency.Add(latency);
-      result_.image_errors += requests_->images_per_request() - images;
-      if (has_deadline && latency > pace_.deadline) ++result_.late;
-    } else if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED ||
-               status.error_code() == grpc::StatusCode::UNAVAILABLE ||
-               (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED &&
-                has_deadline && latency < pace_.deadline)) {
-      result_.rejection.Add(latency);
-    }
+    tally_.Ended(call.due, status, images, now);
   }
 
   const PaceOptions& pace_;
   RequestMaker* const requests_;
   Arrivals arrivals_;
-  const absl::Time start_;
-  const absl::Time measured_;
+  Tally tally_;
   const absl::Time end_;
   std::vector<grpc::GenericStub> stubs_;
   grpc::CompletionQueue queue_;
@@ -182,7 +127,6 @@ class Loop {
   std::unordered_set<Call*> under_way_;
   absl::Time next_due_ = absl::InfiniteFuture();  // of an open loop
   uint64_t sent_ = 0;
-  LoadResult result_;
 };
 
 }  // namespace

@@ -44,6 +44,15 @@ TEST(OptionsTest, ReadsAnOpenLoopOfPixels) {
   EXPECT_EQ(parsed.options.request.versions->last, 7);
 }
 
+TEST(OptionsTest, ReadsStreamsByDigest) {
+  const ParsedOptions parsed =
+      Parse({"a.jpg", "--api", "stream", "--by-digest", "--channels", "2"});
+  ASSERT_FALSE(parsed.exit_code.has_value());
+  EXPECT_EQ(parsed.options.request.api, Api::kStream);
+  EXPECT_TRUE(parsed.options.images.by_digest);
+  EXPECT_EQ(parsed.options.channels, 2);
+}
+
 TEST(OptionsTest, HelpEndsWell) { EXPECT_EQ(Parse({"--help"}).exit_code, 0); }
 
 TEST(OptionsTest, RefusesWhatDoesNotFitTogether) {
@@ -61,6 +70,11 @@ TEST(OptionsTest, RefusesWhatDoesNotFitTogether) {
            {"a.jpg", "--rate", "0"},
            {"a.jpg", "--seconds", "-1"},
            {"a.jpg", "--api", "rest"},
+           {"a.jpg", "--api", "infer", "--by-digest"},   // of a model
+           {"a.jpg", "--fresh", "--by-digest"},          // never sent
+           {"a.jpg", "--api", "stream", "--rate", "5"},  // an open loop
+           {"a.jpg", "--api", "stream", "--deadline-ms", "5"},
+           {"--api", "stream", "--pixels"},
        }) {
     EXPECT_EQ(Parse(words).exit_code, 2);
   }

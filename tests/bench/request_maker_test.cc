@@ -4,6 +4,8 @@
 
 #include <set>
 
+#include "absl/strings/escaping.h"
+#include "common/sha256.h"
 #include "inference/inference.pb.h"
 #include "promptd/v1/classify.pb.h"
 #include "tests/bench/load_files.h"
@@ -44,6 +46,57 @@ TEST(RequestMakerTest, ClassifyCarriesTaskAliasAndImages) {
   ASSERT_EQ(request.images_size(), 3);
   EXPECT_EQ(request.images(0), "\xFF\xD8-one");
   EXPECT_EQ(request.images(1), "\xFF\xD8-second");
+}
+
+TEST(RequestMakerTest, AnItemIsAClassifyRequestUnderItsId) {
+  RequestOptions options;
+  options.api = Api::kStream;
+  options.name = "pets";
+  options.top_k = 3;
+  options.images_per_request = 2;
+  RequestMaker maker = Maker(options);
+  EXPECT_EQ(maker.method(), "/promptd.v1.ClassifyService/ClassifyStream");
+  const auto item = Parsed<v1::ClassifyStreamRequest>(maker.NextItem("17"));
+  EXPECT_EQ(item.id(), "17");
+  EXPECT_EQ(item.classify().task(), "pets");
+  EXPECT_EQ(item.classify().top_k(), 3);
+  ASSERT_EQ(item.classify().images_size(), 2);
+  EXPECT_EQ(item.classify().images(1), "\xFF\xD8-second");
+}
+
+TEST(RequestMakerTest, NamesImagesByTheirDigest) {
+  ImageOptions images = TwoJpegs(false);
+  images.by_digest = true;
+  RequestOptions options;
+  options.name = "pets";
+  options.images_per_request = 3;
+  RequestMaker maker(options, {}, *ImageSource::OfFiles(images, 1), 1);
+  const auto request = Parsed<v1::ClassifyRequest>(maker.Next());
+  EXPECT_EQ(request.images_size(), 0);
+  ASSERT_EQ(request.image_digests_size(), 3);
+  EXPECT_EQ(absl::BytesToHexString(request.image_digests(0)),
+            Sha256Hex("\xFF\xD8-one"));
+  EXPECT_EQ(absl::BytesToHexString(request.image_digests(1)),
+            Sha256Hex("\xFF\xD8-second"));
+  EXPECT_EQ(request.image_digests(2), request.image_digests(0));
+}
+
+TEST(RequestMakerTest, ReadsTheAnswerToAnItem) {
+  RequestOptions options;
+  options.api = Api::kStream;
+  v1::ClassifyStreamResponse response;
+  response.set_id("17");
+  response.mutable_classify()->add_results();
+  response.mutable_classify()->add_results()->set_error_reason("NO");
+  const auto answer = Maker(options).AnswerOf(Buffer(response));
+  ASSERT_TRUE(answer.ok());
+  EXPECT_EQ(answer->id, "17");
+  EXPECT_TRUE(answer->status.ok());
+  EXPECT_EQ(answer->images, 1);
+  response.set_code(grpc::UNAVAILABLE);
+  response.set_error_message("full");
+  EXPECT_EQ(Maker(options).AnswerOf(Buffer(response))->status.error_message(),
+            "full");
 }
 
 TEST(RequestMakerTest, TakesVersionsOfTheWholeRange) {

@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "common/file.h"
+#include "common/sha256.h"
 #include "gmock/gmock.h"
 #include "tests/client/cli_fixture.h"
 
@@ -262,6 +263,25 @@ TEST_F(ApiTest, APriorityIsOneOfThree) {
   EXPECT_EQ(state().classified.at(1).priority(), v1::PRIORITY_UNSPECIFIED);
   EXPECT_EQ(Cli({"classify", image, "-t", "pets", "--priority", "urgent"}), 2);
   EXPECT_THAT(err_, HasSubstr("--priority"));
+}
+
+TEST_F(ApiTest, ByDigestOnlyWhatIsNotKnownIsSent) {
+  const std::string known = Image("known.jpg", "bytes");
+  const std::string strange = Image("strange.jpg", "other bytes");
+  state().known_digest = Sha256Hex("bytes");
+  ASSERT_EQ(Cli({"classify", known, strange, "-t", "pets", "--by-digest"}), 0)
+      << err_;
+  EXPECT_THAT(out_, HasSubstr("known.jpg    dog"));
+  EXPECT_THAT(out_, HasSubstr("strange.jpg  cat 0.750\n"));
+  ASSERT_EQ(state().classified.size(), 2u);
+  EXPECT_EQ(state().classified[0].images_size(), 0);
+  EXPECT_EQ(state().classified[0].image_digests_size(), 2);
+  EXPECT_THAT(state().classified[1].images(), ElementsAre("other bytes"));
+  ASSERT_EQ(Cli({"classify", known, "-t", "pets", "--by-digest"}), 0);
+  EXPECT_EQ(state().classified.size(), 3u);
+  EXPECT_EQ(Cli({"classify", known, "-t", "pets", "--by-digest", "--no-cache"}),
+            2);
+  EXPECT_EQ(Cli({"classify", known, "-t", "a", "-t", "b", "--by-digest"}), 2);
 }
 
 TEST_F(ApiTest, SeveralTasksShareEachCall) {

@@ -71,6 +71,7 @@ struct FakeState {
   std::set<std::string> no_tasks;             // names that are not found
   std::vector<std::string> uploaded_contexts;
   std::vector<v1::ClassifyRequest> classified;
+  std::string known_digest;  // SHA-256 of an image's bytes, hexadecimal
   std::vector<v1::ZeroShotClassifyRequest> zero_shot;
   std::vector<v1::MultiClassifyRequest> multi_classified;
   v1::VerifyEncoderResponse verification;  // passed, unless changed

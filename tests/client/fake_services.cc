@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/escaping.h"
 #include "common/sha256.h"
 
 namespace promptd::testing {
@@ -380,6 +381,20 @@ void Answer(const Request& request, Response* out) {
   }
 }
 
+// Of the images that a request names: one is known.
+void AnswerDigests(const FakeState& state, const v1::ClassifyRequest& request,
+                   v1::ClassifyResponse* out) {
+  for (const std::string& digest : request.image_digests()) {
+    auto* result = out->add_results();
+    if (absl::BytesToHexString(digest) == state.known_digest) {
+      result->set_cache(v1::CACHE_STATE_HIT);
+      result->add_scores()->set_class_name("dog");
+    } else {
+      result->set_error_reason("IMAGE_NOT_CACHED");
+    }
+  }
+}
+
 class FakeClassify final : public v1::ClassifyService::Service {
  public:
   explicit FakeClassify(FakeState* state) : state_(*state) {}
@@ -389,6 +404,7 @@ class FakeClassify final : public v1::ClassifyService::Service {
     if (state_.fail) return *state_.fail;
     state_.classified.push_back(*request);
     Answer(*request, out);
+    AnswerDigests(state_, *request, out);
     out->set_version(request->version() > 0 ? request->version() : 1);
     return Status::OK;
   }

@@ -1,0 +1,66 @@
+// What became of the requests of a run, counted.
+#pragma once
+
+#include <grpcpp/support/status.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "absl/time/time.h"
+#include "bench/load/histogram.h"
+#include "bench/load/options.h"
+
+namespace promptd::load {
+
+// Of the requests that were due in the measured time.
+struct LoadResult {
+  int64_t requests = 0;  // due, sent or not
+  int64_t ok = 0;
+  int64_t not_sent = 0;  // too many were under way
+  std::map<std::string, int64_t> by_code;
+  int64_t image_errors = 0;  // in replies that are OK
+  // Images answered within the measured time, whenever they were sent.
+  int64_t images = 0;
+  int64_t images_in_all = 0;  // those of the warm-up and of the end too
+  int64_t late = 0;           // OK, but after the deadline
+  // From when a request was due until its answer: of replies that are OK, and
+  // of those refused (RESOURCE_EXHAUSTED, UNAVAILABLE, or DEADLINE_EXCEEDED
+  // before the deadline).
+  Histogram latency;
+  Histogram rejection;
+  Histogram send_lag;  // how late the generator itself was
+  std::string first_error;
+};
+
+// Thread-compatible.
+class Tally {
+ public:
+  // The run starts now. `pace` must outlive this.
+  Tally(const PaceOptions& pace, int images_per_request);
+
+  absl::Time start() const { return start_; }
+  absl::Time end() const { return end_; }  // of the measured time
+
+  void Sent(absl::Time due);
+  void NotSent(absl::Time due);
+  // `images` of the request, which was due then, were answered now.
+  void Ended(absl::Time due, const grpc::Status& status, int images,
+             absl::Time now);
+
+  const LoadResult& result() const { return result_; }
+
+ private:
+  bool Measured(absl::Time time) const {
+    return time >= measured_ && time < end_;
+  }
+
+  const PaceOptions& pace_;
+  const int images_per_request_;
+  const absl::Time start_;
+  const absl::Time measured_;
+  const absl::Time end_;
+  LoadResult result_;
+};
+
+}  // namespace promptd::load
