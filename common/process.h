@@ -3,10 +3,17 @@
 
 #include <signal.h>
 
+#include "absl/status/status.h"
+
 namespace promptd {
 
 // As many open files as the system lets us have: each client is one.
 void RaiseFileLimit();
+
+// Arms what $PROMPTD_FAILPOINTS lists (common/failpoint.h), if anything, and
+// says so in the log, there and each time that a point fires. INVALID_ARGUMENT
+// (BAD_FAILPOINTS).
+absl::Status ArmFailpointsFromEnvironment();
 
 // SIGINT and SIGTERM as an event to wait for, and SIGPIPE ignored.
 //

@@ -82,6 +82,7 @@ WorkerHello Introduce(const WorkerOptions& options, int port,
 
 absl::Status Run(const WorkerOptions& options,
                  const promptd::StopSignals& stop) {
+  RETURN_IF_ERROR(promptd::ArmFailpointsFromEnvironment());
   promptd::worker::Observer observer;
   ASSIGN_OR_RETURN(promptd::worker::LocalWorkerOptions worker_options,
                    ConfigureWorker(options));
