@@ -6,6 +6,7 @@
 #   make soak     half an hour of mixed load: does promptd grow? Then the long
 #                 forms of tests/chaos
 #   make bench    build and run the benchmarks
+#   make planted  plant each bug of tests/planted: is it caught?
 #   make parity   compare with open_clip, live, on random and real weights
 #   make format   format the C++ sources        make lint   check them
 #   make clean    remove the build folder
@@ -21,7 +22,7 @@ CTEST_ARGS ?=
 SOURCES := $(shell git ls-files '*.cc' '*.h' 2>/dev/null)
 
 .DEFAULT_GOAL := build
-.PHONY: setup setup-test build demo test soak bench parity format lint clean \
+.PHONY: setup setup-test build demo test soak planted bench parity format lint clean \
         report-tasks train-embedded-encoder
 
 setup:
@@ -49,6 +50,9 @@ soak: setup-test $(BUILD)/build.ninja
 	    load_generator
 	.venv/bin/python tests/soak/soak.py $(BUILD)
 	tests/chaos/long_forms.sh $(BUILD)
+
+planted: setup-test
+	tools/planted_bugs.py --jobs $(JOBS)
 
 bench: $(BUILD)/build.ninja
 	scripts/setup parity

@@ -3,8 +3,13 @@
 #include <pthread.h>
 #include <sys/resource.h>
 
+#include <cstdlib>
+#include <string>
+
 #include "absl/synchronization/mutex.h"
+#include "common/failpoint.h"
 #include "common/log.h"
+#include "common/status_macros.h"
 
 namespace promptd {
 
@@ -19,6 +24,26 @@ void UsePlainMutexes() {
 #ifdef NDEBUG
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 #endif
+}
+
+absl::Status ArmFailpointsFromEnvironment() {
+  const char* const text = std::getenv("PROMPTD_FAILPOINTS");
+  if (text == nullptr || *text == '\0') return absl::OkStatus();
+  SetFailpointLog(
+      [](absl::string_view point, absl::string_view action, int64_t hit) {
+        nlohmann::json fields = {{"point", std::string(point)},
+                                 {"action", std::string(action)}};
+        if (hit > 0) fields["hit"] = hit;
+        LogEvent(spdlog::level::warn, hit > 0 ? "failpoint" : "failpoint_armed",
+                 fields);
+      });
+  RETURN_IF_ERROR(ArmFailpoints(text));
+  LogEvent(spdlog::level::critical, "failpoints_armed",
+           {{"warning",
+             "PROMPTD_FAILPOINTS is set: this process fails on purpose and is "
+             "for tests only; unset it before you serve anybody"},
+            {"failpoints", text}});
+  return absl::OkStatus();
 }
 
 StopSignals::StopSignals() {

@@ -3,6 +3,8 @@
 
 #include <signal.h>
 
+#include "absl/status/status.h"
+
 namespace promptd {
 
 // As many open files as the system lets us have: each client is one.
@@ -12,6 +14,11 @@ void RaiseFileLimit();
 // with: all locks of the process take one more for it. Once, before any thread.
 // A debug build keeps it.
 void UsePlainMutexes();
+
+// Arms what $PROMPTD_FAILPOINTS lists (common/failpoint.h), if anything, and
+// says so in the log, there and each time that a point fires. INVALID_ARGUMENT
+// (BAD_FAILPOINTS).
+absl::Status ArmFailpointsFromEnvironment();
 
 // SIGINT and SIGTERM as an event to wait for, and SIGPIPE ignored.
 //

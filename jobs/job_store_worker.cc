@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
+#include "common/failpoint.h"
 #include "common/status_macros.h"
 #include "jobs/job_choice.h"
 #include "jobs/job_rows.h"
@@ -64,6 +65,7 @@ absl::StatusOr<std::optional<Job>> JobStore::Lease(
             RETURN_IF_ERROR(Save(tx, before, job));
             return std::optional<Job>(std::move(job));
           });
+  if (leased.ok() && leased->has_value()) FailpointStep("job.leased");
   // There may be more for other waiters.
   if (leased.ok() && leased->has_value()) hub_.NotifyWork();
   return leased;
@@ -76,6 +78,7 @@ absl::StatusOr<Directives> JobStore::Heartbeat(int64_t id, int64_t fence,
                      beating.lease_expires = clock_->Now() + lease;
                      return absl::OkStatus();
                    }));
+  FailpointStep("lease.beaten");
   return Directives{.cancel = job.cancel_requested,
                     .save_first = job.cancel_after_checkpoint,
                     .pause = job.pause_requested};

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
+#include "common/failpoint.h"
 #include "common/status_macros.h"
 #include "registry/json_text.h"
 #include "store/transact.h"
@@ -123,6 +124,7 @@ absl::StatusOr<Dataset> DatasetCatalog::Commit(const std::string& tenant,
   dataset.splits = draft.splits;
   ASSIGN_OR_RETURN(dataset.total_bytes, SumImages(*blobs_, draft));
   ASSIGN_OR_RETURN(dataset.manifest_blob, blobs_->Put(draft.manifest_json));
+  FailpointStep("dataset.commit");
   // As the row keeps it.
   dataset.create_time = store::FromMillis(store::ToMillis(clock_->Now()));
   return store::WriteFor<Dataset>(

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
+#include "common/failpoint.h"
 #include "common/status_macros.h"
 #include "registry/blob_roots.h"
 #include "registry/dataset_catalog.h"
@@ -195,6 +196,7 @@ absl::StatusOr<GarbageReport> CollectGarbage(store::Database* db,
   }));
   for (const store::BlobEntry& blob : garbage) {
     if (options.stop()) break;
+    FailpointStep("garbage.remove");
     bool removed = options.dry_run;
     if (!removed) {
       ASSIGN_OR_RETURN(removed, blobs->Remove(blob.digest, cutoff));

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "common/error.h"
+#include "common/failpoint.h"
 #include "common/status_macros.h"
 #include "server/convert_registry.h"
 #include "server/paging.h"
@@ -57,6 +58,7 @@ absl::StatusOr<registry::Dataset> DatasetServiceImpl::Commit(
   ASSIGN_OR_RETURN(const std::shared_ptr<const registry::DatasetDraft> draft,
                    pushes.Get(tenant, push_id));
   ASSIGN_OR_RETURN(registry::Dataset dataset, datasets.Commit(tenant, *draft));
+  FailpointStep("dataset.committed");
   {
     absl::MutexLock lock(&mutex_);
     committed_.push_back({tenant, push_id, dataset.name});

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "server/grpc_status.h"
@@ -135,6 +136,7 @@ absl::StatusOr<int64_t> LocalControl::Publish(
   registry::PromptRegistry& prompts = backend_.registry->prompts();
   ASSIGN_OR_RETURN(const registry::PreparedVersion prepared,
                    prompts.Prepare(ToNewVersion(job, spec, prompt)));
+  FailpointStep("version.publish");
   int64_t version = 0;
   const absl::Status written =
       backend_.db->Write([&](store::Transaction& tx) -> absl::Status {
@@ -147,6 +149,7 @@ absl::StatusOr<int64_t> LocalControl::Publish(
                                        prepared.content.evaluation_json);
       });
   RETURN_IF_ERROR(written);
+  FailpointStep("version.published");
   Ended("succeeded", job);
   LogEvent(spdlog::level::info, "version_published",
            {{"job", job_id}, {"task", job.task}, {"version", version}});
@@ -174,6 +177,7 @@ absl::Status LocalControl::StoreEvaluation(
         return backend_.jobs->Complete(tx, job_id, fence, spec.version, json);
       });
   RETURN_IF_ERROR(written);
+  FailpointStep("evaluation.stored");
   Ended("succeeded", job);
   LogEvent(spdlog::level::info, "version_evaluated",
            {{"job", job_id}, {"task", job.task}});

@@ -56,6 +56,7 @@ absl::StatusOr<std::unique_ptr<LocalWorker>> MakeWorker(
 
 absl::Status Run(const ProgramOptions& options,
                  const promptd::StopSignals& stop) {
+  RETURN_IF_ERROR(promptd::ArmFailpointsFromEnvironment());
   promptd::server::ServerOptions server_options;
   server_options.data_dir = options.data_dir;
   server_options.listen = options.listen;

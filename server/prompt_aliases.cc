@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
+#include "common/failpoint.h"
 #include "common/status_macros.h"
 #include "datasets/name_rules.h"
 #include "server/convert_registry.h"
@@ -131,6 +132,7 @@ grpc::ServerUnaryReactor* PromptServiceImpl::SetAlias(
                       ASSIGN_OR_RETURN(const registry::Alias alias,
                                        MoveTo(backend_, call.principal().tenant,
                                               *request, change));
+                      FailpointStep("alias.moved");
                       ToProto(alias, reply);
                       return absl::OkStatus();
                     });
@@ -147,6 +149,7 @@ grpc::ServerUnaryReactor* PromptServiceImpl::RollbackAlias(
         ASSIGN_OR_RETURN(
             const registry::Alias alias,
             MoveBack(backend_, call.principal().tenant, *request, change));
+        FailpointStep("alias.moved");
         ToProto(alias, reply);
         return absl::OkStatus();
       });

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/failpoint.h"
 #include "common/sha256.h"
 #include "common/status_macros.h"
 #include "server/context_upload.h"
@@ -90,6 +91,7 @@ absl::Status TrainingServiceImpl::Enqueue(const ResolvedSpec& resolved,
         ASSIGN_OR_RETURN(created, backend_.jobs->Create(tx, job));
         return absl::OkStatus();
       }));
+  FailpointStep("job.created");
   reply->set_deduplicated(same.has_value());
   return ToProto(same ? *same : created, reply);
 }

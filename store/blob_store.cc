@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/error.h"
+#include "common/failpoint.h"
 #include "common/file.h"
 #include "common/id.h"
 #include "common/sha256.h"
@@ -92,7 +93,12 @@ absl::StatusOr<std::string> BlobStore::Put(absl::string_view bytes) {
 
 absl::StatusOr<std::string> BlobStore::Get(const std::string& digest) const {
   if (!Has(digest)) return NotFound(digest);
+  if (FailpointError("blob.read") != 0) {
+    return MakeError(absl::StatusCode::kUnavailable, "FILE_READ_FAILED",
+                     absl::StrCat("cannot read ", PathOf(digest)));
+  }
   absl::StatusOr<std::string> bytes = ReadFile(PathOf(digest), kMaxBlobBytes);
+  if (bytes.ok()) FailpointDamage("blob.bytes", &*bytes);
   if (!bytes.ok()) {
     if (ErrorReason(bytes.status()) == "FILE_READ_FAILED") {
       return bytes.status();
@@ -131,7 +137,7 @@ absl::StatusOr<bool> BlobStore::Remove(const std::string& digest,
   absl::MutexLock lock(&removal_mutex_);
   if (::lstat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
   if (absl::TimeFromTimespec(info.st_mtim) >= untouched_since) return false;
-  if (::unlink(path.c_str()) != 0) {
+  if (FailpointError("blob.remove") != 0 || ::unlink(path.c_str()) != 0) {
     return MakeError(absl::StatusCode::kUnavailable, "FILE_WRITE_FAILED",
                      absl::StrCat("cannot delete the blob ", digest));
   }

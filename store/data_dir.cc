@@ -15,10 +15,12 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "common/error.h"
+#include "common/failpoint.h"
 
 namespace promptd::store {
 namespace {
 
+constexpr int64_t kNfs = 0x6969;
 constexpr char kLockFile[] = "promptd.lock";
 
 absl::Status Unusable(const std::string& data_dir, absl::string_view why) {
@@ -85,6 +87,7 @@ absl::Status CheckLocalFileSystem(const std::string& data_dir) {
   if (::statfs(data_dir.c_str(), &info) != 0) {
     return Unusable(data_dir, std::strerror(errno));
   }
+  if (FailpointSpoils("data_dir.type")) info.f_type = kNfs;
   if (!IsNetworkFileSystem(static_cast<int64_t>(info.f_type))) {
     return absl::OkStatus();
   }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "store/failing_vfs.h"
 
 namespace promptd::store {
 namespace {
@@ -84,7 +85,7 @@ absl::StatusOr<std::unique_ptr<SqliteConnection>> SqliteConnection::Open(
       sqlite3_open_v2(path.c_str(), &connection->db_,
                       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
                           SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-                      nullptr);
+                      FailingVfs());
   if (code != SQLITE_OK) return connection->Error(code, "open");
   RETURN_IF_ERROR(connection->Configure());
   return connection;

@@ -5,6 +5,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "common/failpoint.h"
 #include "common/status_macros.h"
 #include "store/data_dir.h"
 #include "store/migrations.h"
@@ -65,7 +66,7 @@ class SqliteDatabase : public Database {
       RETURN_IF_ERROR(connection_->Begin(write));
       SqliteTransaction transaction(connection_.get(), !write);
       absl::Status status = body(transaction);
-      if (status.ok()) status = connection_->Commit();
+      if (status.ok()) status = Commit(write);
       if (!status.ok()) {
         connection_->Rollback();
         return status;
@@ -73,6 +74,13 @@ class SqliteDatabase : public Database {
       actions = transaction.TakeActions();
     }
     for (const std::function<void()>& action : actions) action();
+    return absl::OkStatus();
+  }
+
+  absl::Status Commit(bool write) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (write) FailpointStep("db.commit");
+    RETURN_IF_ERROR(connection_->Commit());
+    if (write) FailpointStep("db.committed");
     return absl::OkStatus();
   }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/failpoint.h"
 #include "wire/convert_call.h"
 #include "wire/convert_time.h"
 
@@ -60,6 +61,8 @@ void AttachStream::TakeHello(const pb::WorkerHello& message) {
 }
 
 void AttachStream::Attach(const WorkerHello& hello) {
+  const absl::Status refused = FailpointStatus("worker.attach");
+  if (!refused.ok()) return Close(refused);
   const auto session = registry_->Attach(hello, shared_from_this());
   if (!session.ok()) return Close(session.status());
   pb::AttachResponse welcome;

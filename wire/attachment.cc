@@ -5,6 +5,7 @@
 
 #include "absl/random/random.h"
 #include "common/error.h"
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "wire/channel.h"
 #include "wire/convert_call.h"
@@ -143,6 +144,7 @@ void Attachment::ReadAll(Stream* stream, bool* welcome) {
 
 void Attachment::SendBeat() {
   if (stream_ == nullptr) return;
+  FailpointStep("worker.beat");
   pb::AttachRequest request;
   request.mutable_beat()->set_ready(!draining_ && ready_());
   // Small beside the window of the connection: does not block.

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
+#include "common/failpoint.h"
 #include "common/file.h"
 #include "common/sha256.h"
 #include "common/status_macros.h"
@@ -75,6 +76,7 @@ absl::StatusOr<std::string> BlobCache::Get(const std::string& digest) {
     entries_.splice(entries_.begin(), entries_, found->second);
   }
   auto bytes = ReadFile(PathOf(digest), kMaxBlobBytes);
+  if (bytes.ok()) FailpointDamage("cache.bytes", &*bytes);
   if (bytes.ok() && Sha256Hex(*bytes) == digest) {
     std::error_code ignored;
     fs::last_write_time(PathOf(digest), fs::file_time_type::clock::now(),

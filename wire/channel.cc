@@ -1,5 +1,6 @@
 #include "wire/channel.h"
 
+#include "common/failpoint.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/support/channel_arguments.h"
 #include "wire/wire_status.h"
@@ -29,7 +30,9 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address,
 
 void Prepare(const WorkerToken& token, absl::Time deadline,
              grpc::ClientContext* context) {
-  context->AddMetadata(kAuthorizationMetadata, token.header());
+  std::string header = token.header();
+  FailpointDamage("worker.token", &header);
+  context->AddMetadata(kAuthorizationMetadata, header);
   if (deadline != absl::InfiniteFuture()) {
     context->set_deadline(absl::ToChronoTime(deadline));
   }

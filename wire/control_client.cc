@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/error.h"
+#include "common/failpoint.h"
 #include "common/sha256.h"
 #include "common/status_macros.h"
 #include "wire/channel.h"
@@ -244,6 +245,7 @@ absl::StatusOr<std::string> ControlClient::GetBlob(const std::string& digest) {
                    Receive([&](grpc::ClientContext* context) {
                      return stub_->GetBlob(context, request);
                    }));
+  FailpointDamage("wire.bytes", &bytes);
   if (Sha256Hex(bytes) != digest) return Corrupt(digest);
   if (cache_ != nullptr) cache_->Put(digest, bytes);
   return bytes;

@@ -85,6 +85,7 @@ WorkerHello Introduce(const WorkerOptions& options, int port,
 
 absl::Status Run(const WorkerOptions& options,
                  const promptd::StopSignals& stop) {
+  RETURN_IF_ERROR(promptd::ArmFailpointsFromEnvironment());
   promptd::metrics::WorkerPages pages;
   ASSIGN_OR_RETURN(promptd::worker::LocalWorkerOptions worker_options,
                    ConfigureWorker(options));

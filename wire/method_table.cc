@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "common/check.h"
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "promptd/worker/v1/control.pb.h"
 #include "wire/wire_status.h"
@@ -133,6 +134,9 @@ class TableCall : public MethodTable::Reactor,
 
   void WriteNext() {
     if (written_ >= output_.bytes.size()) return Finish(grpc::Status::OK);
+    if (!FailpointStatus("wire.blob").ok()) {
+      return Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, "broken off"));
+    }
     const size_t count = std::min(kChunkBytes, output_.bytes.size() - written_);
     pb::Chunk chunk;
     chunk.set_data(output_.bytes.data() + written_, count);

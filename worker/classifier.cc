@@ -8,6 +8,7 @@
 #include "absl/types/span.h"
 #include "clip/encoder.h"
 #include "common/error.h"
+#include "common/failpoint.h"
 #include "common/status_macros.h"
 #include "worker/call_end.h"
 #include "worker/head.h"
@@ -239,6 +240,7 @@ void Classifier::Decode(CallImage image) {
     return Finish(std::move(image), {});
   }
   const absl::Time start = absl::Now();
+  FailpointStep("classify.decode");
   absl::StatusOr<std::vector<float>> pixels = PixelsOf(&call, image.index);
   const absl::Duration elapsed = absl::Now() - start;
   Record(&call, Stage::kDecode, &StageTimings::decode, elapsed);
@@ -300,6 +302,7 @@ void Classifier::Encode(std::vector<CallImage> batch) {
   const absl::Time start = absl::Now();
   absl::StatusOr<std::vector<float>> features = std::vector<float>();
   if (rows > 0) {
+    FailpointStep("classify.batch");
     features =
         EncodeImageBatch(*images.front().call->image_encoder, pixels, rows);
     observer_->OnBatch(rows, DistinctHeads(images));
@@ -427,6 +430,7 @@ void Classifier::Record(ImageCall* call, Stage stage,
 void Classifier::Finish(CallImage image, ImageOutcome outcome) {
   Land(&image, {.kind = Landing::Kind::kLead});
   LeaveDecode(&image);
+  FailpointStep("classify.reply");
   StillWanted(image.call.get(), Checkpoint::kReply);
   observer_->OnImage(outcome.status.ok() && !image.call->failed());
   outcome.cache = image.cache;

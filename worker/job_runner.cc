@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/error.h"
+#include "common/failpoint.h"
 #include "common/monotonic.h"
 #include "common/status_macros.h"
 #include "worker/evaluation_run.h"
@@ -105,7 +106,8 @@ void JobRunner::Conclude(const LeasedJob& job,
   } else if (reason == "JOB_PAUSED") {
     written = control_->ConfirmPause(job.id, job.fence);
   } else if (reason == "JOB_DRAINED") {
-    written = control_->Release(job.id, job.fence);
+    written = FailpointStatus("job.release");
+    if (written.ok()) written = control_->Release(job.id, job.fence);
   } else {
     written = control_->Fail(job.id, job.fence, result.status());
   }

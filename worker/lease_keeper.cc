@@ -5,6 +5,7 @@
 
 #include "absl/time/clock.h"
 #include "common/error.h"
+#include "common/failpoint.h"
 #include "common/monotonic.h"
 
 namespace promptd::worker {
@@ -70,6 +71,7 @@ void LeaseKeeper::Loop() {
 
 void LeaseKeeper::Beat() {
   const int64_t sent_ns = MonotonicNanoseconds();
+  if (!FailpointStatus("lease.heartbeat").ok()) return;  // lost on its way
   const absl::StatusOr<Directive> directive = control_->Heartbeat(job_, fence_);
   absl::Status verdict;
   if (!directive.ok()) {

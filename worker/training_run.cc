@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "clip/encoder.h"
 #include "common/error.h"
+#include "common/failpoint.h"
 #include "common/method_traits.h"
 #include "common/status_macros.h"
 #include "datasets/few_shot.h"
@@ -246,6 +247,7 @@ absl::Status TrainingRun::Train() {
   train_start_ = absl::Now();
   first_step_ = counted_steps_ = learner_->progress().step;
   while (!learner_->done()) {
+    RETURN_IF_ERROR(FailpointStatus("training.step"));
     RETURN_IF_ERROR(environment_.check());
     RETURN_IF_ERROR(LoadView());
     RETURN_IF_ERROR(LoadPixels());
@@ -363,8 +365,10 @@ absl::Status TrainingRun::Checkpoint() {
   }));
   ASSIGN_OR_RETURN(checkpoint_digest_, environment_.control->PutBlob(bytes));
   const learners::LearnerProgress& now = learner_->progress();
+  FailpointStep("checkpoint.save");
   RETURN_IF_ERROR(environment_.control->SaveCheckpoint(
       job_.id, job_.fence, {checkpoint_digest_, now.epoch, now.step}));
+  FailpointStep("checkpoint.saved");
   last_checkpoint_ = absl::Now();
   return absl::OkStatus();
 }

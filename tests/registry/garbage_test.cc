@@ -5,12 +5,14 @@
 #include <sys/stat.h>
 
 #include <fstream>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "registry/blob_roots.h"
 #include "tests/registry/registry_fixture.h"
+#include "tests/testing/scoped_failpoints.h"
 
 namespace promptd::registry {
 namespace {
@@ -73,6 +75,20 @@ TEST_F(GarbageTest, WhoStoresOrKeepsABlobAgainSavesIt) {
   EXPECT_EQ(report->garbage.blobs, 0);
   EXPECT_TRUE(blobs_->Has(stored));
   EXPECT_TRUE(blobs_->Has(kept));
+}
+
+TEST_F(GarbageTest, ABlobThatIsNamedWhileItIsAboutToGoStays) {
+  const std::string digest = Old("found to be garbage");
+  const testing::ScopedFailpoints slow("garbage.remove=pause(300ms)@1");
+  std::thread collector([this] {
+    const auto report = CollectGarbage(db_.get(), blobs_.get(), clock_, {});
+    EXPECT_TRUE(report.ok()) << report.status();
+    EXPECT_EQ(report->garbage.blobs, 0);
+  });
+  while (slow.passed("garbage.remove") == 0) std::this_thread::yield();
+  EXPECT_TRUE(blobs_->Keep(digest));
+  collector.join();
+  EXPECT_TRUE(blobs_->Has(digest));
 }
 
 TEST_F(GarbageTest, AVersionKeepsItsBlobsUntilItIsDeleted) {

@@ -60,7 +60,9 @@ TEST_F(PublicationTest, AStepThatFailsUndoesTheOthers) {
   EXPECT_EQ(
       ErrorReason(prompts().GetVersionByAlias("default", "pets", "").status()),
       "ALIAS_NOT_FOUND");
-  EXPECT_EQ(Publish(job, VersionOf(job))->version, 1);
+  const auto published = Publish(job, VersionOf(job));
+  ASSERT_TRUE(published.ok()) << published.status();
+  EXPECT_EQ(published->version, 1);
 }
 
 TEST_F(PublicationTest, AJobPublishesAtMostOnce) {

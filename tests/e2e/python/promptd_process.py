@@ -19,11 +19,13 @@ def program(variable):
     return path
 
 
-def environment():
+def environment(failpoints=""):
     """Ours without settings that would reach the programs by accident."""
     keep = {k: v for k, v in os.environ.items()
             if not k.startswith("PROMPTD_")}
     keep["PROMPTD_MODELS"] = os.environ["PROMPTD_MODELS"]
+    if failpoints:  # common/failpoint.h
+        keep["PROMPTD_FAILPOINTS"] = failpoints
     return keep
 
 
@@ -36,7 +38,7 @@ class Program:
     """A program of ours; its log, and the file that says it is ready, in
     `folder`."""
 
-    def __init__(self, name, folder, command):
+    def __init__(self, name, folder, command, failpoints=""):
         self.name = name
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +49,7 @@ class Program:
             self.process = subprocess.Popen(
                 [*DIE_WITH_PARENT, *command, "--ready-file", str(self.ready)],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                env=environment())
+                env=environment(failpoints))
         self.addresses = self._wait_until_ready()
 
     def _wait_until_ready(self):
@@ -91,11 +93,12 @@ class Program:
 class Promptd(Program):
     """One promptd on free ports; data, unless said, in `folder`."""
 
-    def __init__(self, folder, *extra, data_dir=None):
+    def __init__(self, folder, *extra, data_dir=None, failpoints=""):
         self.data_dir = pathlib.Path(data_dir or pathlib.Path(folder) / "data")
         super().__init__("promptd", folder, [
             program("PROMPTD_BIN"), "--data-dir", str(self.data_dir),
-            "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", *extra])
+            "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", *extra],
+            failpoints)
         self.grpc = self.addresses["listen"]
         self.http = self.addresses["http"]
         self.workers = self.addresses["workers"]
@@ -104,11 +107,12 @@ class Promptd(Program):
 class Worker(Program):
     """One promptd-worker on a free port."""
 
-    def __init__(self, folder, frontend, token_file, *extra):
+    def __init__(self, folder, frontend, token_file, *extra, failpoints=""):
         super().__init__("promptd-worker", folder, [
             program("PROMPTD_WORKER_BIN"), "--frontend", frontend,
             "--token-file", str(token_file), "--listen", "127.0.0.1:0",
-            "--data-dir", str(pathlib.Path(folder) / "data"), *extra])
+            "--data-dir", str(pathlib.Path(folder) / "data"), *extra],
+            failpoints)
         self.id = self.addresses["id"]
 
 
