@@ -150,8 +150,8 @@ class FailureSweepTest : public ServerFixture {
     if (!context_blob.ok()) return context_blob.status();
     const auto features_blob = control->PutBlob(absl::StrCat("f ", name));
     if (!features_blob.ok()) return features_blob.status();
-    const absl::Status saved =
-        control->SaveCheckpoint(leased_->id, leased_->fence, *context_blob);
+    const absl::Status saved = control->SaveCheckpoint(
+        leased_->id, leased_->fence, {.blob_digest = *context_blob});
     if (!saved.ok()) return saved;
     worker::FinishedPrompt prompt;
     prompt.context_digest = *context_blob;
