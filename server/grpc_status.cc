@@ -60,6 +60,15 @@ std::string PublicMessage(const absl::Status& status) {
     return "the server's disk is full: free space in its data directory, "
            "then repeat the call";
   }
+  if (reason == "DATABASE_CORRUPT") {
+    return "the server's database is damaged: restore a backup; the server's "
+           "log has the details under this request id";
+  }
+  if (absl::StartsWith(reason, "DATABASE_") &&
+      status.code() == absl::StatusCode::kUnavailable) {
+    return "the server's database cannot be used for the moment: repeat the "
+           "call; the server's log has the details under this request id";
+  }
   if (absl::StartsWith(reason, "FILE_") ||
       status.code() == absl::StatusCode::kInternal ||
       status.code() == absl::StatusCode::kUnknown) {

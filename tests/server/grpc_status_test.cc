@@ -40,6 +40,8 @@ TEST(GrpcStatusTest, HidesWhatOnlyTheOperatorMaySee) {
        {MakeError(absl::StatusCode::kInternal, "X", secret),
         MakeError(absl::StatusCode::kUnknown, "X", secret),
         MakeError(absl::StatusCode::kUnavailable, "FILE_READ_FAILED", secret),
+        MakeError(absl::StatusCode::kUnavailable, "DATABASE_IO", secret),
+        MakeError(absl::StatusCode::kDataLoss, "DATABASE_CORRUPT", secret),
         MakeError(absl::StatusCode::kResourceExhausted, "DISK_FULL", secret)}) {
     const grpc::Status out = ToGrpcStatus(status, "r");
     EXPECT_EQ(out.error_message().find("/var"), std::string::npos);
