@@ -329,7 +329,7 @@ def front_end_away(folder):
     fleet.server.kill()
     fleet.start("lease.beaten=kill@1;wire.blob=error(UNAVAILABLE)@2")
     workbench.wait_for(fleet.ready, 60, "the worker to come back")
-    job = fleet.train("beats", epochs=2000)
+    job = fleet.train("beats", epochs=1000)
     await_death(fleet.server, "lease.beaten")
     expect(reached(fleet.server, "wire.blob") == 1, "wire.blob: not reached")
     fleet.start()
