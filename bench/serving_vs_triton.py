@@ -10,7 +10,8 @@ pixels: float32 tensors in, embeddings out (ModelInfer, both sides). jpeg:
 JPEGs of 500 x 375 in, no two the same bytes; promptd also by its own API, which
 classifies. cache: 16 JPEGs again and again, promptd's embedding cache and
 Triton's response cache on, all in them before the time begins; promptd also
-by a stream whose items name them by their digest ("stream").
+by a stream whose items name them by their digest ("stream"); that and Triton
+also with half of the JPEGs in each request ("of 8").
 
 All servers are up all the time and idle while another is measured. A round
 measures each of them once, the next round in the opposite order; ratios are of
@@ -49,6 +50,7 @@ import triton_peer  # noqa: E402
 
 PHOTOS = 64
 CACHED_PHOTOS = 16
+MANY = " of 8"  # images a request
 CACHE_BYTES = 256 << 20
 TASK = "pair"
 SIDE = 224  # of the model's images
@@ -223,6 +225,9 @@ def fill(running, photos):
 
 def requests(kind, side, photos):
     """The load generator's flags for what a side is sent."""
+    many = ["--images-per-request", str(CACHED_PHOTOS // 2)] \
+        if side.endswith(MANY) else []
+    side = side.removesuffix(MANY)
     model = {("pixels", "promptd"): "_pixel_encoder",
              ("pixels", "triton"): "pixels"}.get(
                  (kind, side), "_image_encoder" if side == "promptd"
@@ -236,7 +241,7 @@ def requests(kind, side, photos):
     if kind == "pixels":
         return [*flags, "--pixels"]
     if kind == "cache":
-        return [*flags, "--distinct", str(CACHED_PHOTOS), str(photos)]
+        return [*flags, *many, "--distinct", str(CACHED_PHOTOS), str(photos)]
     return [*flags, "--fresh", str(photos)]
 
 
@@ -247,8 +252,11 @@ def measure(bench, running, kind):
         turns.append((side, precision))
         if side == "promptd" and kind != "pixels":
             turns.append(("classify", precision))
-        if side == "promptd" and kind == "cache":
-            turns.append(("stream", precision))
+        if kind == "cache":
+            if side == "promptd":
+                side = "stream"
+                turns.append((side, precision))
+            turns.append((side + MANY, precision))
         elif side == "promptd":
             turns.append(("loop", precision))
     found = collections.defaultdict(list)
@@ -258,7 +266,7 @@ def measure(bench, running, kind):
                 for name, figure in bench.loop(kind, precision).items():
                     found[name, precision].append(figure)
                 continue
-            server = "triton" if side == "triton" else "promptd"
+            server = "triton" if side.startswith("triton") else "promptd"
             found[side, precision].append(
                 bench.load(running[server, precision],
                            *requests(kind, side, bench.photos)))
@@ -292,8 +300,9 @@ def report(kind, found):
         print(line)
     for side, ours in found:
         for other, theirs in found:
-            is_peer = side != "triton" and other == "triton" \
-                and "loop" not in side
+            is_peer = "triton" not in side and "triton" in other \
+                and "loop" not in side and (
+                    side.endswith(MANY) == other.endswith(MANY))
             is_limit = "loop" not in side and "loop" in other and ours == theirs
             if is_peer or is_limit:
                 print(f"{kind}: {side} {ours} over {other} {theirs}: "
