@@ -13,20 +13,18 @@ Environment as for tests/e2e/python/promptd_process.py.
 import json
 import pathlib
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 
-E2E = pathlib.Path(__file__).resolve().parents[1] / "e2e/python"
-sys.path.insert(0, str(E2E))
-import images  # noqa: E402
-import promptd_process  # noqa: E402
-import reflected_client  # noqa: E402
-import workbench  # noqa: E402
+import house
+import images
+import job_histories
+import promptd_process
+import reflected_client
+import workbench
 
-LEASE_SECONDS = 3
 QUICK = ("--max-batch", "1", "--threads", "1")
 ITEMS = images.tiny_dataset(train=2, test=1)
 
@@ -159,10 +157,8 @@ def kills(folder):
     for place in KILLS:
         kill_the_front_end(front, place)
     expect(front.server.stop() == 0, "promptd did not stop well")
-    with sqlite3.connect(f"file:{front.server.data_dir}/promptd.db?mode=ro",
-                         uri=True) as db:
-        result = db.execute("PRAGMA integrity_check").fetchall()
-    expect(result == [("ok",)], f"integrity_check: {result[:3]}")
+    expect(front.server.integrity() == "ok",
+           f"integrity_check: {front.server.integrity()}")
     left = list((front.server.data_dir / "blobs/tmp").iterdir())
     expect(not left, f"half-written blobs: {left}")
 
@@ -222,21 +218,18 @@ def refused(folder):
 class Fleet:
     """A front end without a worker of its own, and workers elsewhere."""
 
-    def __init__(self, folder, lease=LEASE_SECONDS):
+    def __init__(self, folder, lease=house.LEASE_SECONDS):
         self.folder, self.lease = folder, lease
-        self.token = folder / "token"
-        self.token.touch(mode=0o600)
-        self.token.write_text("a-token-for-tests-only-no-secret\n")
+        self.token = promptd_process.token_file(folder)
         self.workers = {}
         self.listen = "127.0.0.1:0"
         self.start()
         self.bench.push("shapes", images.CLASSES, ITEMS)
 
     def start(self, failpoints=""):
-        self.server = promptd_process.Promptd(
-            self.folder / "front", "--worker-listen", self.listen,
-            "--worker-token-file", str(self.token), "--no-local-worker",
-            "--lease", f"{self.lease}s", failpoints=failpoints)
+        self.server = promptd_process.front_end(
+            self.folder / "front", self.token, self.lease, listen=self.listen,
+            failpoints=failpoints)
         self.listen = self.server.workers
         self.bench = workbench.Bench(self.server.grpc)
 
@@ -244,12 +237,8 @@ class Fleet:
         self.workers[name] = promptd_process.Worker(
             self.folder / name, self.server.workers, self.token, "--id", name,
             *QUICK, "--checkpoint-interval", "100ms", failpoints=failpoints)
-        workbench.wait_for(lambda: name in self.ready(), 60, f"{name} to serve")
+        workbench.wait_for(lambda: name in self.bench.ready_workers(), 60, f"{name} to serve")
         return self.workers[name]
-
-    def ready(self):
-        info = self.bench.call("ServerService", "GetServerInfo")
-        return [w.id for w in info.workers if w.ready]
 
     def train(self, request, epochs=200):
         return self.bench.train(
@@ -260,8 +249,7 @@ class Fleet:
         job, events = self.bench.finish(job_id)
         expect(job.state == workbench.SUCCEEDED,
                f"job {job_id}: {job.error_reason} {job.error_message}")
-        ran_on = [e.message.removeprefix("running on ") for e in events
-                  if e.message.startswith("running on ")]
+        ran_on = job_histories.owners(events)
         expect(ran_on == owners, f"job {job_id} ran on {ran_on}, not {owners}")
         versions = self.bench.call("PromptService", "ListVersions",
                                    task="shapes").versions
@@ -291,7 +279,7 @@ def workers(folder):
         # The bits of a job do not tell where it was broken off.
         expect(context == expected, f"{point}: other bits than before")
         fleet.workers["good"].kill()
-        workbench.wait_for(lambda: not fleet.ready(), 30, "nobody to serve")
+        workbench.wait_for(lambda: not fleet.bench.ready_workers(), 30, "nobody to serve")
     fleet.stop()
 
 
@@ -307,7 +295,7 @@ def cut_off(folder):
     expect(reached(hung, "lease.heartbeat") >= 1, "no beat was lost")
     hung.kill()
     fleet.workers["other"].kill()
-    workbench.wait_for(lambda: not fleet.ready(), 30, "nobody to serve")
+    workbench.wait_for(lambda: not fleet.bench.ready_workers(), 30, "nobody to serve")
 
     leaving = fleet.add("leaving", "job.release=error(UNAVAILABLE)")
     job = fleet.train("released", epochs=4000)
@@ -328,7 +316,7 @@ def front_end_away(folder):
     fleet.add("w1")
     fleet.server.kill()
     fleet.start("lease.beaten=kill@1;wire.blob=error(UNAVAILABLE)@2")
-    workbench.wait_for(fleet.ready, 60, "the worker to come back")
+    workbench.wait_for(fleet.bench.ready_workers, 60, "the worker to come back")
     job = fleet.train("beats", epochs=1000)
     await_death(fleet.server, "lease.beaten")
     expect(reached(fleet.server, "wire.blob") == 1, "wire.blob: not reached")

@@ -20,22 +20,19 @@ import collections
 import os
 import pathlib
 import random
-import sqlite3
 import sys
 import tempfile
 import threading
 import time
 
-E2E = pathlib.Path(__file__).resolve().parents[1] / "e2e/python"
-sys.path.insert(0, str(E2E))
-import images  # noqa: E402
-import job_histories  # noqa: E402
-import promptd_process  # noqa: E402
-import reflected_client  # noqa: E402
-import workbench  # noqa: E402
+import house
+import images
+import job_histories
+import promptd_process
+import reflected_client
+import workbench
 
 CLIENTS = 4
-TASK = DATASET = "shapes"
 # What a call may end with when the server dies, or is away.
 NO_ANSWER = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"}
 
@@ -97,7 +94,8 @@ class Submitter(threading.Thread):
             job = self.bench.call(
                 "TrainingService", "CreateTrainingJob", timeout=5,
                 request_id=f"request-{submission}",
-                spec=dict(task=TASK, dataset=DATASET, method="zero_shot",
+                spec=dict(task=house.TASK, dataset=house.DATASET,
+                          method="zero_shot",
                           text_templates=[template_of(submission)]))
         except reflected_client.RpcFailure as failure:
             if failure.reason == "TOO_MANY_JOBS":
@@ -128,28 +126,19 @@ class Submitter(threading.Thread):
         self.bench.close()
 
 
-def all_pages(bench, service, method, field, **values):
-    token = ""
-    while True:
-        reply = bench.call(service, method, page_size=1000, page_token=token,
-                           **values)
-        yield from getattr(reply, field)
-        token = reply.next_page_token
-        if not token:
-            return
-
-
 def check(service, acknowledged):
     """What does not hold."""
     wrong = []
     bench = workbench.Bench(service.address())
 
+    def all_jobs():
+        return bench.pages("TrainingService", "ListTrainingJobs", "jobs")
+
     def unfinished():
-        info = all_pages(bench, "TrainingService", "ListTrainingJobs", "jobs")
-        return [job.id for job in info if not job.done]
+        return [job.id for job in all_jobs() if not job.done]
 
     workbench.wait_for(lambda: not unfinished(), 600, "all jobs to end")
-    jobs = list(all_pages(bench, "TrainingService", "ListTrainingJobs", "jobs"))
+    jobs = list(all_jobs())
     by_id = {job.id: job for job in jobs}
     made = collections.Counter(map(submission_of, jobs))
     for submission, count in made.items():
@@ -172,14 +161,9 @@ def check(service, acknowledged):
         elif job.error_reason != "WORKER_LOST":
             wrong.append(f"job {job.id} ended with {job.error_reason}: "
                          f"{job.error_message}")
-    versions = [v.version for v in all_pages(
-        bench, "PromptService", "ListVersions", "versions", task=TASK)]
-    if sorted(published) != list(range(1, len(published) + 1)):
-        wrong.append("the versions of the jobs that succeeded have gaps or "
-                     "doubles")
-    if sorted(versions) != sorted(published):
-        wrong.append(f"{len(versions)} versions of {len(published)} jobs that "
-                     "succeeded")
+    versions = [v.version for v in bench.pages(
+        "PromptService", "ListVersions", "versions", task=house.TASK)]
+    wrong += job_histories.version_faults(published, versions)
     lost = sum(job.state != workbench.SUCCEEDED for job in jobs)
     print(f"{len(jobs)} jobs, {len(versions)} versions, {lost} given up after "
           "three lost workers")
@@ -191,7 +175,7 @@ def run(folder, kills, seed):
     draw = random.Random(seed)
     service, stop = Service(folder), threading.Event()
     bench = workbench.Bench(service.address())
-    bench.push(DATASET, images.CLASSES, images.tiny_dataset())
+    bench.push(house.DATASET, images.CLASSES, images.tiny_dataset())
     bench.close()
     clients = [Submitter(service, folder / f"acknowledged-{i}", i + 1, stop)
                for i in range(CLIENTS)]
@@ -215,11 +199,8 @@ def run(folder, kills, seed):
     wrong += check(service, acknowledged)
     if service.server.stop() != 0:
         wrong.append("the last promptd did not stop well")
-    with sqlite3.connect(f"file:{service.server.data_dir}/promptd.db?mode=ro",
-                         uri=True) as db:
-        result = db.execute("PRAGMA integrity_check").fetchall()
-    if result != [("ok",)]:
-        wrong.append(f"integrity_check: {result[:3]}")
+    if service.server.integrity() != "ok":
+        wrong.append(f"integrity_check: {service.server.integrity()}")
     return wrong
 
 
@@ -231,10 +212,7 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="promptd-kills-") as folder:
         wrong = run(pathlib.Path(folder), args.kills, args.seed)
-    for line in wrong[:20]:
-        print(f"WRONG: {line}")
-    print(f"{len(wrong)} things wrong" if wrong else "OK")
-    return 1 if wrong else 0
+    return house.report(wrong)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,6 @@ import workbench  # noqa: E402
 TASK = DATASET = "shapes"
 # promptd's default is 15 s; a short one keeps these programs short.
 LEASE_SECONDS = 3
-RUNNING_ON = "running on "
-TOKEN = "a-token-for-tests-only-no-secret"
 
 
 class House:
@@ -26,13 +24,9 @@ class House:
 
     def __init__(self, folder, lease=LEASE_SECONDS):
         self.folder = pathlib.Path(folder)
-        self.token = self.folder / "token"
-        self.token.touch(mode=0o600)
-        self.token.write_text(TOKEN + "\n")
-        self.server = promptd_process.Promptd(
-            self.folder / "front", "--worker-listen", "127.0.0.1:0",
-            "--worker-token-file", str(self.token), "--no-local-worker",
-            "--lease", f"{lease}s", "--log-level", "warning")
+        self.token = promptd_process.token_file(self.folder)
+        self.server = promptd_process.front_end(
+            self.folder / "front", self.token, lease, "--log-level", "warning")
         self.bench = workbench.Bench(self.server.grpc)
         self.workers = {}
         self.items = images.tiny_dataset()
@@ -43,16 +37,12 @@ class House:
             self.folder / name, frontend or self.server.workers, self.token,
             "--id", name, "--threads", "1", "--max-batch", "1", *extra)
 
-    def ready(self):
-        info = self.bench.call("ServerService", "GetServerInfo")
-        return {w.id for w in info.workers if w.ready}
-
     def wait_for_all(self, seconds=120):
         try:
-            workbench.wait_for(lambda: self.ready() == set(self.workers),
+            workbench.wait_for(lambda: self.bench.ready_workers() == set(self.workers),
                                seconds, "all workers to serve")
         except AssertionError as error:
-            missing = set(self.workers) - self.ready()
+            missing = set(self.workers) - self.bench.ready_workers()
             raise AssertionError("\n".join([str(error), *(
                 f"{name}:\n{self.workers[name].tail()}"
                 for name in sorted(missing))])) from None
@@ -140,13 +130,6 @@ class Classifier(threading.Thread):
         self.join()
 
 
-def owners(events):
-    """The workers that took the job, in their order: the n-th one's fence is
-    n."""
-    return [e.message.removeprefix(RUNNING_ON) for e in events
-            if e.message.startswith(RUNNING_ON)]
-
-
 def check_jobs(house, numbers, may_be_lost=False):
     """Waits for the jobs' ends. (what does not hold, the jobs that
     succeeded): every history is one that jobs/job_state.h allows, every job
@@ -161,13 +144,10 @@ def check_jobs(house, numbers, may_be_lost=False):
         elif not (may_be_lost and job.error_reason == "WORKER_LOST"):
             wrong.append(f"job {number} ended with {job.error_reason}: "
                          f"{job.error_message}")
-    published = sorted(job.version for job, _ in succeeded)
-    versions = sorted(v.version for v in house.bench.call(
-        "PromptService", "ListVersions", task=TASK, page_size=1000).versions)
-    if published != list(range(1, len(published) + 1)):
-        wrong.append(f"the jobs published versions {published}")
-    if versions != published:
-        wrong.append(f"versions {versions} of jobs that published {published}")
+    versions = house.bench.pages("PromptService", "ListVersions", "versions",
+                                 task=TASK)
+    wrong += job_histories.version_faults([job.version for job, _ in succeeded],
+                                          [v.version for v in versions])
     return wrong, succeeded
 
 

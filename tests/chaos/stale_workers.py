@@ -28,6 +28,7 @@ import time
 
 import house
 import cuttable_proxy
+import job_histories
 import stale_writer
 import workbench
 
@@ -68,7 +69,7 @@ class Rounds:
     def write_stale(self, jobs):
         """For every fence of the jobs that is past."""
         for job in jobs:
-            past = len(house.owners(self.home.history(job))) - 1
+            past = len(job_histories.owners(self.home.history(job))) - 1
             self.given_up.update((job, fence) for fence in range(1, past + 1))
             for fence in range(1, past + 1):
                 sent, wrong = self.writer.write_all(job, fence)

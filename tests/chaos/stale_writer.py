@@ -12,6 +12,7 @@ from google.protobuf import (descriptor_pb2, descriptor_pool,
 from grpc_tools import protoc
 
 import house
+import promptd_process
 import reflected_client
 
 SERVICE = "promptd.worker.v1.ControlService"
@@ -81,7 +82,7 @@ class StaleWriter:
             response_deserializer=reply.FromString)
         try:
             stub(request(**values), timeout=30,
-                 metadata=[("authorization", f"Bearer {house.TOKEN}")])
+                 metadata=[("authorization", f"Bearer {promptd_process.TOKEN}")])
         except grpc.RpcError as error:
             details = dict(error.trailing_metadata() or ()).get(
                 reflected_client.DETAILS, b"")

@@ -26,6 +26,7 @@ import tempfile
 import time
 
 import house
+import job_histories
 
 WORKERS = ("w1", "w2", "w3")
 # Steps enough that a checkpoint is due behind every epoch.
@@ -58,23 +59,23 @@ class Losses:
         for event in self.home.bench.events(job):
             if event.progress.phase == "train" and (
                     event.progress.epoch >= epoch):
-                return event.state == house.job_histories.RUNNING
+                return event.state == job_histories.RUNNING
         return False
 
     def lose_worker_of(self, job):
         events = self.home.history(job)
-        worker = self.home.workers[house.owners(events)[-1]]
+        worker = self.home.workers[job_histories.owners(events)[-1]]
         silent = (len(self.at_once) + len(self.in_silence)) % 5 == 4
-        claims = len(house.owners(events))
+        claims = len(job_histories.owners(events))
         begin = time.monotonic()
         worker.signal(signal.SIGSTOP if silent else signal.SIGKILL)
         for event in self.home.bench.events(job, events[-1].sequence + 1):
             events.append(event)
-            if len(house.owners(events)) > claims:
+            if len(job_histories.owners(events)) > claims:
                 break
         taken = time.monotonic() - begin
         worker.kill()
-        if len(house.owners(events)) == claims:
+        if len(job_histories.owners(events)) == claims:
             self.missed += 1  # it had ended
         else:
             (self.in_silence if silent else self.at_once).append(taken)
@@ -88,7 +89,7 @@ class Losses:
         """How many epochs each of a job's losses cost, at most."""
         reached, lost = 0, False
         for event in events:
-            if event.message.startswith(house.RUNNING_ON):
+            if event.message.startswith(job_histories.RUNNING_ON):
                 lost = reached > 0
             elif event.progress.phase == "train":
                 if lost:

@@ -1,4 +1,5 @@
 """A model of a job's life, and what of its events does not fit."""
+import collections
 
 QUEUED, RUNNING, PAUSED, SUCCEEDED, FAILED, CANCELLED = range(1, 7)
 ENDS = {SUCCEEDED, FAILED, CANCELLED}
@@ -6,6 +7,30 @@ MOVES = {QUEUED: {RUNNING, PAUSED, FAILED, CANCELLED},
          RUNNING: {QUEUED, PAUSED, SUCCEEDED, FAILED, CANCELLED},
          PAUSED: {QUEUED, CANCELLED}, SUCCEEDED: set(), FAILED: set(),
          CANCELLED: set()}
+
+RUNNING_ON = "running on "
+
+
+def owners(events):
+    """The workers that took the job, in their order: the n-th one's fence is
+    n."""
+    return [e.message.removeprefix(RUNNING_ON) for e in events
+            if e.message.startswith(RUNNING_ON)]
+
+
+def version_faults(published, versions):
+    """Of the numbers that jobs say they published and those that are listed."""
+    found = []
+    for what, numbers in (("jobs published", published),
+                          ("are listed", versions)):
+        count = collections.Counter(numbers)
+        wanted = range(1, len(published) + 1)
+        odd = sorted(n for n in {*count, *wanted}
+                     if count[n] != (n in wanted))
+        if odd:
+            found.append(f"of {len(published)} jobs that succeeded, {what}: "
+                         f"missing, twice or too many {odd[:5]}")
+    return found
 
 
 def faults(job, events):

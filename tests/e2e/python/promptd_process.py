@@ -6,10 +6,12 @@ PROMPTD_SOURCE_DIR.
 import json
 import os
 import pathlib
+import sqlite3
 import subprocess
 import time
 
 START_SECONDS = 90
+TOKEN = "a-token-for-tests-only-no-secret"
 
 
 def program(variable):
@@ -102,6 +104,30 @@ class Promptd(Program):
         self.grpc = self.addresses["listen"]
         self.http = self.addresses["http"]
         self.workers = self.addresses["workers"]
+
+
+    def integrity(self):
+        """What SQLite says of the database; promptd has ended."""
+        with sqlite3.connect(f"file:{self.data_dir}/promptd.db?mode=ro",
+                             uri=True) as db:
+            rows = db.execute("PRAGMA integrity_check").fetchall()
+        return "; ".join(text for text, in rows[:3])
+
+
+def token_file(folder):
+    """A file of TOKEN, as promptd and its workers want it."""
+    path = pathlib.Path(folder) / "token"
+    path.touch(mode=0o600)
+    path.write_text(TOKEN + "\n")
+    return path
+
+
+def front_end(folder, token, lease, *extra, listen="127.0.0.1:0",
+              failpoints=""):
+    """A promptd that computes nothing itself; `lease` in seconds."""
+    return Promptd(folder, "--worker-listen", listen, "--worker-token-file",
+                   str(token), "--no-local-worker", "--lease", f"{lease}s",
+                   *extra, failpoints=failpoints)
 
 
 class Worker(Program):

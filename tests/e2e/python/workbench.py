@@ -59,6 +59,22 @@ class Bench(reflected_client.Client):
                            from_sequence=from_sequence)
         return self.stream("TrainingService", "WatchTrainingJob", request)
 
+    def pages(self, service, method, field, **values):
+        """The entries of all pages of a list."""
+        token = ""
+        while True:
+            reply = self.call(service, method, page_size=1000,
+                              page_token=token, **values)
+            yield from getattr(reply, field)
+            token = reply.next_page_token
+            if not token:
+                return
+
+    def ready_workers(self):
+        """The ids of those that serve."""
+        info = self.call("ServerService", "GetServerInfo")
+        return {w.id for w in info.workers if w.ready}
+
     def finish(self, job_id, from_sequence=1):
         """Follows the job to its end; (job, events)."""
         seen = list(self.events(job_id, from_sequence))

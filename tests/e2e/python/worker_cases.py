@@ -9,6 +9,7 @@ import time
 import urllib.error
 
 import images
+import job_histories
 import promptd_process
 import reflected_client
 import workbench
@@ -24,27 +25,20 @@ class WorkerCase(workbench.Case):
         folder = tempfile.TemporaryDirectory(prefix="promptd-workers-")
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
-        self.token = self.folder / "token"
-        self.token.touch(mode=0o600)
-        self.token.write_text("a-token-for-tests-only-no-secret\n")
+        self.token = promptd_process.token_file(self.folder)
         self.items = images.tiny_dataset()
         self.server = self.start_server()
         self.workers = {}
 
     def start_server(self, worker_listen="127.0.0.1:0", lease=LEASE_SECONDS,
                      more=()):
-        server = promptd_process.Promptd(
-            self.folder / "front", "--worker-listen", worker_listen,
-            "--worker-token-file", str(self.token), "--no-local-worker",
-            "--lease", f"{lease}s", *more)
+        server = promptd_process.front_end(
+            self.folder / "front", self.token, lease, *more,
+            listen=worker_listen)
         self.addCleanup(server.kill)
         self.bench = workbench.Bench(server.grpc)
         self.addCleanup(self.bench.close)
         return server
-
-    def ready_workers(self):
-        info = self.bench.call("ServerService", "GetServerInfo")
-        return sorted(w.id for w in info.workers if w.ready)
 
     def add_worker(self, name, *more):
         worker = promptd_process.Worker(
@@ -52,7 +46,7 @@ class WorkerCase(workbench.Case):
             "--threads", "1", "--checkpoint-interval", "300ms", *more)
         self.addCleanup(worker.kill)
         self.workers[name] = worker
-        workbench.wait_for(lambda: name in self.ready_workers(), 30,
+        workbench.wait_for(lambda: name in self.bench.ready_workers(), 30,
                            f"{name} to serve")
         return worker
 
@@ -66,16 +60,11 @@ class WorkerCase(workbench.Case):
         """The worker that trains the job, once it is some epochs in."""
         owner = None
         for event in self.bench.events(job_id):
-            if event.message.startswith("running on "):
-                owner = event.message.removeprefix("running on ")
+            owner = (job_histories.owners([event]) or [owner])[0]
             if event.progress.phase == "train" and event.progress.epoch >= 20:
                 self.assertLess(event.progress.epoch, EPOCHS / 2)
                 return owner
         self.fail("the job ended before it could be disturbed")
-
-    def owners(self, events):
-        return [e.message.removeprefix("running on ") for e in events
-                if e.message.startswith("running on ")]
 
     def versions(self):
         return self.bench.call("PromptService", "ListVersions",
@@ -154,10 +143,10 @@ class WorkerCase(workbench.Case):
             time.sleep(0.5)
         # At once, not when the lease has run out.
         self.assertLess(resumed, LEASE_SECONDS)
-        self.assertEqual(self.ready_workers(), [other])
+        self.assertEqual(self.bench.ready_workers(), {other})
         job, events = self.bench.finish(job_id)
         self.assertEqual(job.state, workbench.SUCCEEDED, job.error_message)
-        self.assertEqual(self.owners(events), [victim, other])
+        self.assertEqual(job_histories.owners(events), [victim, other])
         lost = next(i for i, e in enumerate(events)
                     if "worker was lost" in e.message)
         before = max(e.progress.epoch for e in events[:lost])
@@ -182,9 +171,9 @@ class WorkerCase(workbench.Case):
         self.workers[zombie].signal(signal.SIGCONT)
         job, events = self.bench.finish(job_id)
         self.assertEqual(job.state, workbench.SUCCEEDED, job.error_message)
-        self.assertEqual(self.owners(events), [zombie, other])
+        self.assertEqual(job_histories.owners(events), [zombie, other])
         self.assertEqual([v.version for v in self.versions()], [1])
-        workbench.wait_for(lambda: zombie in self.ready_workers(), 30,
+        workbench.wait_for(lambda: zombie in self.bench.ready_workers(), 30,
                            "the zombie to serve again")
         self.assertTrue(self.workers[zombie].alive())
 
@@ -218,7 +207,7 @@ class WorkerCase(workbench.Case):
         self.server = self.start_server(port, lease=15)
         job, events = self.bench.finish(job_id)
         self.assertEqual(job.state, workbench.SUCCEEDED, job.error_message)
-        self.assertEqual(self.owners(events), ["w1"])
+        self.assertEqual(job_histories.owners(events), ["w1"])
 
     def make_certificates(self):
         """openssl's, for 127.0.0.1; the flags without their prefix."""
@@ -254,7 +243,7 @@ class WorkerCase(workbench.Case):
             "stranger", "--threads", "1")
         self.addCleanup(stranger.kill)
         time.sleep(1)
-        self.assertEqual(self.ready_workers(), ["w1"])
+        self.assertEqual(self.bench.ready_workers(), {"w1"})
 
     def test_a_wrong_token_is_refused(self):
         wrong = self.folder / "wrong"
@@ -269,8 +258,8 @@ class WorkerCase(workbench.Case):
         self.assertEqual(refused.returncode, 1, refused.stderr)
         self.assertIn("WORKER_UNAUTHENTICATED", refused.stderr)
         self.assertNotIn(wrong.read_text().strip(), refused.stderr)
-        self.assertEqual(self.ready_workers(), [])
-        self.assertNotIn("a-token-for-tests", self.server.log.read_text())
+        self.assertEqual(self.bench.ready_workers(), set())
+        self.assertNotIn(promptd_process.TOKEN, self.server.log.read_text())
         with self.assertRaises(reflected_client.RpcFailure) as caught:
             self.classify()
         self.assertIn(caught.exception.reason,
