@@ -1,7 +1,5 @@
 #include "client/classify.h"
 
-#include <array>
-
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "client/image_batches.h"
@@ -15,13 +13,6 @@ namespace {
 // Whether a batch's images go as they are, or by name.
 enum class Form { kBytes, kDigests };
 
-std::string DigestOf(const std::string& image) {
-  Sha256 sha;
-  sha.Update(image);
-  const std::array<uint8_t, 32> digest = sha.Digest();
-  return std::string(digest.begin(), digest.end());
-}
-
 template <typename Request>
 void AddImages(const ClassifyOptions& options, const ImageBatch& batch,
                Form form, Request* request) {
@@ -32,7 +23,7 @@ void AddImages(const ClassifyOptions& options, const ImageBatch& batch,
     if (form == Form::kBytes) {
       request->add_images(image);
     } else {
-      request->add_image_digests(DigestOf(image));
+      request->add_image_digests(Sha256Bytes(image));
     }
   }
 }

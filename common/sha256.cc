@@ -52,6 +52,13 @@ std::string Sha256Hex(absl::string_view bytes) {
   return digest.HexDigest();
 }
 
+std::string Sha256Bytes(absl::string_view bytes) {
+  Sha256 digest;
+  digest.Update(bytes);
+  const std::array<uint8_t, 32> raw = digest.Digest();
+  return std::string(raw.begin(), raw.end());
+}
+
 bool IsSha256Hex(absl::string_view text) {
   return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');

@@ -29,6 +29,8 @@ class Sha256 {
 };
 
 std::string Sha256Hex(absl::string_view bytes);
+// The same as its 32 bytes.
+std::string Sha256Bytes(absl::string_view bytes);
 
 // Whether `text` is 64 lower-case hexadecimal digits.
 bool IsSha256Hex(absl::string_view text);

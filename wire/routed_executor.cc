@@ -1,7 +1,6 @@
 #include "wire/routed_executor.h"
 
 #include <algorithm>
-#include <array>
 #include <tuple>
 #include <utility>
 
@@ -48,13 +47,8 @@ bool NotAnswered(const absl::Status& status) {
 
 // The same for an image and its digest.
 uint64_t KeyOf(const worker::ClassifyCall& call) {
-  if (!call.images.empty()) {
-    Sha256 sha;
-    sha.Update(call.images.front());
-    const std::array<uint8_t, 32> digest = sha.Digest();
-    return RoutingHash(
-        {reinterpret_cast<const char*>(digest.data()), digest.size()});
-  }
+  if (!call.images.empty())
+    return RoutingHash(Sha256Bytes(call.images.front()));
   if (!call.image_digests.empty()) {
     return RoutingHash(call.image_digests.front());
   }

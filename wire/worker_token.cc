@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -16,12 +15,6 @@ namespace promptd::wire {
 namespace {
 
 constexpr int64_t kMaxFileBytes = 4096;
-
-std::array<uint8_t, 32> DigestOf(absl::string_view text) {
-  Sha256 digest;
-  digest.Update(text);
-  return digest.Digest();
-}
 
 }  // namespace
 
@@ -63,9 +56,9 @@ absl::StatusOr<WorkerToken> WorkerToken::FromText(absl::string_view text) {
 
 bool WorkerToken::Matches(absl::string_view header) const {
   // Digests: of one length whatever was sent, and not to be steered.
-  const std::array<uint8_t, 32> ours = DigestOf(header_);
-  const std::array<uint8_t, 32> theirs = DigestOf(header);
-  uint8_t difference = 0;
+  const std::string ours = Sha256Bytes(header_);
+  const std::string theirs = Sha256Bytes(header);
+  int difference = 0;
   for (size_t i = 0; i < ours.size(); ++i) difference |= ours[i] ^ theirs[i];
   return difference == 0;
 }

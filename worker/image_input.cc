@@ -41,13 +41,10 @@ EmbeddingKey KeyOf(const ImageCall& call, size_t index) {
     return EmbeddingKeyOf(request.tenant, TowerKey(call), ImageKind::kFile,
                           request.image_digests[index - request.images.size()]);
   }
-  Sha256 sha;
-  sha.Update(BytesOf(request, index));
-  const std::array<uint8_t, 32> digest = sha.Digest();
   return EmbeddingKeyOf(
       request.tenant, TowerKey(call),
       request.pixels.empty() ? ImageKind::kFile : ImageKind::kPixels,
-      {reinterpret_cast<const char*>(digest.data()), digest.size()});
+      Sha256Bytes(BytesOf(request, index)));
 }
 
 absl::StatusOr<std::vector<float>> PixelsOf(ImageCall* call, size_t index) {

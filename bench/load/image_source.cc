@@ -78,11 +78,7 @@ absl::StatusOr<ImageSource> ImageSource::OfFiles(const ImageOptions& options,
     if (!bytes.ok()) return bytes.status();
     if (options.fresh) bytes->erase(0, kStartOfImage.size());
     source.tails_.emplace_back(*bytes);
-    if (!options.by_digest) continue;
-    Sha256 sha;
-    sha.Update(*bytes);
-    const std::array<uint8_t, 32> digest = sha.Digest();
-    source.digests_.emplace_back(digest.begin(), digest.end());
+    if (options.by_digest) source.digests_.push_back(Sha256Bytes(*bytes));
   }
   return source;
 }
