@@ -58,7 +58,10 @@ absl::StatusOr<registry::GarbageReport> GarbageCollector::Collect(
   options.dry_run = dry_run;
   options.grace = grace;
   options.keep_features = keep_features_;
-  options.stop = [this] { return ending_.load(); };
+  options.stop = [this] {
+    absl::MutexLock lock(&mutex_);
+    return stopped_;
+  };
   return CollectAlone(options);
 }
 
@@ -91,7 +94,6 @@ void GarbageCollector::Start(absl::Duration interval) {
 }
 
 void GarbageCollector::Stop() {
-  ending_ = true;
   {
     absl::MutexLock lock(&mutex_);
     stopped_ = true;

@@ -55,7 +55,6 @@ class GarbageCollector {
   prometheus::Counter& succeeded_;
   prometheus::Counter& failed_;
   std::atomic<bool> collecting_ = false;
-  std::atomic<bool> ending_ = false;
   absl::Mutex mutex_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
