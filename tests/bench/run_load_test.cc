@@ -11,6 +11,7 @@
 #include "bench/load/report.h"
 #include "promptd/v1/classify.grpc.pb.h"
 #include "tests/bench/load_files.h"
+#include "tests/bench/local_server.h"
 
 namespace promptd::load {
 namespace {
@@ -43,18 +44,11 @@ class RunLoadTest : public testing::Test {
 
   LoadResult Run(Service::Answer answer) {
     Service service(std::move(answer));
-    int port = 0;
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
-                             &port);
-    builder.RegisterService(&service);
-    const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+    const LocalServer server(&service);
     RequestMaker requests(options_.request, {},
                           *ImageSource::OfFiles(TwoJpegs(false), 1), 1);
-    const auto channel =
-        grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
-                            grpc::InsecureChannelCredentials());
-    LoadResult result = RunLoad(options_.pace, 1, {channel}, &requests);
+    LoadResult result =
+        RunLoad(options_.pace, 1, {server.Connect()}, &requests);
     load_ended_.Notify();
     return result;
   }

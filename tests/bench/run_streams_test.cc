@@ -8,6 +8,7 @@
 
 #include "promptd/v1/classify.grpc.pb.h"
 #include "tests/bench/load_files.h"
+#include "tests/bench/local_server.h"
 
 namespace promptd::load {
 namespace {
@@ -52,19 +53,11 @@ class RunStreamsTest : public testing::Test {
 
   LoadResult Run(Service::Serve serve, int channels = 1) {
     Service service(std::move(serve));
-    int port = 0;
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
-                             &port);
-    builder.RegisterService(&service);
-    const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+    const LocalServer server(&service);
     RequestMaker requests(request_, {},
                           *ImageSource::OfFiles(TwoJpegs(false), 1), 1);
     std::vector<std::shared_ptr<grpc::Channel>> open;
-    for (int i = 0; i < channels; ++i) {
-      open.push_back(grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
-                                         grpc::InsecureChannelCredentials()));
-    }
+    for (int i = 0; i < channels; ++i) open.push_back(server.Connect());
     return RunStreams(pace_, open, &requests);
   }
 

@@ -28,6 +28,14 @@ class ClassifyStreamTest : public ServerFixture {
     request.mutable_classify()->add_images(Png(1));
     return request;
   }
+  // The same, but that its image is only named.
+  static v1::ClassifyStreamRequest NamedItem(const std::string& id,
+                                             const std::string& digest) {
+    v1::ClassifyStreamRequest request = Item(id);
+    request.mutable_classify()->clear_images();
+    request.mutable_classify()->add_image_digests(digest);
+    return request;
+  }
   // The answer to one item on a stream of its own.
   v1::ClassifyStreamResponse Ask(const v1::ClassifyStreamRequest& request) {
     Context context;
@@ -91,9 +99,7 @@ TEST_F(ClassifyStreamTest, TakesEveryKindOfCall) {
 TEST_F(ClassifyStreamTest, AnItemMayNameItsImages) {
   const std::string known(32, 'k');
   executor_.KnowDigest(known);
-  v1::ClassifyStreamRequest item = Item("x");
-  item.mutable_classify()->clear_images();
-  item.mutable_classify()->add_image_digests(known);
+  v1::ClassifyStreamRequest item = NamedItem("x", known);
   item.mutable_classify()->add_image_digests(std::string(32, 'u'));
   const v1::ClassifyStreamResponse response = Ask(item);
   EXPECT_EQ(response.code(), 0);
@@ -107,9 +113,7 @@ TEST_F(ClassifyStreamTest, AnItemMayNameItsImages) {
 TEST_F(ClassifyStreamTest, NamedItemsOfOneStreamAreAllAnswered) {
   const std::string known(32, 'k');
   executor_.KnowDigest(known);
-  v1::ClassifyStreamRequest item = Item("");
-  item.mutable_classify()->clear_images();
-  item.mutable_classify()->add_image_digests(known);
+  v1::ClassifyStreamRequest item = NamedItem("", known);
   Context context;
   const std::unique_ptr<Stream> stream = classify_->ClassifyStream(&context);
   constexpr int kItems = 300;
@@ -142,9 +146,7 @@ TEST_F(ClassifyStreamTest, NamedItemsOfOneStreamAreAllAnswered) {
 TEST_F(ClassifyStreamTest, AnItemThatThrowsIsAnsweredOnAnyThread) {
   const std::string known(32, 'k');
   executor_.KnowDigest(known);
-  v1::ClassifyStreamRequest item = Item("x");
-  item.mutable_classify()->clear_images();
-  item.mutable_classify()->add_image_digests(known);
+  v1::ClassifyStreamRequest item = NamedItem("x", known);
   Context context;
   const std::unique_ptr<Stream> stream = classify_->ClassifyStream(&context);
   v1::ClassifyStreamResponse response;

@@ -1,10 +1,9 @@
 """The check of docs/failures.md must find what it is there to find."""
 
 import pathlib
-import subprocess
-import sys
-import tempfile
 import unittest
+
+import made_tree
 
 TOOL = pathlib.Path(__file__).resolve().parents[2] / "tools/check_failures.py"
 
@@ -35,14 +34,7 @@ TREE = {
 
 
 def run_on(changes):
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["git", "init", "-q", folder], check=True)
-        for name, text in {**TREE, **changes}.items():
-            path = pathlib.Path(folder, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        return subprocess.run([sys.executable, TOOL, folder],
-                              capture_output=True, text=True)
+    return made_tree.check(TOOL, {**TREE, **changes})
 
 
 class CheckFailures(unittest.TestCase):
