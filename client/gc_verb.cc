@@ -72,10 +72,8 @@ void AddGcVerb(CLI::App& app, Action* chosen) {
   gc->footer(
       "The server does the same by itself every hour (`promptd "
       "--gc-interval`).\nKept are what versions, datasets, image features in "
-      "use "
-      "and unfinished jobs need,\nand the checkpoints of jobs that failed or "
-      "were "
-      "cancelled within a week.\n\n"
+      "use and unfinished jobs need,\nand the checkpoints of jobs that failed "
+      "or were cancelled within a week.\n\n"
       "Examples:\n  promptctl gc --dry-run\n  promptctl gc --grace 2h");
   gc->callback([chosen, flags] {
     *chosen = [flags](Session& session) {
