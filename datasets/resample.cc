@@ -2,19 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "common/check.h"
+#include "datasets/resample_passes.h"
 
 namespace promptd::datasets {
 namespace {
 
 constexpr int kChannels = 3;
 constexpr double kSupport = 2.0;  // the bicubic kernel is zero outside +-2
-// A weight of 1.0 is 1 << 22: 32 bits less 8 of the pixel and 2 of headroom
-// for the kernel's overshoot.
-constexpr int kFractionBits = 32 - 8 - 2;
-constexpr int32_t kHalf = 1 << (kFractionBits - 1);
-
 // Keys' cubic convolution kernel with a = -0.5.
 double Bicubic(double x) {
   constexpr double a = -0.5;
@@ -23,12 +20,6 @@ double Bicubic(double x) {
   if (x < 2.0) return (((x - 5.0) * x + 8.0) * x - 4.0) * a;
   return 0.0;
 }
-
-// The source samples that make one output sample, and their weights.
-struct Taps {
-  int first = 0;
-  std::vector<int32_t> weights;  // fixed point
-};
 
 // Taps of outputs [begin, begin + count) when `in_size` samples become
 // `out_size`. When shrinking, the kernel is stretched by the ratio, which is
@@ -65,43 +56,6 @@ std::vector<Taps> MakeTaps(int in_size, int out_size, int begin, int count) {
   return taps;
 }
 
-uint8_t ToByte(int32_t sum) {
-  return static_cast<uint8_t>(std::clamp(sum >> kFractionBits, 0, 255));
-}
-
-// One row of `taps.size()` pixels from a source row.
-void ResampleRow(const uint8_t* source, const std::vector<Taps>& taps,
-                 uint8_t* out) {
-  for (const Taps& tap : taps) {
-    int32_t red = kHalf, green = kHalf, blue = kHalf;
-    const uint8_t* pixel = source + static_cast<ptrdiff_t>(tap.first) * 3;
-    for (const int32_t weight : tap.weights) {
-      red += pixel[0] * weight;
-      green += pixel[1] * weight;
-      blue += pixel[2] * weight;
-      pixel += kChannels;
-    }
-    *out++ = ToByte(red);
-    *out++ = ToByte(green);
-    *out++ = ToByte(blue);
-  }
-}
-
-// One row of `sums->size()` bytes from the rows that `tap` names, each
-// `stride` bytes after the one before.
-void ResampleColumns(const uint8_t* source, size_t stride, const Taps& tap,
-                     std::vector<int32_t>* sums, uint8_t* out) {
-  std::fill(sums->begin(), sums->end(), kHalf);
-  const uint8_t* row = source + static_cast<size_t>(tap.first) * stride;
-  const size_t bytes = sums->size();
-  int32_t* const sum = sums->data();
-  for (const int32_t weight : tap.weights) {
-    for (size_t i = 0; i < bytes; ++i) sum[i] += row[i] * weight;
-    row += stride;
-  }
-  for (size_t i = 0; i < bytes; ++i) out[i] = ToByte(sum[i]);
-}
-
 // The first source sample that `taps` name; they count from it afterwards.
 int CountFromFirst(std::vector<Taps>* taps) {
   const int first = taps->front().first;
@@ -126,17 +80,22 @@ bool ShrinksHeightFirst(const RgbImage& image, const ResizedWindow& window) {
 // Each pass rounds to bytes, so their order is part of the result. A pass that
 // would not change the size has the identity as its only tap, so it needs no
 // special case.
-RgbImage ResampleBicubic(const RgbImage& image, const ResizedWindow& window) {
+RgbImage ResampleBicubic(const RgbImage& image, const ResizedWindow& window,
+                         bool fast) {
   PROMPTD_CHECK(image.width > 0 && image.height > 0 && window.width > 0 &&
                 window.height > 0 && window.left >= 0 && window.top >= 0 &&
                 window.left + window.width <= window.resized_width &&
                 window.top + window.height <= window.resized_height);
+  fast = fast && HasFastPasses();
   std::vector<Taps> columns =
       MakeTaps(image.width, window.resized_width, window.left, window.width);
   std::vector<Taps> rows =
       MakeTaps(image.height, window.resized_height, window.top, window.height);
   const int left = CountFromFirst(&columns);
   const int top = CountFromFirst(&rows);
+  const size_t used_width = SamplesUsed(columns);
+  const size_t used_height = SamplesUsed(rows);
+  const RowPass row_pass(std::move(columns), fast);
   const size_t in_stride = static_cast<size_t>(image.width) * kChannels;
   const size_t out_stride = static_cast<size_t>(window.width) * kChannels;
   const uint8_t* const source = image.rgb.data() +
@@ -145,24 +104,24 @@ RgbImage ResampleBicubic(const RgbImage& image, const ResizedWindow& window) {
   RgbImage out{window.width, window.height, {}};
   out.rgb.resize(out_stride * rows.size());
   if (ShrinksHeightFirst(image, window)) {
-    const size_t stride = SamplesUsed(columns) * kChannels;
+    const size_t stride = used_width * kChannels;
     std::vector<uint8_t> row(stride);
-    std::vector<int32_t> sums(stride);
     for (size_t y = 0; y < rows.size(); ++y) {
-      ResampleColumns(source, in_stride, rows[y], &sums, row.data());
-      ResampleRow(row.data(), columns, out.rgb.data() + y * out_stride);
+      RunColumns(source, in_stride, rows[y], stride, fast, row.data());
+      row_pass.Run(row.data(), stride, out.rgb.data() + y * out_stride);
     }
     return out;
   }
-  std::vector<uint8_t> narrowed(out_stride * SamplesUsed(rows));
-  for (size_t y = 0; y < SamplesUsed(rows); ++y) {
-    ResampleRow(source + y * in_stride, columns,
-                narrowed.data() + y * out_stride);
+  const uint8_t* const end = image.rgb.data() + image.rgb.size();
+  std::vector<uint8_t> narrowed(out_stride * used_height);
+  for (size_t y = 0; y < used_height; ++y) {
+    const uint8_t* const row = source + y * in_stride;
+    row_pass.Run(row, static_cast<size_t>(end - row),
+                 narrowed.data() + y * out_stride);
   }
-  std::vector<int32_t> sums(out_stride);
   for (size_t y = 0; y < rows.size(); ++y) {
-    ResampleColumns(narrowed.data(), out_stride, rows[y], &sums,
-                    out.rgb.data() + y * out_stride);
+    RunColumns(narrowed.data(), out_stride, rows[y], out_stride, fast,
+               out.rgb.data() + y * out_stride);
   }
   return out;
 }
