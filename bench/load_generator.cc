@@ -88,7 +88,7 @@ absl::StatusOr<ModelInput> AskForInput(
 absl::StatusOr<RequestMaker> MakeRequests(
     const Options& options, const std::shared_ptr<grpc::Channel>& channel) {
   ModelInput input;
-  if (options.request.api == Api::kInfer) {
+  if (IsInfer(options.request.api)) {
     absl::StatusOr<ModelInput> asked = AskForInput(options, channel);
     if (!asked.ok()) return asked.status();
     input = *std::move(asked);
@@ -143,7 +143,7 @@ absl::Status SendOnce(const Options& options,
 
 LoadResult Run(const Options& options, const Channels& channels,
                RequestMaker* requests) {
-  if (options.request.api == Api::kStream) {
+  if (IsStream(options.request.api)) {
     return RunStreams(options.pace, channels, requests);
   }
   return RunLoad(options.pace, options.seed, channels, requests);

@@ -233,6 +233,8 @@ def requests(kind, side, photos):
                  (kind, side), "_image_encoder" if side == "promptd"
                  else "image")
     flags = ["--api", "infer", "--name", model]
+    if side == "triton stream":
+        flags[1] = "infer-stream"
     if side == "classify":
         flags = ["--api", "classify", "--name", TASK, "--versions", "1"]
     if side == "stream":
@@ -253,10 +255,11 @@ def measure(bench, running, kind):
         if side == "promptd" and kind != "pixels":
             turns.append(("classify", precision))
         if kind == "cache":
-            if side == "promptd":
-                side = "stream"
-                turns.append((side, precision))
-            turns.append((side + MANY, precision))
+            stream = "stream" if side == "promptd" else "triton stream"
+            turns.append((stream, precision))
+            if side == "triton":
+                turns.append((side + MANY, precision))
+            turns.append((stream + MANY, precision))
         elif side == "promptd":
             turns.append(("loop", precision))
     found = collections.defaultdict(list)

@@ -33,12 +33,13 @@ void DeclareRequest(CLI::App* app, RawOptions* raw, Options* options) {
                   "classify: promptd.v1.ClassifyService/Classify; stream: its "
                   "ClassifyStream, one on each connection; infer: "
                   "inference.GRPCInferenceService/ModelInfer, of promptd or "
-                  "of Triton")
+                  "of Triton; infer-stream: its ModelStreamInfer")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, Api>{{"classify", Api::kClassify},
                                      {"infer", Api::kInfer},
+                                     {"infer-stream", Api::kInferStream},
                                      {"stream", Api::kStream}}))
-      ->option_text("classify|stream|infer [classify]");
+      ->option_text("classify|stream|infer|infer-stream [classify]");
   app->add_option("--name", request->name,
                   "The task (classify, stream) or the model")
       ->required();
@@ -127,23 +128,23 @@ std::string Understand(const RawOptions& raw, Options* options) {
     return "--versions " + raw.versions +
            ": give a version from 1, or a range as 1-100";
   }
-  const bool classify = options->request.api != Api::kInfer;
+  const bool classify = !IsInfer(options->request.api);
   if (classify && options->images.pixels) {
-    return "--pixels: only --api infer takes pixels";
+    return "--pixels: only --api infer and infer-stream take pixels";
   }
   if (!options->images.pixels && options->images.paths.empty()) {
     return "no images: name JPEG files or folders, or say --pixels";
   }
   if (classify && !options->request.input.empty()) {
-    return "--input: only --api infer has tensors";
+    return "--input: only --api infer and infer-stream have tensors";
   }
   if (!classify && options->images.by_digest) {
     return "--by-digest: a model takes no digests";
   }
-  if (options->request.api == Api::kStream &&
+  if (IsStream(options->request.api) &&
       (options->pace.rate > 0 || raw.deadline_ms > 0)) {
-    return "--api stream is a closed loop without deadlines: leave out --rate "
-           "and --deadline-ms";
+    return "--api stream and infer-stream are closed loops without deadlines: "
+           "leave out --rate and --deadline-ms";
   }
   if (!classify && !options->request.alias.empty()) {
     return "--alias: of a model, write --name TASK@ALIAS";

@@ -12,7 +12,15 @@
 
 namespace promptd::load {
 
-enum class Api { kClassify, kInfer, kStream };
+enum class Api { kClassify, kInfer, kStream, kInferStream };
+
+// Of Open Inference, which knows models and tensors.
+inline bool IsInfer(Api api) {
+  return api == Api::kInfer || api == Api::kInferStream;
+}
+inline bool IsStream(Api api) {
+  return api == Api::kStream || api == Api::kInferStream;
+}
 
 struct VersionRange {
   int64_t first = 0;

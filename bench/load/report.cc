@@ -48,6 +48,8 @@ std::string JsonReport(const Options& options, const LoadResult& result) {
   json["late"] = result.late;
   json["rejected"] = result.rejection.count();
   json["rejection_p99_ms"] = Milliseconds(result.rejection.Percentile(0.99));
+  json["rejection_since_sent_p99_ms"] =
+      Milliseconds(result.rejection_since_sent.Percentile(0.99));
   json["send_lag_p99_ms"] = Milliseconds(result.send_lag.Percentile(0.99));
   json["first_error"] = result.first_error;
   return json.dump();

@@ -52,6 +52,8 @@ const char* MethodOf(Api api) {
       return "/promptd.v1.ClassifyService/ClassifyStream";
     case Api::kInfer:
       return "/inference.GRPCInferenceService/ModelInfer";
+    case Api::kInferStream:
+      return "/inference.GRPCInferenceService/ModelStreamInfer";
   }
   return "";
 }
@@ -73,13 +75,13 @@ RequestMaker::RequestMaker(const RequestOptions& options, ModelInput input,
       images_(std::move(images)),
       random_(seed) {}
 
-std::string RequestMaker::Envelope() {
+std::string RequestMaker::Envelope(const std::string& id) {
   int64_t version = 0;
   if (options_.versions.has_value()) {
     version = std::uniform_int_distribution<int64_t>(
         options_.versions->first, options_.versions->last)(random_);
   }
-  if (options_.api != Api::kInfer) {
+  if (!IsInfer(options_.api)) {
     v1::ClassifyRequest request;
     request.set_task(options_.name);
     if (version > 0) request.set_version(version);
@@ -89,6 +91,7 @@ std::string RequestMaker::Envelope() {
   }
   inference::ModelInferRequest request;
   request.set_model_name(options_.name);
+  request.set_id(id);
   if (version > 0) request.set_model_version(absl::StrCat(version));
   auto* tensor = request.add_inputs();
   tensor->set_name(input_.name);
@@ -98,11 +101,12 @@ std::string RequestMaker::Envelope() {
 }
 
 grpc::ByteBuffer RequestMaker::Next() {
-  if (options_.api == Api::kInfer) return NextInfer();
+  if (options_.api == Api::kInfer) return NextInfer("");
   return NextClassify([](size_t /*size*/, std::string* /*text*/) {});
 }
 
 grpc::ByteBuffer RequestMaker::NextItem(const std::string& id) {
+  if (options_.api == Api::kInferStream) return NextInfer(id);
   return NextClassify([&](size_t size, std::string* text) {
     AppendFieldStart(v1::ClassifyStreamRequest::kIdFieldNumber, id.size(),
                      text);
@@ -117,7 +121,7 @@ grpc::ByteBuffer RequestMaker::NextClassify(const Head& head) {
   const int field = images_.by_digest()
                         ? v1::ClassifyRequest::kImageDigestsFieldNumber
                         : v1::ClassifyRequest::kImagesFieldNumber;
-  const std::string envelope = Envelope();
+  const std::string envelope = Envelope("");
   size_t size = envelope.size();
   std::vector<std::pair<std::string, ImageBytes>> images;
   for (int i = 0; i < options_.images_per_request; ++i) {
@@ -141,7 +145,7 @@ grpc::ByteBuffer RequestMaker::NextClassify(const Head& head) {
   return grpc::ByteBuffer(slices.data(), slices.size());
 }
 
-grpc::ByteBuffer RequestMaker::NextInfer() {
+grpc::ByteBuffer RequestMaker::NextInfer(const std::string& id) {
   const bool counted = input_.datatype == "BYTES";
   std::vector<ImageBytes> images;
   size_t total = 0;
@@ -149,7 +153,7 @@ grpc::ByteBuffer RequestMaker::NextInfer() {
     images.push_back(images_.Next());
     total += images.back().size() + (counted ? 4 : 0);
   }
-  std::string text = Envelope();
+  std::string text = Envelope(id);
   AppendFieldStart(inference::ModelInferRequest::kRawInputContentsFieldNumber,
                    total, &text);
   std::vector<grpc::Slice> slices;
@@ -165,7 +169,7 @@ grpc::ByteBuffer RequestMaker::NextInfer() {
 
 absl::StatusOr<int> RequestMaker::AnsweredImages(
     const grpc::ByteBuffer& reply) const {
-  if (options_.api != Api::kInfer) {
+  if (!IsInfer(options_.api)) {
     const auto response = Parse<v1::ClassifyResponse>(reply);
     if (!response.ok()) return response.status();
     return Answered(*response);
@@ -177,6 +181,7 @@ absl::StatusOr<int> RequestMaker::AnsweredImages(
 
 absl::StatusOr<ItemAnswer> RequestMaker::AnswerOf(
     const grpc::ByteBuffer& reply) const {
+  if (options_.api == Api::kInferStream) return InferAnswerOf(reply);
   const auto response = Parse<v1::ClassifyStreamResponse>(reply);
   if (!response.ok()) return response.status();
   ItemAnswer answer{response->id(), grpc::Status::OK,
@@ -187,6 +192,20 @@ absl::StatusOr<ItemAnswer> RequestMaker::AnswerOf(
                      response->error_message());
   }
   return answer;
+}
+
+absl::StatusOr<ItemAnswer> RequestMaker::InferAnswerOf(
+    const grpc::ByteBuffer& reply) const {
+  const auto response = Parse<inference::ModelStreamInferResponse>(reply);
+  if (!response.ok()) return response.status();
+  const inference::ModelInferResponse& answer = response->infer_response();
+  if (!response->error_message().empty()) {
+    // The protocol has no code beside it.
+    return ItemAnswer{answer.id(), grpc::Status(grpc::StatusCode::UNKNOWN,
+                                                response->error_message())};
+  }
+  return ItemAnswer{answer.id(), grpc::Status::OK,
+                    answer.outputs().empty() ? 0 : options_.images_per_request};
 }
 
 }  // namespace promptd::load

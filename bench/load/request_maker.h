@@ -32,7 +32,7 @@ struct ItemAnswer {
 // Thread-compatible.
 class RequestMaker {
  public:
-  // `input` counts for Api::kInfer only.
+  // `input` counts for Open Inference only.
   RequestMaker(const RequestOptions& options, ModelInput input,
                ImageSource images, uint64_t seed);
 
@@ -53,12 +53,14 @@ class RequestMaker {
   absl::StatusOr<ItemAnswer> AnswerOf(const grpc::ByteBuffer& reply) const;
 
  private:
-  grpc::ByteBuffer NextInfer();
+  absl::StatusOr<ItemAnswer> InferAnswerOf(const grpc::ByteBuffer& reply) const;
+  // `id` may be empty.
+  grpc::ByteBuffer NextInfer(const std::string& id);
   // A ClassifyRequest behind `head`, which says its size.
   template <typename Head>
   grpc::ByteBuffer NextClassify(const Head& head);
   // All fields but the images.
-  std::string Envelope();
+  std::string Envelope(const std::string& id);
 
   const RequestOptions options_;
   const ModelInput input_;

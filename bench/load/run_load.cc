@@ -22,6 +22,7 @@ struct Call {
   grpc::ByteBuffer reply;
   grpc::Status status;
   absl::Time due;
+  absl::Time sent;
 };
 
 class Loop {
@@ -80,8 +81,9 @@ class Loop {
     }
     call->reader = stubs_[sent_++ % stubs_.size()].PrepareUnaryCall(
         &call->context, requests_->method(), requests_->Next(), &queue_);
+    call->sent = absl::Now();
     call->reader->StartCall();
-    tally_.Sent(due);
+    tally_.Sent(due, call->sent);
     call->reader->Finish(&call->reply, &call->status, call.get());
     under_way_.insert(call.release());
   }
@@ -113,7 +115,7 @@ class Loop {
                               std::string(answered.status().message()));
       }
     }
-    tally_.Ended(call.due, status, images, now);
+    tally_.Ended(call.due, call.sent, status, images, now);
   }
 
   const PaceOptions& pace_;

@@ -22,6 +22,7 @@ constexpr absl::Duration kDrain = absl::Seconds(30);
 struct Place {
   absl::Time due;
   bool taken = false;
+  absl::Time sent = due;
 };
 
 class Stream;
@@ -54,7 +55,8 @@ class Stream {
     const size_t place = unsent_.front();
     unsent_.pop_front();
     writing_ = true;
-    tally_->Sent(places_[place].due);
+    places_[place].sent = absl::Now();
+    tally_->Sent(places_[place].due, places_[place].sent);
     grpc::WriteOptions options;
     // What follows at once goes out with it.
     if (!unsent_.empty()) options.set_buffer_hint();
@@ -90,7 +92,8 @@ class Stream {
       context_.TryCancel();
     } else {
       --under_way_;
-      tally_->Ended(places_[place].due, answer->status, answer->images, now);
+      tally_->Ended(places_[place].due, places_[place].sent, answer->status,
+                    answer->images, now);
       places_[place].taken = false;
       if (now < tally_->end()) Send(place);
     }
@@ -109,7 +112,9 @@ class Stream {
       status_ = grpc::Status(grpc::StatusCode::UNAVAILABLE, "the stream ended");
     }
     for (const Place& place : places_) {
-      if (place.taken) tally_->Ended(place.due, status_, 0, now);
+      if (place.taken) {
+        tally_->Ended(place.due, place.sent, status_, 0, now);
+      }
     }
     under_way_ = 0;
     done_ = true;

@@ -41,10 +41,10 @@ Tally::Tally(const PaceOptions& pace, int images_per_request)
       measured_(start_ + pace.warmup),
       end_(measured_ + pace.length) {}
 
-void Tally::Sent(absl::Time due) {
+void Tally::Sent(absl::Time due, absl::Time sent) {
   if (!Measured(due)) return;
   ++result_.requests;
-  result_.send_lag.Add(absl::Now() - due);
+  result_.send_lag.Add(sent - due);
 }
 
 void Tally::NotSent(absl::Time due) {
@@ -53,8 +53,8 @@ void Tally::NotSent(absl::Time due) {
   ++result_.not_sent;
 }
 
-void Tally::Ended(absl::Time due, const grpc::Status& status, int images,
-                  absl::Time now) {
+void Tally::Ended(absl::Time due, absl::Time sent, const grpc::Status& status,
+                  int images, absl::Time now) {
   result_.images_in_all += images;
   if (Measured(now)) result_.images += images;
   if (!status.ok() && result_.first_error.empty()) {
@@ -75,6 +75,7 @@ void Tally::Ended(absl::Time due, const grpc::Status& status, int images,
              (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED &&
               has_deadline && latency < pace_.deadline)) {
     result_.rejection.Add(latency);
+    result_.rejection_since_sent.Add(now - sent);
   }
 }
 

@@ -26,9 +26,11 @@ struct LoadResult {
   int64_t late = 0;           // OK, but after the deadline
   // From when a request was due until its answer: of replies that are OK, and
   // of those refused (RESOURCE_EXHAUSTED, UNAVAILABLE, or DEADLINE_EXCEEDED
-  // before the deadline).
+  // before the deadline). A refusal also from when the request was sent: what
+  // is left when the generator's own lateness is taken off.
   Histogram latency;
   Histogram rejection;
+  Histogram rejection_since_sent;
   Histogram send_lag;  // how late the generator itself was
   std::string first_error;
 };
@@ -42,11 +44,11 @@ class Tally {
   absl::Time start() const { return start_; }
   absl::Time end() const { return end_; }  // of the measured time
 
-  void Sent(absl::Time due);
+  void Sent(absl::Time due, absl::Time sent);
   void NotSent(absl::Time due);
-  // `images` of the request, which was due then, were answered now.
-  void Ended(absl::Time due, const grpc::Status& status, int images,
-             absl::Time now);
+  // `images` of the request, which was due and sent then, were answered now.
+  void Ended(absl::Time due, absl::Time sent, const grpc::Status& status,
+             int images, absl::Time now);
 
   const LoadResult& result() const { return result_; }
 

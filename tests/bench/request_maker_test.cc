@@ -137,6 +137,31 @@ TEST(RequestMakerTest, InferCarriesBytesWithTheirLengths) {
   EXPECT_EQ(raw.substr(34 + 22), "-second");
 }
 
+TEST(RequestMakerTest, AnInferenceStreamNamesItsItemsAndReadsTheirAnswers) {
+  RequestOptions options;
+  options.api = Api::kInferStream;
+  options.name = "image";
+  options.images_per_request = 2;
+  RequestMaker maker = Maker(options, {"IMAGE", "BYTES", {2, 1}});
+  EXPECT_EQ(maker.method(), "/inference.GRPCInferenceService/ModelStreamInfer");
+  const auto request =
+      Parsed<inference::ModelInferRequest>(maker.NextItem("17"));
+  EXPECT_EQ(request.id(), "17");
+  EXPECT_EQ(request.model_name(), "image");
+  ASSERT_EQ(request.raw_input_contents_size(), 1);
+  inference::ModelStreamInferResponse response;
+  response.mutable_infer_response()->set_id("17");
+  EXPECT_EQ(maker.AnswerOf(Buffer(response))->images, 0);
+  response.mutable_infer_response()->add_outputs();
+  const auto answer = maker.AnswerOf(Buffer(response));
+  ASSERT_TRUE(answer.ok());
+  EXPECT_EQ(answer->id, "17");
+  EXPECT_TRUE(answer->status.ok());
+  EXPECT_EQ(answer->images, 2);
+  response.set_error_message("full");
+  EXPECT_EQ(maker.AnswerOf(Buffer(response))->status.error_message(), "full");
+}
+
 TEST(RequestMakerTest, InferCarriesPixelsAsTheyAre) {
   RequestOptions options;
   options.api = Api::kInfer;

@@ -156,6 +156,8 @@ TEST_F(RunLoadTest, RefusalsHaveTheirOwnLatency) {
   EXPECT_GT(result.requests, 0);
   EXPECT_EQ(result.by_code.at("RESOURCE_EXHAUSTED"), result.requests);
   EXPECT_EQ(result.rejection.count(), result.requests);
+  EXPECT_EQ(result.rejection_since_sent.count(), result.requests);
+  EXPECT_LE(result.rejection_since_sent.max(), result.rejection.max());
   EXPECT_EQ(result.latency.count(), 0);
   EXPECT_EQ(result.images, 0);
   EXPECT_EQ(result.first_error, "RESOURCE_EXHAUSTED: full");
