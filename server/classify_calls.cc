@@ -21,6 +21,7 @@ namespace {
 struct Plan {
   worker::ClassifyCall call;
   std::shared_ptr<const std::vector<std::string>> class_names;
+  std::string task = {};  // of a learned prompt
 };
 
 template <typename Request>
@@ -59,6 +60,7 @@ absl::StatusOr<Plan> PlanLearned(const Backend& backend, const Call& call,
   Plan plan{OneHead(request, {.features_digest = version->features_digest},
                     version->class_names.size()),
             {version, &version->class_names}};
+  plan.task = request.task();
   plan.call.encoder_digest = version->encoder_digest;
   reply->set_version(version->version);
   reply->set_version_digest(version->digest);
@@ -97,10 +99,11 @@ void Execute(const Backend& backend, const std::shared_ptr<Call>& call,
   reply->set_request_id(call->request_id());
   backend.executor->Classify(
       std::move(plan->call),
-      [call, reply, done, names = std::move(plan->class_names)](
+      [call, reply, done, names = std::move(plan->class_names),
+       task = std::move(plan->task)](
           const absl::StatusOr<worker::ClassifyOutcome>& outcome) {
         done(Guarded(*call, [&]() -> absl::Status {
-          RETURN_IF_ERROR(outcome.status());
+          RETURN_IF_ERROR(NameDamage(outcome.status(), task, reply->version()));
           RETURN_IF_ERROR(FillResults(outcome->images, 0, *names,
                                       reply->mutable_results()));
           MergeTimings(*outcome, reply->mutable_timings());

@@ -123,6 +123,13 @@ absl::Status FillImages(const Inference& inference,
   return absl::OkStatus();
 }
 
+absl::Status NameVersion(const absl::Status& status, const InferModel& model) {
+  if (model.kind != ModelKind::kTask) return status;
+  // Without the alias.
+  return NameDamage(status, model.name.substr(0, model.name.find('@')),
+                    model.pin->version);
+}
+
 // Borrows the images of `inference`.
 absl::StatusOr<worker::ClassifyCall> ImagesCall(const Backend& backend,
                                                 Inference* inference) {
@@ -207,7 +214,8 @@ class Run : public std::enable_shared_from_this<Run> {
             const absl::StatusOr<worker::ClassifyOutcome>& outcome) {
           const absl::Status status =
               Guarded(*self->call_, [&]() -> absl::Status {
-                RETURN_IF_ERROR(outcome.status());
+                RETURN_IF_ERROR(
+                    NameVersion(outcome.status(), self->inference_.model));
                 return FillImages(self->inference_, *outcome, self->reply_);
               });
           self->End(status,

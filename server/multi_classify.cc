@@ -143,7 +143,9 @@ class Run : public std::enable_shared_from_this<Run> {
       const absl::Status& status =
           outcome.ok() ? outcome->heads.at(head) : outcome.status();
       if (!status.ok()) {
-        SetItemError(status, result);
+        SetItemError(NameDamage(status, request_.tasks(task).task(),
+                                pins_[task]->version),
+                     result);
         continue;
       }
       RETURN_IF_ERROR(FillResults(outcome->images, head,

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "common/error.h"
 #include "common/method_traits.h"
 #include "common/status_macros.h"
 #include "worker/training_spec.h"
@@ -42,6 +44,15 @@ absl::StatusOr<VersionPin> PinOf(registry::PromptVersion version) {
 }
 
 }  // namespace
+
+absl::Status NameDamage(const absl::Status& status, const std::string& task,
+                        int64_t version) {
+  const bool damage =
+      absl::IsDataLoss(status) || ErrorReason(status) == "BLOB_NOT_FOUND";
+  if (!damage || version == 0) return status;
+  return Annotate(status, absl::StrCat("version ", task, ":", version,
+                                       " cannot be served"));
+}
 
 VersionPins::VersionPins(registry::PromptRegistry* prompts, int64_t max_bytes)
     : prompts_(prompts), entries_(max_bytes) {}

@@ -36,6 +36,12 @@ struct PinnedVersion {
 // Held by a request from its start to its reply.
 using VersionPin = std::shared_ptr<const PinnedVersion>;
 
+// An error that says that stored bytes are damaged or gone, with the name of
+// the version that needs them before its message; another error as it is, and
+// any when there is no version (0).
+absl::Status NameDamage(const absl::Status& status, const std::string& task,
+                        int64_t version);
+
 // Bounded in bytes, the least recently used goes first. Thread-safe.
 class VersionPins {
  public:

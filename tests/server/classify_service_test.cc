@@ -73,6 +73,25 @@ TEST_F(ClassifyServiceTest, VersionAliasAndTopKAreHonoured) {
   EXPECT_EQ(Decode(Classify(request, &reply)).reason, "TASK_NOT_FOUND");
 }
 
+TEST_F(ClassifyServiceTest, DamagedBytesAreDataLossThatNamesTheVersion) {
+  PushPets();
+  TrainOnce();
+  executor_.FailHead(0, MakeError(absl::StatusCode::kDataLoss, "BLOB_CORRUPT",
+                                  "the stored blob is damaged"));
+  v1::ClassifyRequest request;
+  request.set_task("pets");
+  request.add_images(Png(1));
+  v1::ClassifyResponse reply;
+  const auto damaged = Decode(Classify(request, &reply));
+  EXPECT_EQ(damaged.code, grpc::DATA_LOSS);
+  EXPECT_EQ(damaged.reason, "BLOB_CORRUPT");
+  EXPECT_EQ(damaged.message,
+            "version pets:1 cannot be served: the stored blob is damaged");
+  executor_.FailHead(
+      0, MakeError(absl::StatusCode::kUnavailable, "QUEUE_FULL", "try again"));
+  EXPECT_EQ(Decode(Classify(request, &reply)).message, "try again");
+}
+
 TEST_F(ClassifyServiceTest, BadRequestsNameEveryField) {
   v1::ClassifyRequest request;
   request.set_top_k(-1);

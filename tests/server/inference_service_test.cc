@@ -226,6 +226,19 @@ TEST_F(InferenceServiceTest, EncodersAndZeroShotAreModels) {
             (std::vector<std::string>{"my cat.", "my dog."}));
 }
 
+TEST_F(InferenceServiceTest, DamagedBytesNameTheVersion) {
+  PushPets();
+  TrainOnce();
+  executor_.FailHead(0, MakeError(absl::StatusCode::kDataLoss, "BLOB_CORRUPT",
+                                  "the stored blob is damaged"));
+  ModelInferResponse reply;
+  const ErrorDetails damaged =
+      Decode(Infer(ImageRequest("pets@production", {Png(1)}), &reply));
+  EXPECT_EQ(damaged.code, grpc::DATA_LOSS);
+  EXPECT_EQ(damaged.message,
+            "version pets:1 cannot be served: the stored blob is damaged");
+}
+
 TEST_F(InferenceServiceTest, BadRequestsNameEveryProblem) {
   PushPets();
   TrainOnce();

@@ -113,6 +113,7 @@ TEST_F(MultiClassifyTest, ATaskFailsAlone) {
   EXPECT_EQ(reply_.tasks(2).error_reason(), "VERSION_NOT_FOUND");
   EXPECT_EQ(reply_.tasks(3).error_reason(), "ALIAS_NOT_FOUND");
   EXPECT_EQ(reply_.tasks(4).error_reason(), "BLOB_CORRUPT");
+  EXPECT_TRUE(absl::StrContains(reply_.tasks(4).error_message(), "dogs:1"));
   EXPECT_EQ(reply_.tasks(4).results_size(), 0);
 }
 

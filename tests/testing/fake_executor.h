@@ -250,6 +250,10 @@ class FakeExecutor : public worker::Executor {
         }
       }
     }
+    // As the classifier: the only head's error is the call's.
+    if (call.heads.size() == 1 && failing_head_.first == 0) {
+      return failing_head_.second;
+    }
     outcome.heads.resize(call.heads.size());
     if (failing_head_.first < outcome.heads.size()) {
       outcome.heads[failing_head_.first] = failing_head_.second;

@@ -219,7 +219,7 @@ TEST_F(RoutedExecutorTest, WhatAWorkerAnsweredIsNotAskedAgain) {
       0, MakeError(absl::StatusCode::kDataLoss, "BLOB_CORRUPT", "no"));
   second.executor().FailHead(
       0, MakeError(absl::StatusCode::kDataLoss, "BLOB_CORRUPT", "no"));
-  EXPECT_EQ(ErrorReason(Classify(&router_, Call(1)).get()->heads.at(0)),
+  EXPECT_EQ(ErrorReason(Classify(&router_, Call(1)).get().status()),
             "BLOB_CORRUPT");
   EXPECT_EQ(Calls()["w1"] + Calls()["w2"], 1);
 }
