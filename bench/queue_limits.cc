@@ -14,6 +14,7 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -21,7 +22,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
@@ -42,6 +42,7 @@ namespace promptd {
 namespace {
 
 constexpr int kPerTransaction = 1000;
+constexpr absl::Duration kPause = absl::Milliseconds(2);
 constexpr char kEncoder[] = "encoder";
 
 void Must(const absl::Status& status) {
@@ -65,15 +66,10 @@ nlohmann::ordered_json Percentiles(std::vector<absl::Duration> times) {
   return {{"p50", at(0.5)}, {"p99", at(0.99)}};
 }
 
-std::vector<absl::Duration> Times(int rounds,
-                                  const std::function<void()>& step) {
-  std::vector<absl::Duration> times;
-  for (int i = 0; i < rounds; ++i) {
-    const absl::Time start = absl::Now();
-    step();
-    times.push_back(absl::Now() - start);
-  }
-  return times;
+absl::Duration TimeOf(const std::function<void()>& step) {
+  const absl::Time start = absl::Now();
+  step();
+  return absl::Now() - start;
 }
 
 // Submits a job with each CreateTrainingJob; GetTrainingJob does nothing: one
@@ -141,39 +137,26 @@ class Bench {
     }));
   }
 
-  // One row that changes, on disk when it returns.
-  nlohmann::ordered_json Commit(int rounds) {
-    int round = 0;
-    return Percentiles(Times(rounds, [&] {
-      Must(registry_.prompts().RecordEncoder(kEncoder, absl::StrCat(round++)));
-    }));
-  }
-
-  // An RPC; from the call that submits until a worker that waits has the job.
+  // In turns, each after the same pause: a commit of one row that changes, an
+  // RPC, and the time from the call that submits until a worker that waits has
+  // the job.
   void Handover(int rounds, nlohmann::ordered_json* out) {
     Frontend frontend([this] { return jobs_.Create(NewJob()).status(); });
-    (*out)["rpc"] = Percentiles(Times(rounds, [&] { frontend.Call(); }));
-    std::vector<absl::Duration> times;
+    std::vector<absl::Duration> commits;
+    std::vector<absl::Duration> calls;
+    std::vector<absl::Duration> handovers;
     for (int i = 0; i < rounds; ++i) {
-      absl::Notification waiting;
-      absl::Time leased;
-      std::thread worker([&] {
-        waiting.Notify();
-        while (true) {
-          const auto job = Must(Lease());
-          leased = absl::Now();
-          if (job.has_value()) return End(*job);
-          jobs_.WaitForWork(absl::Seconds(1));
-        }
-      });
-      waiting.WaitForNotification();
-      absl::SleepFor(absl::Milliseconds(1));
-      const absl::Time start = absl::Now();
-      frontend.Submit();
-      worker.join();
-      times.push_back(leased - start);
+      absl::SleepFor(kPause);
+      commits.push_back(TimeOf([&] {
+        Must(registry_.prompts().RecordEncoder(kEncoder, absl::StrCat(i)));
+      }));
+      absl::SleepFor(kPause);
+      calls.push_back(TimeOf([&] { frontend.Call(); }));
+      handovers.push_back(HandOver(&frontend));
     }
-    (*out)["handover"] = Percentiles(times);
+    (*out)["commit"] = Percentiles(commits);
+    (*out)["rpc"] = Percentiles(calls);
+    (*out)["handover"] = Percentiles(handovers);
   }
 
   void Fill(int queued) {
@@ -193,11 +176,12 @@ class Bench {
   nlohmann::ordered_json Turn(int rounds) {
     std::vector<absl::Duration> times;
     for (int i = 0; i < rounds; ++i) {
-      const absl::Time start = absl::Now();
-      Must(jobs_.Create(NewJob()).status());
-      const auto job = Must(Lease());
-      times.push_back(absl::Now() - start);
-      End(*job);
+      std::optional<jobs::Job> job;
+      times.push_back(TimeOf([&] {
+        Must(jobs_.Create(NewJob()).status());
+        job = Must(Lease());
+      }));
+      End(job.value());
     }
     return Percentiles(times);
   }
@@ -250,6 +234,19 @@ class Bench {
   }
 
  private:
+  absl::Duration HandOver(Frontend* frontend) {
+    absl::Time leased;
+    std::thread worker([&] {
+      const auto job = Must(Lease(absl::Minutes(1)));
+      leased = absl::Now();
+      End(job.value());
+    });
+    absl::SleepFor(kPause);  // it waits by then
+    const absl::Time start = absl::Now();
+    frontend->Submit();
+    worker.join();
+    return leased - start;
+  }
   // Of a tenant that has few, or, with a number, of one of those that have as
   // many unfinished jobs as a tenant may have.
   jobs::NewJob NewJob(int number = -1) {
@@ -263,8 +260,9 @@ class Bench {
             .request_id = "",
             .body_sha256 = "body"};
   }
-  absl::StatusOr<std::optional<jobs::Job>> Lease() {
-    return jobs_.Lease("worker", {kEncoder}, absl::Seconds(15));
+  absl::StatusOr<std::optional<jobs::Job>> Lease(
+      absl::Duration wait = absl::ZeroDuration()) {
+    return jobs_.Lease({"worker", {kEncoder}, absl::Seconds(15)}, wait);
   }
   void End(const jobs::Job& job) {
     Must(jobs_
@@ -295,13 +293,11 @@ int Main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   Bench bench(folder);
   nlohmann::ordered_json out;
-  out["commit"] = bench.Commit(rounds);
   bench.Handover(rounds, &out);
   for (int queued = 1; queued <= jobs; queued *= 10) {
     bench.Fill(queued);
     out["submit_and_lease"][absl::StrCat(queued)] = bench.Turn(rounds);
   }
-  out["commit_again"] = bench.Commit(rounds);
   bench.Publish(versions);
   out["page_by_tenths"] = bench.Pages();
   std::cout << out.dump(1) << std::endl;

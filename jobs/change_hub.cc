@@ -47,26 +47,8 @@ bool ChangeHub::WaitForChange(uint64_t seen, absl::Time deadline) const {
 }
 
 void ChangeHub::NotifyWork() {
-  {
-    absl::MutexLock lock(&mutex_);
-    work_ = true;
-  }
   absl::MutexLock lock(&listeners_mutex_);
   for (const auto& [key, listener] : work_listeners_) listener();
-}
-
-void ChangeHub::WakeWaiters() {
-  absl::MutexLock lock(&mutex_);
-  work_ = true;
-  ++wakes_;
-}
-
-void ChangeHub::WaitForWork(absl::Duration timeout) {
-  absl::MutexLock lock(&mutex_);
-  const uint64_t seen = wakes_;
-  const auto ready = [this, seen]() { return work_ || wakes_ != seen; };
-  mutex_.AwaitWithTimeout(absl::Condition(&ready), timeout);
-  work_ = false;
 }
 
 }  // namespace promptd::jobs

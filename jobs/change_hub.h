@@ -50,17 +50,12 @@ class ChangeHub {
   // False at the deadline.
   bool WaitForChange(uint64_t seen, absl::Time deadline) const;
 
-  // A job may be ready to be leased; remembered until one waiter takes it.
+  // A job may be ready to be leased.
   void NotifyWork();
-  // Releases every thread in WaitForWork, or the next to come.
-  void WakeWaiters();
-  void WaitForWork(absl::Duration timeout);
 
  private:
   mutable absl::Mutex mutex_;
   uint64_t changes_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool work_ ABSL_GUARDED_BY(mutex_) = false;
-  uint64_t wakes_ ABSL_GUARDED_BY(mutex_) = 0;
   // Held while listeners run, so that ending a subscription waits for them.
   absl::Mutex listeners_mutex_;
   int64_t next_key_ ABSL_GUARDED_BY(listeners_mutex_) = 1;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "jobs/job_state.h"
@@ -72,6 +73,15 @@ struct Job {
   std::optional<absl::Time> start_time;     // of the first claim
   std::optional<absl::Time> end_time;       // once terminal
   std::optional<absl::Time> lease_expires;  // while running
+
+  friend bool operator==(const Job&, const Job&) = default;
+};
+
+// A worker that asks for a job.
+struct LeaseRequest {
+  std::string worker;
+  std::vector<std::string> encoder_digests;  // that it holds
+  absl::Duration lease;
 };
 
 // The state of a running job that its worker stored.

@@ -117,33 +117,50 @@ absl::StatusOr<std::vector<Job>> JobsFromRows(const std::vector<Row>& rows) {
   return jobs;
 }
 
-absl::Status InsertJob(Transaction& tx, const NewJob& job, absl::Time now,
-                       Job* inserted) {
+absl::Time AsStored(absl::Time time) {
+  return store::FromMillis(store::ToMillis(time));
+}
+
+absl::StatusOr<Job> InsertJob(Transaction& tx, const NewJob& asked,
+                              absl::Time now) {
+  Job job;
+  job.kind = asked.kind;
+  job.tenant = asked.tenant;
+  job.task = asked.task;
+  job.spec_json = asked.spec_json;
+  job.encoder_digest = asked.encoder_digest;
+  job.dataset_digest = asked.dataset_digest;
+  job.checkpoint_digest = asked.checkpoint_digest;
+  job.retry_of = asked.retry_of;
+  job.priority = asked.priority;
+  job.content_sha256 = asked.content_sha256;
+  job.create_time = AsStored(now);
+  job.run_at = job.create_time;
+  const int64_t first_event = 1;
   RETURN_IF_ERROR(
       tx.Execute(
             "INSERT INTO job (kind, tenant, task, state, spec,"
             " encoder_digest, dataset_digest, request_id, body_sha256,"
             " run_at, created, checkpoint_digest, retry_of, priority,"
-            " content_sha256) VALUES"
-            " (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            {JobKindName(job.kind), job.tenant, job.task, job.spec_json,
-             job.encoder_digest, job.dataset_digest, MaybeText(job.request_id),
-             job.body_sha256, now, now, job.checkpoint_digest,
+            " content_sha256, last_sequence) VALUES"
+            " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            {JobKindName(job.kind), job.tenant, job.task,
+             JobStateName(job.state), job.spec_json, job.encoder_digest,
+             job.dataset_digest, MaybeText(asked.request_id), asked.body_sha256,
+             job.run_at, job.create_time, job.checkpoint_digest,
              job.retry_of == 0 ? Value() : Value(job.retry_of),
-             static_cast<int>(job.priority), job.content_sha256})
+             static_cast<int>(job.priority), job.content_sha256, first_event})
           .status());
-  ASSIGN_OR_RETURN(const Job before,
-                   LoadJob(tx, job.tenant, tx.LastInsertId()));
-  *inserted = before;
+  job.id = tx.LastInsertId();
   RETURN_IF_ERROR(AppendEvent(
-      tx, *inserted, now,
+      tx, job, now,
       job.retry_of == 0
           ? "queued"
           : absl::StrCat("queued, to try job ", job.retry_of, " again",
                          job.checkpoint_digest.empty()
                              ? ""
                              : " from its last checkpoint")));
-  return SaveJob(tx, before, *inserted);
+  return job;
 }
 
 absl::StatusOr<Job> LoadJob(Transaction& tx, const std::string& tenant,

@@ -34,9 +34,11 @@ absl::StatusOr<Job> JobFromRow(const store::Row& row);
 absl::StatusOr<std::vector<Job>> JobsFromRows(
     const std::vector<store::Row>& rows);
 
-// A queued job with its first event; sets its id.
-absl::Status InsertJob(store::Transaction& tx, const NewJob& job,
-                       absl::Time now, Job* inserted);
+// What is read back of a time that is stored: whole milliseconds.
+absl::Time AsStored(absl::Time time);
+// A queued job with its first event.
+absl::StatusOr<Job> InsertJob(store::Transaction& tx, const NewJob& asked,
+                              absl::Time now);
 
 // NOT_FOUND (JOB_NOT_FOUND).
 absl::StatusOr<Job> LoadJob(store::Transaction& tx, const std::string& tenant,

@@ -74,20 +74,16 @@ absl::StatusOr<Job> JobStore::Create(Transaction& tx, const NewJob& job) {
       FindRequest(tx, job.tenant, job.request_id, job.body_sha256));
   if (existing) return *std::move(existing);
   RETURN_IF_ERROR(CheckRoom(tx, job.tenant, policy_.max_unfinished));
-  Job created;
-  RETURN_IF_ERROR(InsertJob(tx, job, clock_->Now(), &created));
-  tx.AfterCommit([this, id = created.id]() {
-    hub_.NotifyJob(id);
-    hub_.NotifyWork();
-  });
+  ASSIGN_OR_RETURN(Job created, InsertJob(tx, job, clock_->Now()));
+  RETURN_IF_ERROR(HandOver(tx, &created));
+  tx.AfterCommit([this, id = created.id]() { hub_.NotifyJob(id); });
   return created;
 }
 
 absl::StatusOr<Job> JobStore::CreateRunning(Transaction& tx, const NewJob& job,
                                             const std::string& owner) {
   const absl::Time now = clock_->Now();
-  Job before;
-  RETURN_IF_ERROR(InsertJob(tx, job, now, &before));
+  ASSIGN_OR_RETURN(const Job before, InsertJob(tx, job, now));
   Job running = before;
   ++running.attempt;
   ++running.fence;
@@ -288,10 +284,15 @@ absl::Status JobStore::Save(Transaction& tx, const Job& before,
   if (event || work) {
     tx.AfterCommit([this, id = after.id, event, work]() {
       if (event) hub_.NotifyJob(id);
-      if (work) hub_.NotifyWork();
+      if (work) NotifyWork();
     });
   }
   return absl::OkStatus();
+}
+
+void JobStore::NotifyWork() {
+  waiting_.Hint();
+  hub_.NotifyWork();
 }
 
 }  // namespace promptd::jobs

@@ -21,6 +21,7 @@
 #include "jobs/change_hub.h"
 #include "jobs/job.h"
 #include "jobs/job_state.h"
+#include "jobs/waiting_workers.h"
 #include "store/database.h"
 #include "store/page.h"
 
@@ -65,8 +66,9 @@ class JobStore {
 
   // --- for clients. NOT_FOUND (JOB_NOT_FOUND), also for another tenant's. ---
 
-  // A durable queued job. With a request_id that came before: the job made
-  // then if the body is the same, else ALREADY_EXISTS (REQUEST_ID_REUSED).
+  // A durable job: queued, or running already where a worker of this process
+  // waits for one. With a request_id that came before: the job made then if the
+  // body is the same, else ALREADY_EXISTS (REQUEST_ID_REUSED).
   // RESOURCE_EXHAUSTED (TOO_MANY_JOBS).
   absl::StatusOr<Job> Create(const NewJob& job);
   absl::StatusOr<Job> Create(store::Transaction& tx, const NewJob& job);
@@ -123,11 +125,13 @@ class JobStore {
   // Claims a due job for one of these encoders: running, attempt and fence one
   // higher. By priority, which rises with waiting; then of the tenant with the
   // fewest running jobs; then the oldest. Tenants at their bound are passed
-  // over. Nothing when there is none. The time it takes grows with the number
-  // of tenants that wait, not of jobs.
+  // over. The time it takes grows with the number of tenants that wait, not of
+  // jobs. When there is none it waits for one: nothing after `wait`, on
+  // EndWait(), or when asking again may help.
   absl::StatusOr<std::optional<Job>> Lease(
-      const std::string& worker,
-      const std::vector<std::string>& encoder_digests, absl::Duration lease);
+      const LeaseRequest& request, absl::Duration wait = absl::ZeroDuration());
+  // Ends the waiting of this worker's Lease(), of the next one when none waits.
+  void EndWait(const std::string& worker);
   absl::StatusOr<Directives> Heartbeat(int64_t id, int64_t fence,
                                        absl::Duration lease);
   absl::Status ReportProgress(int64_t id, int64_t fence,
@@ -194,10 +198,8 @@ class JobStore {
   // is dropped.
   std::unique_ptr<ChangeHub::Subscription> Subscribe(
       std::function<void(int64_t job)> listener);
-  // Returns when a job may be there, after `timeout`, or on WakeWaiters().
-  void WaitForWork(absl::Duration timeout);
-  void WakeWaiters();
-  // Calls back whenever a job may be there, until the result is dropped.
+  // Calls back whenever a job may be there that no worker of this process was
+  // given, until the result is dropped.
   std::unique_ptr<ChangeHub::Subscription> SubscribeWork(
       std::function<void()> listener);
 
@@ -214,6 +216,13 @@ class JobStore {
   // Saves a job that `before` was loaded as; the half of Update.
   absl::Status Save(store::Transaction& tx, const Job& before,
                     const Job& after);
+  // The next due job for this worker, running under its lease.
+  absl::StatusOr<std::optional<Job>> LeaseDue(store::Transaction& tx,
+                                              const LeaseRequest& request);
+  // Leases what is due now that `created` is there to a worker that waits, if
+  // there is one, or tells others of it.
+  absl::Status HandOver(store::Transaction& tx, Job* created);
+  void NotifyWork();
   absl::Status EndLease(store::Transaction& tx, Job& job, absl::Time now);
   absl::StatusOr<int> EndLeases(const std::string& where,
                                 const std::vector<store::Value>& values);
@@ -222,6 +231,7 @@ class JobStore {
   const Clock* const clock_;
   const JobPolicy policy_;
   ChangeHub hub_;
+  WaitingWorkers waiting_;
 };
 
 }  // namespace promptd::jobs

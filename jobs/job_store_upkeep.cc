@@ -209,12 +209,6 @@ std::unique_ptr<ChangeHub::Subscription> JobStore::Subscribe(
   return hub_.Subscribe(std::move(listener));
 }
 
-void JobStore::WaitForWork(absl::Duration timeout) {
-  hub_.WaitForWork(timeout);
-}
-
-void JobStore::WakeWaiters() { hub_.WakeWaiters(); }
-
 std::unique_ptr<ChangeHub::Subscription> JobStore::SubscribeWork(
     std::function<void()> listener) {
   return hub_.SubscribeWork(std::move(listener));

@@ -1,5 +1,7 @@
 // The worker's half of JobStore: every function is guarded by (id, fence).
 #include <algorithm>
+#include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -42,34 +44,68 @@ absl::StatusOr<Job> LoadById(Transaction& tx, int64_t id) {
 
 }  // namespace
 
-absl::StatusOr<std::optional<Job>> JobStore::Lease(
-    const std::string& worker, const std::vector<std::string>& encoder_digests,
-    absl::Duration lease) {
+absl::StatusOr<std::optional<Job>> JobStore::LeaseDue(
+    Transaction& tx, const LeaseRequest& request) {
+  const absl::Time now = AsStored(clock_->Now());
+  ASSIGN_OR_RETURN(const int64_t id,
+                   FindDue(tx, request.encoder_digests, policy_, now));
+  if (id == 0) return std::optional<Job>();
+  ASSIGN_OR_RETURN(const Job before, LoadById(tx, id));
+  Job job = before;
+  ++job.attempt;
+  ++job.fence;
+  job.owner = request.worker;
+  job.lease_expires = AsStored(now + request.lease);
+  if (!job.start_time) job.start_time = now;
+  RETURN_IF_ERROR(Move(tx, job, JobState::kRunning, now,
+                       absl::StrCat("running on ", request.worker)));
+  RETURN_IF_ERROR(BeginAttempt(tx, job, now));
+  RETURN_IF_ERROR(Save(tx, before, job));
+  return std::optional<Job>(std::move(job));
+}
+
+absl::StatusOr<std::optional<Job>> JobStore::Lease(const LeaseRequest& request,
+                                                   absl::Duration wait) {
+  std::unique_ptr<WaitingWorkers::Place> place;
   absl::StatusOr<std::optional<Job>> leased =
       store::WriteFor<std::optional<Job>>(
           db_, [&](Transaction& tx) -> absl::StatusOr<std::optional<Job>> {
-            const absl::Time now = clock_->Now();
-            ASSIGN_OR_RETURN(const int64_t id,
-                             FindDue(tx, encoder_digests, policy_, now));
-            if (id == 0) return std::optional<Job>();
-            ASSIGN_OR_RETURN(const Job before, LoadById(tx, id));
-            Job job = before;
-            ++job.attempt;
-            ++job.fence;
-            job.owner = worker;
-            job.lease_expires = now + lease;
-            if (!job.start_time) job.start_time = now;
-            RETURN_IF_ERROR(Move(tx, job, JobState::kRunning, now,
-                                 absl::StrCat("running on ", worker)));
-            RETURN_IF_ERROR(BeginAttempt(tx, job, now));
-            RETURN_IF_ERROR(Save(tx, before, job));
-            return std::optional<Job>(std::move(job));
+            ASSIGN_OR_RETURN(std::optional<Job> due, LeaseDue(tx, request));
+            if (!due && wait > absl::ZeroDuration()) {
+              place =
+                  std::make_unique<WaitingWorkers::Place>(&waiting_, request);
+            }
+            return due;
           });
+  // Whoever stands in the line may have been given a job already.
+  if (place != nullptr) {
+    std::optional<Job> given;
+    if (place->Wait(wait, &given) == WaitingWorkers::End::kHint) {
+      return Lease(request);
+    }
+    leased = std::move(given);
+  }
   if (leased.ok() && leased->has_value()) FailpointStep("job.leased");
-  // There may be more for other waiters.
-  if (leased.ok() && leased->has_value()) hub_.NotifyWork();
   return leased;
 }
+
+absl::Status JobStore::HandOver(Transaction& tx, Job* created) {
+  const std::shared_ptr<WaitingWorkers::Offer> offer =
+      waiting_.Find(created->encoder_digest);
+  std::optional<Job> leased;
+  if (offer != nullptr) {
+    ASSIGN_OR_RETURN(leased, LeaseDue(tx, offer->request()));
+  }
+  if (leased) tx.AfterCommit([offer, job = *leased] { offer->Deliver(job); });
+  if (leased && leased->id == created->id) {
+    *created = *std::move(leased);
+  } else {
+    tx.AfterCommit([this] { NotifyWork(); });
+  }
+  return absl::OkStatus();
+}
+
+void JobStore::EndWait(const std::string& worker) { waiting_.SendAway(worker); }
 
 absl::StatusOr<Directives> JobStore::Heartbeat(int64_t id, int64_t fence,
                                                absl::Duration lease) {

@@ -1,10 +1,12 @@
 #include "server/local_control.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/error.h"
 #include "common/failpoint.h"
 #include "common/log.h"
+#include "common/monotonic.h"
 #include "common/status_macros.h"
 #include "server/grpc_status.h"
 #include "server/progress_json.h"
@@ -64,11 +66,13 @@ LocalControl::LocalControl(const Backend* backend, absl::Duration lease)
 
 absl::StatusOr<std::optional<worker::LeasedJob>> LocalControl::Lease(
     const std::string& worker_id,
-    const std::vector<std::string>& encoder_digests) {
+    const std::vector<std::string>& encoder_digests, absl::Duration wait) {
   while (true) {
-    ASSIGN_OR_RETURN(const std::optional<jobs::Job> job,
-                     backend_.jobs->Lease(worker_id, encoder_digests, lease_));
+    ASSIGN_OR_RETURN(
+        const std::optional<jobs::Job> job,
+        backend_.jobs->Lease({worker_id, encoder_digests, lease_}, wait));
     if (!job) return std::optional<worker::LeasedJob>();
+    const int64_t leased_ns = LeasedSince(*job);
     if (job->fence == 1) {
       backend_.metrics->JobQueued(backend_.clock->Now() - job->create_time);
     }
@@ -79,6 +83,7 @@ absl::StatusOr<std::optional<worker::LeasedJob>> LocalControl::Lease(
     auto leased = ToLeasedJob(*job);
     if (leased.ok()) {
       leased->lease = lease_;
+      leased->leased_ns = leased_ns;
       return std::optional<worker::LeasedJob>(*std::move(leased));
     }
     RETURN_IF_ERROR(Fail(
@@ -86,14 +91,25 @@ absl::StatusOr<std::optional<worker::LeasedJob>> LocalControl::Lease(
         MakeError(absl::StatusCode::kDataLoss, "BAD_STORED_SPEC",
                   "the job's stored specification cannot be read: create the "
                   "job again")));
+    wait = absl::ZeroDuration();  // whoever stops the worker was not heard
   }
 }
 
-void LocalControl::WaitForWork(absl::Duration timeout) {
-  backend_.jobs->WaitForWork(timeout);
+// A job that was handed over to a waiting worker began a moment ago. The
+// monotonic clock is read first: a process that is stopped between the two
+// finds its lease over, not fresh.
+int64_t LocalControl::LeasedSince(const jobs::Job& job) const {
+  const int64_t now_ns = MonotonicNanoseconds();
+  absl::Duration ago;
+  if (job.lease_expires) {
+    ago = backend_.clock->Now() - (*job.lease_expires - lease_);
+  }
+  return now_ns - std::max<int64_t>(0, absl::ToInt64Nanoseconds(ago));
 }
 
-void LocalControl::WakeWaiters() { backend_.jobs->WakeWaiters(); }
+void LocalControl::EndWait(const std::string& worker_id) {
+  backend_.jobs->EndWait(worker_id);
+}
 
 absl::StatusOr<worker::Directive> LocalControl::Heartbeat(int64_t job,
                                                           int64_t fence) {

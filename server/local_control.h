@@ -27,9 +27,9 @@ class LocalControl : public worker::Control {
 
   absl::StatusOr<std::optional<worker::LeasedJob>> Lease(
       const std::string& worker_id,
-      const std::vector<std::string>& encoder_digests) override;
-  void WaitForWork(absl::Duration timeout) override;
-  void WakeWaiters() override;
+      const std::vector<std::string>& encoder_digests,
+      absl::Duration wait) override;
+  void EndWait(const std::string& worker_id) override;
   absl::StatusOr<worker::Directive> Heartbeat(int64_t job,
                                               int64_t fence) override;
   absl::Status ReportProgress(int64_t job, int64_t fence,
@@ -57,6 +57,8 @@ class LocalControl : public worker::Control {
                               const std::string& digest) override;
 
  private:
+  // MonotonicNanoseconds() when the lease of a running job began, or earlier.
+  int64_t LeasedSince(const jobs::Job& job) const;
   // Counts a job that just ended as `result`.
   void Ended(const std::string& result, const jobs::Job& job);
 

@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "common/error.h"
 #include "common/failpoint.h"
+#include "common/monotonic.h"
 #include "common/sha256.h"
 #include "common/status_macros.h"
 #include "wire/channel.h"
@@ -67,7 +68,7 @@ void ControlClient::StopRetrying() {
   stop_retrying_ = true;
 }
 
-void ControlClient::WaitForWork(absl::Duration timeout) {
+void ControlClient::WaitForHint(absl::Duration timeout) {
   absl::MutexLock lock(&mutex_);
   mutex_.AwaitWithTimeout(absl::Condition(&work_), timeout);
   work_ = false;
@@ -118,19 +119,32 @@ absl::Status ControlClient::Write(
 
 absl::StatusOr<std::optional<worker::LeasedJob>> ControlClient::Lease(
     const std::string& worker_id,
-    const std::vector<std::string>& encoder_digests) {
-  if (session().empty()) return std::optional<worker::LeasedJob>();
+    const std::vector<std::string>& encoder_digests, absl::Duration wait) {
+  if (session().empty()) {
+    WaitForHint(wait);
+    return std::optional<worker::LeasedJob>();
+  }
   pb::LeaseRequest request;
   request.set_worker_id(worker_id);
   for (const std::string& digest : encoder_digests) {
     request.add_encoder_digests(digest);
   }
   pb::LeaseResponse response;
-  RETURN_IF_ERROR(Once(options_.call_time, [&](grpc::ClientContext* context) {
-    return stub_->Lease(context, request, &response);
-  }));
-  if (!response.has_job()) return std::optional<worker::LeasedJob>();
+  const int64_t asked_ns = MonotonicNanoseconds();
+  const absl::Status asked =
+      Once(options_.call_time, [&](grpc::ClientContext* context) {
+        return stub_->Lease(context, request, &response);
+      });
+  // A front end that is gone for a moment: attaching again is a hint.
+  const bool away =
+      IsUnreachable(asked) || ErrorReason(asked) == "NOT_ATTACHED";
+  if (!asked.ok() && (!away || wait <= absl::ZeroDuration())) return asked;
+  if (!response.has_job()) {
+    WaitForHint(wait);
+    return std::optional<worker::LeasedJob>();
+  }
   ASSIGN_OR_RETURN(worker::LeasedJob job, FromProto(response.job()));
+  job.leased_ns = asked_ns;
   return std::optional<worker::LeasedJob>(std::move(job));
 }
 

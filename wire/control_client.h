@@ -48,9 +48,9 @@ class ControlClient : public worker::Control {
 
   absl::StatusOr<std::optional<worker::LeasedJob>> Lease(
       const std::string& worker_id,
-      const std::vector<std::string>& encoder_digests) override;
-  void WaitForWork(absl::Duration timeout) override;
-  void WakeWaiters() override { NotifyWork(); }
+      const std::vector<std::string>& encoder_digests,
+      absl::Duration wait) override;
+  void EndWait(const std::string&) override { NotifyWork(); }
   absl::StatusOr<worker::Directive> Heartbeat(int64_t job,
                                               int64_t fence) override;
   absl::Status ReportProgress(int64_t job, int64_t fence,
@@ -83,6 +83,8 @@ class ControlClient : public worker::Control {
   using Attempt = std::function<grpc::Status(grpc::ClientContext*)>;
 
   std::string session() const;
+  // Returns on NotifyWork(), which is remembered, or after `timeout`.
+  void WaitForHint(absl::Duration timeout);
   absl::Status Once(absl::Duration time, const Attempt& attempt) const;
   absl::Status Retrying(absl::Duration time, const Attempt& attempt) const;
   template <typename Request, typename Response>

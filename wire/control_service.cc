@@ -193,7 +193,8 @@ class Methods {
       digests.push_back(encoder.digest);
     }
     ASSIGN_OR_RETURN(const std::optional<worker::LeasedJob> job,
-                     control->Lease(worker.id, digests));
+                     control->Lease(worker.id, digests,
+                                    /*wait=*/absl::ZeroDuration()));
     pb::LeaseResponse reply;
     if (!job) return reply;
     if (!registry->AddLease(session, {job->id, job->fence})) {

@@ -28,8 +28,10 @@ struct LeasedJob {
   std::optional<EvaluationSpec> evaluation;
   // Blob digest of the last checkpoint; empty to start from scratch.
   std::string checkpoint_digest;
-  // How long the lease holds without a heartbeat.
+  // How long the lease holds without a heartbeat, and from when a worker counts
+  // it: not after it began, MonotonicNanoseconds() of this process.
   absl::Duration lease = absl::InfiniteDuration();
+  int64_t leased_ns = 0;
 };
 
 struct Progress {
@@ -70,14 +72,13 @@ class Control {
  public:
   virtual ~Control() = default;
 
-  // The next job for one of these encoders, or nothing. Does not wait.
+  // The next job for one of these encoders. While there is none it waits: it
+  // returns nothing after `wait`, on EndWait(), or when asking again may help.
   virtual absl::StatusOr<std::optional<LeasedJob>> Lease(
       const std::string& worker_id,
-      const std::vector<std::string>& encoder_digests) = 0;
-
-  // Blocks until a job may be there, `timeout` passes, or WakeWaiters().
-  virtual void WaitForWork(absl::Duration timeout) = 0;
-  virtual void WakeWaiters() = 0;
+      const std::vector<std::string>& encoder_digests, absl::Duration wait) = 0;
+  // Ends the waiting of this worker's Lease(), of the next one when none waits.
+  virtual void EndWait(const std::string& worker_id) = 0;
 
   // Extends the lease and says what to do.
   virtual absl::StatusOr<Directive> Heartbeat(int64_t job, int64_t fence) = 0;

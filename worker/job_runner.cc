@@ -4,7 +4,6 @@
 
 #include "common/error.h"
 #include "common/failpoint.h"
-#include "common/monotonic.h"
 #include "common/status_macros.h"
 #include "worker/evaluation_run.h"
 #include "worker/lease_keeper.h"
@@ -30,7 +29,7 @@ void JobRunner::Stop() {
     absl::MutexLock lock(&mutex_);
     draining_ = true;
   }
-  control_->WakeWaiters();
+  control_->EndWait(options_.worker_id);
   if (thread_.joinable()) thread_.join();
 }
 
@@ -40,23 +39,23 @@ bool JobRunner::draining() const {
 }
 
 void JobRunner::Loop() {
-  while (!draining()) {
-    if (!RunOne()) control_->WaitForWork(options_.poll_interval);
+  while (!draining()) RunOne();
+}
+
+void JobRunner::RunOne() {
+  const absl::StatusOr<std::optional<LeasedJob>> job = control_->Lease(
+      options_.worker_id, encoders_->digests(), options_.poll_interval);
+  if (job.ok()) {
+    if (job->has_value()) RunJob(**job);
+    return;
   }
+  // A failing queue is asked again later; the front end that owns it reports
+  // why.
+  absl::MutexLock lock(&mutex_);
+  mutex_.AwaitWithTimeout(absl::Condition(&draining_), options_.poll_interval);
 }
 
-bool JobRunner::RunOne() {
-  // A failing queue is asked again after the poll interval; the front end
-  // that owns it reports why.
-  const int64_t asked_ns = MonotonicNanoseconds();
-  const absl::StatusOr<std::optional<LeasedJob>> job =
-      control_->Lease(options_.worker_id, encoders_->digests());
-  if (!job.ok() || !job->has_value()) return false;
-  RunJob(**job, asked_ns);
-  return true;
-}
-
-void JobRunner::RunJob(const LeasedJob& job, int64_t asked_ns) {
+void JobRunner::RunJob(const LeasedJob& job) {
   constexpr int kSlot = 0;  // one job at a time on one device
   observer_->OnJobStarted(
       kSlot, job.id, job.evaluation ? job.evaluation->task : job.spec.task);
@@ -65,7 +64,7 @@ void JobRunner::RunJob(const LeasedJob& job, int64_t asked_ns) {
     LeaseKeeper keeper(
         {.interval = std::min(options_.heartbeat_interval, job.lease / 3),
          .lease = job.lease},
-        control_, job.id, job.fence, asked_ns);
+        control_, job.id, job.fence, job.leased_ns);
     RunEnvironment environment;
     environment.control = control_;
     environment.encoders = encoders_;

@@ -42,10 +42,9 @@ class JobRunner {
 
  private:
   void Loop();
-  // Runs the next job, if any; false when there was none.
-  bool RunOne();
-  // `asked_ns`: when its lease was asked for.
-  void RunJob(const LeasedJob& job, int64_t asked_ns);
+  // Runs the next job, if one comes within the poll interval.
+  void RunOne();
+  void RunJob(const LeasedJob& job);
   void Conclude(const LeasedJob& job, const absl::StatusOr<int64_t>& result);
   bool draining() const;
 

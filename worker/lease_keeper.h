@@ -29,7 +29,7 @@ class LeaseKeeper {
     absl::Duration stall_timeout = absl::Seconds(60);
   };
 
-  // `leased_ns`: when the lease was asked for, MonotonicNanoseconds().
+  // `leased_ns`: see LeasedJob (worker/control.h).
   LeaseKeeper(const Options& options, Control* control, int64_t job,
               int64_t fence, int64_t leased_ns);
   // Ends the thread.

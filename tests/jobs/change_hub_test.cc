@@ -13,9 +13,6 @@ namespace {
 
 using ::testing::ElementsAre;
 
-// Long enough that reaching it means that nobody was woken.
-constexpr absl::Duration kNever = absl::Seconds(60);
-
 TEST(ChangeHubTest, AChangeBetweenLookingAndWaitingIsNotMissed) {
   ChangeHub hub;
   const uint64_t seen = hub.ChangeCount();
@@ -33,29 +30,6 @@ TEST(ChangeHubTest, ListenersHearUntilTheyLeave) {
   subscription.reset();
   hub.NotifyJob(5);
   EXPECT_THAT(heard, ElementsAre(3, 4));
-}
-
-TEST(ChangeHubTest, WorkThatCameBeforeTheWaitIsRemembered) {
-  ChangeHub hub;
-  hub.NotifyWork();
-  const absl::Time start = absl::Now();
-  hub.WaitForWork(kNever);
-  EXPECT_LT(absl::Now() - start, kNever);
-}
-
-TEST(ChangeHubTest, WakingReleasesEveryWaiter) {
-  ChangeHub hub;
-  std::vector<std::thread> threads;
-  const absl::Time start = absl::Now();
-  for (int i = 0; i < 3; ++i) {
-    threads.emplace_back([&]() {
-      hub.WaitForWork(kNever);
-      hub.WakeWaiters();
-    });
-  }
-  hub.WakeWaiters();
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_LT(absl::Now() - start, kNever);
 }
 
 using JobWaitTest = JobStoreFixture;
@@ -99,7 +73,6 @@ TEST_F(JobWaitTest, ANewJobIsHeardOfOnlyAfterItsCommit) {
   EXPECT_TRUE(heard.empty());
   const int64_t id = Create().id;
   EXPECT_THAT(heard, ElementsAre(id));
-  jobs_->WaitForWork(kNever);  // returns: there is work
 }
 
 TEST(ChangeHubTest, WorkListenersHearOfWorkUntilTheyGo) {

@@ -102,18 +102,6 @@ TEST_F(JobChoiceTest, ATenantAtItsBoundIsPassedOverUntilAJobEnds) {
   EXPECT_EQ(Lease().id, ann[2]);
 }
 
-TEST_F(JobChoiceTest, AWaiterIsWokenWhenATenantGetsRoomAgain) {
-  Open({.max_running_tenant = 1});
-  Add(Priority::kNormal);
-  const int64_t second = Add(Priority::kNormal);
-  const Job first = Lease();
-  EXPECT_EQ(Lease().id, 0);
-  jobs_->WaitForWork(absl::ZeroDuration());  // forgets what was notified
-  ASSERT_TRUE(Complete(first.id, first.fence, 1).ok());
-  jobs_->WaitForWork(absl::Minutes(1));  // returns at once
-  EXPECT_EQ(Lease().id, second);
-}
-
 TEST_F(JobChoiceTest, AnEqualJobIsFoundOnceItsVersionIsThere) {
   NewJob job = SomeJob();
   job.content_sha256 = "same";

@@ -33,7 +33,7 @@ TEST_F(JobLeasesTest, TheOldestDueJobOfAHeldEncoderIsLeased) {
   EXPECT_EQ(leased.lease_expires, clock_.Now() + kLease);
   EXPECT_EQ(Lease().id, second.id);
   EXPECT_EQ(Lease().id, 0);
-  EXPECT_FALSE(jobs_->Lease("w1", {}, kLease)->has_value());
+  EXPECT_FALSE(jobs_->Lease({"w1", {}, kLease})->has_value());
 }
 
 TEST_F(JobLeasesTest, ManyThreadsLeaseEveryJobOnce) {

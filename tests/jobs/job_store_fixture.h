@@ -49,7 +49,7 @@ class JobStoreFixture : public ::testing::Test {
 
   // The next job, or one without an id.
   Job Lease(const std::string& worker = "w1") {
-    auto leased = jobs_->Lease(worker, {"e0", "e1"}, kLease);
+    auto leased = jobs_->Lease({worker, {"e0", "e1"}, kLease});
     EXPECT_TRUE(leased.ok()) << leased.status();
     return leased.ok() && leased->has_value() ? **std::move(leased) : Job();
   }

@@ -30,6 +30,22 @@ TEST_F(JobStoreTest, ACreatedJobSurvivesAReopen) {
   EXPECT_EQ(Events(job.id)[0].message, "queued");
 }
 
+TEST_F(JobStoreTest, WhatCreationReturnsIsWhatIsStored) {
+  clock_.Advance(absl::Microseconds(1234));  // stored in milliseconds
+  NewJob asked = SomeJob();
+  asked.kind = JobKind::kEvaluate;
+  asked.request_id = "r-1";
+  asked.priority = Priority::kBatch;
+  asked.content_sha256 = "content";
+  asked.checkpoint_digest = "checkpoint";
+  const Job created = Create(asked);
+  EXPECT_EQ(created, Get(created.id));
+  asked.retry_of = created.id;
+  asked.request_id = "r-2";
+  const Job again = Create(asked);
+  EXPECT_EQ(again, Get(again.id));
+}
+
 TEST_F(JobStoreTest, OtherTenantsSeeNothing) {
   const Job job = Create();
   EXPECT_EQ(ErrorReason(jobs_->Get("other", job.id).status()), "JOB_NOT_FOUND");

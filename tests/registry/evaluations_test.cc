@@ -21,7 +21,7 @@ class EvaluationsTest : public RegistryFixture {
                                         .body_sha256 = "b"});
     EXPECT_TRUE(created.ok()) << created.status();
     EXPECT_EQ(created->kind, jobs::JobKind::kEvaluate);
-    const auto leased = jobs_->Lease("w1", {"e1"}, absl::Seconds(15));
+    const auto leased = jobs_->Lease({"w1", {"e1"}, absl::Seconds(15)});
     EXPECT_EQ((*leased)->kind, jobs::JobKind::kEvaluate);
     if (id != nullptr) *id = (*leased)->id;
     return db_->Write([&](store::Transaction& tx) -> absl::Status {

@@ -167,7 +167,7 @@ TEST_F(GarbageTest, JobsKeepTheirCheckpointsAsLongAsTheyMayNeedThem) {
                      .request_id = "",
                      .body_sha256 = "b"});
   ASSERT_TRUE(created.ok()) << created.status();
-  const jobs::Job job = **jobs_->Lease("w1", {"e1"}, absl::Seconds(15));
+  const jobs::Job job = **jobs_->Lease({"w1", {"e1"}, absl::Seconds(15)});
   ASSERT_TRUE(jobs_->SaveCheckpoint(job.id, job.fence, {first}).ok());
   ASSERT_TRUE(jobs_->SaveCheckpoint(job.id, job.fence, {second}).ok());
   EXPECT_EQ(Collect().kept.blobs, 3);

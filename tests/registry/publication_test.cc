@@ -33,7 +33,7 @@ TEST_F(PublicationTest, AZombiePublishesNothingAndLeavesNoGap) {
   ASSERT_TRUE(MakeTask("pets").ok());
   const jobs::Job zombie = Running("pets");
   ASSERT_EQ(*jobs_->RequeueRunningOf("w1"), 1);
-  const auto successor = jobs_->Lease("w2", {"e1"}, absl::Seconds(15));
+  const auto successor = jobs_->Lease({"w2", {"e1"}, absl::Seconds(15)});
   ASSERT_TRUE(successor.ok() && successor->has_value());
   const auto refused = Publish(zombie, VersionOf(zombie));
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kAborted);

@@ -62,7 +62,7 @@ class RegistryFixture : public ::testing::Test {
                                         .request_id = "",
                                         .body_sha256 = "b"});
     EXPECT_TRUE(created.ok()) << created.status();
-    const auto leased = jobs_->Lease("w1", {"e1"}, absl::Seconds(15));
+    const auto leased = jobs_->Lease({"w1", {"e1"}, absl::Seconds(15)});
     EXPECT_TRUE(leased.ok() && leased->has_value());
     return **leased;
   }

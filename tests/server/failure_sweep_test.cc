@@ -139,8 +139,8 @@ class FailureSweepTest : public ServerFixture {
     if (!created.ok()) return created;
     if (job.state() == v1::JOB_STATE_SUCCEEDED) return absl::OkStatus();
     if (!leased_ || leased_->id != job.id()) {
-      auto leased =
-          server_->control()->Lease("local", {job.spec().encoder_digest()});
+      auto leased = server_->control()->Lease(
+          "local", {job.spec().encoder_digest()}, absl::ZeroDuration());
       if (!leased.ok()) return leased.status();
       if (!leased->has_value()) return absl::NotFoundError("nothing to lease");
       leased_ = **leased;

@@ -55,7 +55,8 @@ TEST_F(JobChangesTest, AQueuedJobPausesAtOnceAndIsNotLeased) {
   ASSERT_TRUE(Pause(id_).ok());
   EXPECT_EQ(job_.state(), v1::JOB_STATE_PAUSED);
   EXPECT_TRUE(Pause(id_).ok());
-  const auto none = server_->control()->Lease("w", {std::string(64, 'b')});
+  const auto none = server_->control()->Lease("w", {std::string(64, 'b')},
+                                              absl::ZeroDuration());
   ASSERT_TRUE(none.ok());
   EXPECT_FALSE(none->has_value());
   ASSERT_TRUE(Resume(id_).ok());

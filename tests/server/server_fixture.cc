@@ -225,7 +225,7 @@ worker::LeasedJob ServerFixture::Lease() {
   for (const auto& encoder : executor_.Encoders()) {
     digests.push_back(encoder.digest);
   }
-  auto job = server_->control()->Lease("local", digests);
+  auto job = server_->control()->Lease("local", digests, absl::ZeroDuration());
   EXPECT_TRUE(job.ok() && job->has_value()) << job.status();
   if (!job.ok() || !job->has_value()) return {};
   return **job;

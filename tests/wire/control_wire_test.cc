@@ -22,7 +22,7 @@ class ControlWireTest : public ::testing::Test {
                                                        absl::Seconds(10)));
   }
   worker::LeasedJob Lease() {
-    const auto job = worker_.control().Lease("w1", {});
+    const auto job = worker_.control().Lease("w1", {}, absl::ZeroDuration());
     EXPECT_TRUE(job.ok() && job->has_value()) << job.status();
     return job.ok() && job->has_value() ? **job : worker::LeasedJob();
   }
@@ -188,10 +188,15 @@ TEST_F(ControlWireTest, FeaturesAreFoundByTheirKey) {
 
 TEST_F(ControlWireTest, AHintEndsTheWaitForWork) {
   auto& control = worker_.control();
-  control.WaitForWork(absl::ZeroDuration());  // takes what was remembered
+  // Takes what was remembered.
+  EXPECT_FALSE(control.Lease("w1", {}, absl::ZeroDuration())->has_value());
   const absl::Time start = absl::Now();
-  front_.registry().HintWork();
-  control.WaitForWork(absl::Seconds(30));
+  std::thread front([this] {
+    absl::SleepFor(absl::Milliseconds(50));
+    front_.registry().HintWork();
+  });
+  EXPECT_FALSE(control.Lease("w1", {}, absl::Seconds(30))->has_value());
+  front.join();
   EXPECT_LT(absl::Now() - start, absl::Seconds(10));
 }
 
@@ -205,7 +210,8 @@ TEST_F(ControlWireTest, ADroppedStreamLosesTheLeasesAtOnce) {
   EXPECT_EQ(front_.events().lost().at(0), (LeaseName{job.id, job.fence}));
   // Without a stream there is no new job.
   control_.Enqueue(worker::TrainingSpec());
-  EXPECT_FALSE(worker_.control().Lease("w1", {})->has_value());
+  EXPECT_FALSE(
+      worker_.control().Lease("w1", {}, absl::ZeroDuration())->has_value());
 }
 
 TEST(ControlWireRestartTest, AFrontEndThatComesBackFindsItsWorkerAndItsJob) {
@@ -216,7 +222,7 @@ TEST(ControlWireRestartTest, AFrontEndThatComesBackFindsItsWorkerAndItsJob) {
   const absl::Time soon = absl::Now() + absl::Seconds(20);
   ASSERT_TRUE(worker.attachment().WaitUntilAttached(soon));
   control.Enqueue(worker::TrainingSpec());
-  const auto job = worker.control().Lease("w1", {});
+  const auto job = worker.control().Lease("w1", {}, absl::ZeroDuration());
   ASSERT_TRUE(job.ok() && job->has_value());
   front.reset();
   // A write meanwhile waits for the next front end instead of failing.
@@ -299,7 +305,21 @@ TEST(ControlWireAuthTest, LeasesNeedAnAttachedWorker) {
   FrontEnd front(&control);
   ControlClient client({}, Connect(front.address()), TestToken(), nullptr);
   client.SetSession("made up");
-  EXPECT_EQ(ErrorReason(client.Lease("w1", {}).status()), "NOT_ATTACHED");
+  EXPECT_EQ(ErrorReason(client.Lease("w1", {}, absl::ZeroDuration()).status()),
+            "NOT_ATTACHED");
+  // A worker that waits finds out by itself when it is attached again. (The
+  // first call takes what was remembered.)
+  EXPECT_TRUE(client.Lease("w1", {}, absl::Milliseconds(1)).ok());
+  std::thread attach([&client] {
+    absl::SleepFor(absl::Milliseconds(50));
+    client.NotifyWork();
+  });
+  const absl::Time start = absl::Now();
+  const auto nothing = client.Lease("w1", {}, absl::Seconds(30));
+  attach.join();
+  EXPECT_TRUE(nothing.ok()) << nothing.status();
+  EXPECT_FALSE(nothing->has_value());
+  EXPECT_LT(absl::Now() - start, absl::Seconds(10));
 }
 
 }  // namespace

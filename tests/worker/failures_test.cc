@@ -83,7 +83,7 @@ TEST_F(WorkerFailuresTest, AJobThatFailsSaysWhyAndTheNextOneRuns) {
 TEST(LeaseFailuresTest, HeartbeatsThatAreLostEndTheJobBeforeItsLease) {
   FakeControl control;
   control.Enqueue(TrainingSpec());
-  const LeasedJob job = **control.Lease("w", {});
+  const LeasedJob job = **control.Lease("w", {}, absl::ZeroDuration());
   const ScopedFailpoints lost("lease.heartbeat=error(UNAVAILABLE)@3+");
   const absl::Duration lease = absl::Milliseconds(500);
   const absl::Time start = absl::Now();

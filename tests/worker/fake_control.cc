@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
+#include "common/monotonic.h"
 #include "common/sha256.h"
 #include "common/status_macros.h"
 
@@ -105,22 +106,21 @@ void FakeControl::OnFeatures(std::function<void(int)> hook) {
 }
 
 absl::StatusOr<std::optional<LeasedJob>> FakeControl::Lease(
-    const std::string&, const std::vector<std::string>&) {
+    const std::string&, const std::vector<std::string>&, absl::Duration wait) {
   absl::MutexLock lock(&mutex_);
+  if (queue_.empty()) {
+    mutex_.AwaitWithTimeout(absl::Condition(&woken_), wait);
+    woken_ = false;
+  }
   if (queue_.empty()) return std::nullopt;
   LeasedJob job = queue_.front();
   queue_.erase(queue_.begin());
   job.fence = ++fence_;
+  job.leased_ns = MonotonicNanoseconds();
   return job;
 }
 
-void FakeControl::WaitForWork(absl::Duration timeout) {
-  absl::MutexLock lock(&mutex_);
-  mutex_.AwaitWithTimeout(absl::Condition(&woken_), timeout);
-  woken_ = false;
-}
-
-void FakeControl::WakeWaiters() {
+void FakeControl::EndWait(const std::string&) {
   absl::MutexLock lock(&mutex_);
   woken_ = true;
 }

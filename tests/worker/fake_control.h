@@ -45,9 +45,9 @@ class FakeControl : public Control {
 
   absl::StatusOr<std::optional<LeasedJob>> Lease(
       const std::string& worker_id,
-      const std::vector<std::string>& encoder_digests) override;
-  void WaitForWork(absl::Duration timeout) override;
-  void WakeWaiters() override;
+      const std::vector<std::string>& encoder_digests,
+      absl::Duration wait) override;
+  void EndWait(const std::string& worker_id) override;
   absl::StatusOr<Directive> Heartbeat(int64_t job, int64_t fence) override;
   absl::Status ReportProgress(int64_t job, int64_t fence,
                               const Progress& progress) override;

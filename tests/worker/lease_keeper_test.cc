@@ -28,7 +28,7 @@ class LeaseKeeperTest : public ::testing::Test {
  protected:
   LeaseKeeperTest() {
     control_.Enqueue(TrainingSpec());
-    job_ = **control_.Lease("w", {});
+    job_ = **control_.Lease("w", {}, absl::ZeroDuration());
   }
 
   FakeControl control_;
