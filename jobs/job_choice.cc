@@ -55,12 +55,47 @@ int64_t RisenPriority(int64_t priority, absl::Time run_at,
   return std::max<int64_t>(1, priority - steps);
 }
 
+// The oldest of an encoder and a priority.
+constexpr char kOldest[] =
+    "SELECT tenant, run_at, id FROM job INDEXED BY job_oldest"
+    " WHERE state='queued' AND encoder_digest=? AND priority=?"
+    " ORDER BY run_at, id LIMIT 1";
+
+constexpr Priority kPriorities[] = {Priority::kInteractive, Priority::kNormal,
+                                    Priority::kBatch};
+
 }  // namespace
 
-absl::StatusOr<int64_t> FindDue(Transaction& tx,
-                                const std::vector<std::string>& encoders,
-                                const JobPolicy& policy, absl::Time now) {
-  if (encoders.empty()) return 0;
+absl::StatusOr<int64_t> FindOldest(Transaction& tx,
+                                   const std::vector<std::string>& encoders,
+                                   const JobPolicy& policy, absl::Time now) {
+  std::optional<Candidate> best;
+  std::string tenant;
+  for (const std::string& encoder : encoders) {
+    for (const Priority of : kPriorities) {
+      const auto priority = static_cast<int64_t>(of);
+      ASSIGN_OR_RETURN(const std::vector<Row> rows,
+                       tx.Query(kOldest, {encoder, priority}));
+      if (rows.empty() || rows[0].Time(1) > now) continue;
+      const Candidate oldest = {
+          RisenPriority(priority, rows[0].Time(1), policy, now), 0,
+          rows[0].Int(1), rows[0].Int(2)};
+      if (best && !Before(oldest, *best)) continue;
+      best = oldest;
+      tenant = rows[0].Text(0);
+    }
+  }
+  if (!best) return 0;
+  ASSIGN_OR_RETURN(const std::vector<Row> running,
+                   tx.Query("SELECT 1 FROM job WHERE state='running' AND"
+                            " tenant=? LIMIT 1",
+                            {tenant}));
+  return running.empty() ? best->id : 0;
+}
+
+absl::StatusOr<int64_t> FindFairest(Transaction& tx,
+                                    const std::vector<std::string>& encoders,
+                                    const JobPolicy& policy, absl::Time now) {
   std::optional<std::map<std::string, int64_t>> running;
   std::optional<Candidate> best;
   std::string tenant;
@@ -86,6 +121,13 @@ absl::StatusOr<int64_t> FindDue(Transaction& tx,
                              rows[0].Int(3), rows[0].Int(4)};
     if (!best || Before(first, *best)) best = first;
   }
+}
+
+absl::StatusOr<int64_t> FindDue(Transaction& tx,
+                                const std::vector<std::string>& encoders,
+                                const JobPolicy& policy, absl::Time now) {
+  ASSIGN_OR_RETURN(const int64_t id, FindOldest(tx, encoders, policy, now));
+  return id != 0 ? id : FindFairest(tx, encoders, policy, now);
 }
 
 }  // namespace promptd::jobs

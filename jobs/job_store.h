@@ -125,8 +125,8 @@ class JobStore {
   // Claims a due job for one of these encoders: running, attempt and fence one
   // higher. By priority, which rises with waiting; then of the tenant with the
   // fewest running jobs; then the oldest. Tenants at their bound are passed
-  // over. The time it takes grows with the number of tenants that wait, not of
-  // jobs. When there is none it waits for one: nothing after `wait`, on
+  // over. The time it takes does not grow with the number of jobs; with that of
+  // tenants that wait only while the oldest job's tenant runs another one. When there is none it waits for one: nothing after `wait`, on
   // EndWait(), or when asking again may help.
   absl::StatusOr<std::optional<Job>> Lease(
       const LeaseRequest& request, absl::Duration wait = absl::ZeroDuration());

@@ -26,6 +26,7 @@ constexpr char kSettings[] =
     "PRAGMA journal_mode=WAL;"
     "PRAGMA synchronous=FULL;"
     "PRAGMA wal_autocheckpoint=4000;"
+    "PRAGMA cache_size=-65536;"
     "PRAGMA foreign_keys=ON;"
     "PRAGMA mmap_size=0;"
     "PRAGMA trusted_schema=OFF;"
@@ -36,6 +37,21 @@ bool IsDiskFull(int code, int system_error) {
   return (code & 0xff) == SQLITE_IOERR &&
          (system_error == ENOSPC || system_error == EDQUOT ||
           system_error == EFBIG);
+}
+
+// What the system said to the last operation that failed. Of a COMMIT SQLite
+// does not pass it on: the log's file knows.
+int SystemError(sqlite3* db) {
+  const int error = sqlite3_system_errno(db);
+  if (error != 0) return error;
+  sqlite3_file* log = nullptr;
+  int logged = 0;
+  if (sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) ==
+          SQLITE_OK &&
+      log != nullptr && log->pMethods != nullptr) {
+    log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &logged);
+  }
+  return logged;
 }
 
 Value ColumnValue(sqlite3_stmt* statement, int column) {
@@ -209,7 +225,7 @@ absl::Status SqliteConnection::Error(int code, absl::string_view what) const {
   const std::string detail =
       absl::StrCat(path_, ": ", db_ ? sqlite3_errmsg(db_) : "out of memory",
                    " (SQLite ", code, ") in: ", what);
-  if (IsDiskFull(code, db_ ? sqlite3_system_errno(db_) : 0)) {
+  if (IsDiskFull(code, db_ ? SystemError(db_) : 0)) {
     return MakeError(absl::StatusCode::kResourceExhausted, "DISK_FULL",
                      absl::StrCat("no space left for the database ", path_,
                                   ": free some disk space and try again"));

@@ -1,4 +1,8 @@
 // Priorities, shares of tenants, equal jobs and the end of old ones.
+#include "jobs/job_choice.h"
+
+#include <random>
+
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -86,6 +90,45 @@ TEST_F(JobChoiceTest, TheTenantWithTheFewestRunningJobsComesNext) {
   clock_.Advance(absl::Seconds(1));
   const int64_t bob = Add(Priority::kNormal, "bob");
   EXPECT_THAT(LeaseAll(), ElementsAre(ann[0], bob, ann[1], ann[2]));
+}
+
+TEST_F(JobChoiceTest, TheOldestIsTheFairestWhereItIsTheAnswer) {
+  const JobPolicy policy = {.max_running_tenant = 2};
+  Open(policy);
+  std::mt19937 random(1);
+  int fast = 0;
+  int slow = 0;
+  for (int round = 0; round < 300; ++round) {
+    clock_.Advance(absl::Seconds(random() % 200));
+    NewJob job = SomeJob();
+    job.priority = static_cast<Priority>(1 + random() % 3);
+    job.tenant = absl::StrCat("tenant-", random() % 8);
+    job.encoder_digest = absl::StrCat("e", random() % 3);  // e2: not held
+    Create(job);
+    if (random() % 3 == 0) continue;
+    int64_t oldest = 0;
+    int64_t fairest = 0;
+    const absl::Status read = db_->Read([&](store::Transaction& tx) {
+      oldest = FindOldest(tx, {"e0", "e1"}, policy, clock_.Now()).value();
+      fairest = FindFairest(tx, {"e0", "e1"}, policy, clock_.Now()).value();
+      return absl::OkStatus();
+    });
+    ASSERT_TRUE(read.ok()) << read;
+    if (oldest != 0) {
+      ++fast;
+      EXPECT_EQ(oldest, fairest);
+    } else {
+      ++slow;
+    }
+    const Job leased = Lease();
+    EXPECT_EQ(leased.id, fairest);
+    // Few run at a time, so that now and then the oldest's tenant does not.
+    if (leased.id != 0 && random() % 30 != 0) {
+      EXPECT_TRUE(Complete(leased.id, leased.fence, 1).ok());
+    }
+  }
+  EXPECT_GT(fast, 20);
+  EXPECT_GT(slow, 20);
 }
 
 TEST_F(JobChoiceTest, ATenantAtItsBoundIsPassedOverUntilAJobEnds) {
