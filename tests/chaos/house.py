@@ -6,6 +6,8 @@ import sys
 import threading
 import time
 
+import grpc
+
 E2E = pathlib.Path(__file__).resolve().parents[1] / "e2e/python"
 sys.path.insert(0, str(E2E))
 import images  # noqa: E402
@@ -87,7 +89,14 @@ class Submitter(threading.Thread):
         unfinished = []
         while not self.stop.is_set():
             while len(unfinished) < self.at_once:
-                job = self.bench.train(**self.spec_of(len(self.jobs)))
+                try:
+                    job = self.bench.train(**self.spec_of(len(self.jobs)))
+                except reflected_client.RpcFailure as failure:
+                    # No worker could be asked: "try again in a moment".
+                    if failure.code != grpc.StatusCode.UNAVAILABLE:
+                        raise
+                    time.sleep(0.2)
+                    continue
                 unfinished.append(job.id)
                 self.jobs.append(job.id)
             unfinished = [i for i in unfinished if not self.bench.call(
