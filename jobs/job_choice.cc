@@ -66,9 +66,9 @@ constexpr Priority kPriorities[] = {Priority::kInteractive, Priority::kNormal,
 
 }  // namespace
 
-absl::StatusOr<int64_t> FindOldest(Transaction& tx,
-                                   const std::vector<std::string>& encoders,
-                                   const JobPolicy& policy, absl::Time now) {
+absl::StatusOr<std::optional<int64_t>> FindOldest(
+    Transaction& tx, const std::vector<std::string>& encoders,
+    const JobPolicy& policy, absl::Time now) {
   std::optional<Candidate> best;
   std::string tenant;
   for (const std::string& encoder : encoders) {
@@ -85,12 +85,12 @@ absl::StatusOr<int64_t> FindOldest(Transaction& tx,
       tenant = rows[0].Text(0);
     }
   }
-  if (!best) return 0;
+  if (!best) return std::optional<int64_t>(0);  // nothing is due
   ASSIGN_OR_RETURN(const std::vector<Row> running,
                    tx.Query("SELECT 1 FROM job WHERE state='running' AND"
                             " tenant=? LIMIT 1",
                             {tenant}));
-  return running.empty() ? best->id : 0;
+  return running.empty() ? std::optional<int64_t>(best->id) : std::nullopt;
 }
 
 absl::StatusOr<int64_t> FindFairest(Transaction& tx,
@@ -126,8 +126,10 @@ absl::StatusOr<int64_t> FindFairest(Transaction& tx,
 absl::StatusOr<int64_t> FindDue(Transaction& tx,
                                 const std::vector<std::string>& encoders,
                                 const JobPolicy& policy, absl::Time now) {
-  ASSIGN_OR_RETURN(const int64_t id, FindOldest(tx, encoders, policy, now));
-  return id != 0 ? id : FindFairest(tx, encoders, policy, now);
+  ASSIGN_OR_RETURN(const std::optional<int64_t> id,
+                   FindOldest(tx, encoders, policy, now));
+  if (id) return *id;
+  return FindFairest(tx, encoders, policy, now);
 }
 
 }  // namespace promptd::jobs

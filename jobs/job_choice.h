@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,11 +21,11 @@ absl::StatusOr<int64_t> FindDue(store::Transaction& tx,
 
 // The two ways to find it. The first asks for the oldest of each encoder and
 // priority: where no tenant's job runs that would have to step back, that is
-// the one, at a price that does not grow with the tenants that wait. 0 when it
-// cannot tell. The second looks at the first job of every tenant.
-absl::StatusOr<int64_t> FindOldest(store::Transaction& tx,
-                                   const std::vector<std::string>& encoders,
-                                   const JobPolicy& policy, absl::Time now);
+// the one, at a price that does not grow with the tenants that wait; without a
+// value it cannot tell. The second looks at the first job of every tenant.
+absl::StatusOr<std::optional<int64_t>> FindOldest(
+    store::Transaction& tx, const std::vector<std::string>& encoders,
+    const JobPolicy& policy, absl::Time now);
 absl::StatusOr<int64_t> FindFairest(store::Transaction& tx,
                                     const std::vector<std::string>& encoders,
                                     const JobPolicy& policy, absl::Time now);

@@ -76,7 +76,6 @@ absl::StatusOr<Job> JobStore::Create(Transaction& tx, const NewJob& job) {
   RETURN_IF_ERROR(CheckRoom(tx, job.tenant, policy_.max_unfinished));
   ASSIGN_OR_RETURN(Job created, InsertJob(tx, job, clock_->Now()));
   RETURN_IF_ERROR(HandOver(tx, &created));
-  tx.AfterCommit([this, id = created.id]() { hub_.NotifyJob(id); });
   return created;
 }
 

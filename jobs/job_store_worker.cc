@@ -100,7 +100,10 @@ absl::Status JobStore::HandOver(Transaction& tx, Job* created) {
   if (leased && leased->id == created->id) {
     *created = *std::move(leased);
   } else {
-    tx.AfterCommit([this] { NotifyWork(); });
+    tx.AfterCommit([this, id = created->id] {
+      hub_.NotifyJob(id);
+      NotifyWork();
+    });
   }
   return absl::OkStatus();
 }

@@ -106,7 +106,7 @@ TEST_F(JobChoiceTest, TheOldestIsTheFairestWhereItIsTheAnswer) {
     job.encoder_digest = absl::StrCat("e", random() % 3);  // e2: not held
     Create(job);
     if (random() % 3 == 0) continue;
-    int64_t oldest = 0;
+    std::optional<int64_t> oldest;
     int64_t fairest = 0;
     const absl::Status read = db_->Read([&](store::Transaction& tx) {
       oldest = FindOldest(tx, {"e0", "e1"}, policy, clock_.Now()).value();
@@ -114,9 +114,9 @@ TEST_F(JobChoiceTest, TheOldestIsTheFairestWhereItIsTheAnswer) {
       return absl::OkStatus();
     });
     ASSERT_TRUE(read.ok()) << read;
-    if (oldest != 0) {
+    if (oldest) {
       ++fast;
-      EXPECT_EQ(oldest, fairest);
+      EXPECT_EQ(*oldest, fairest);
     } else {
       ++slow;
     }
