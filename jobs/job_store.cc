@@ -81,19 +81,10 @@ absl::StatusOr<Job> JobStore::Create(Transaction& tx, const NewJob& job) {
 
 absl::StatusOr<Job> JobStore::CreateRunning(Transaction& tx, const NewJob& job,
                                             const std::string& owner) {
-  const absl::Time now = clock_->Now();
-  ASSIGN_OR_RETURN(const Job before, InsertJob(tx, job, now));
-  Job running = before;
-  ++running.attempt;
-  ++running.fence;
-  running.owner = owner;
-  running.lease_expires = now;
-  running.start_time = now;
-  RETURN_IF_ERROR(Move(tx, running, JobState::kRunning, now,
-                       absl::StrCat("running as ", owner)));
-  RETURN_IF_ERROR(BeginAttempt(tx, running, now));
-  RETURN_IF_ERROR(Save(tx, before, running));
-  return running;
+  const absl::Time now = AsStored(clock_->Now());
+  ASSIGN_OR_RETURN(const Job queued, InsertJob(tx, job, now));
+  return StartAttempt(tx, queued, owner, now, now,
+                      absl::StrCat("running as ", owner));
 }
 
 absl::StatusOr<std::optional<Job>> JobStore::FindByRequest(

@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "jobs/change_hub.h"
@@ -126,8 +127,9 @@ class JobStore {
   // higher. By priority, which rises with waiting; then of the tenant with the
   // fewest running jobs; then the oldest. Tenants at their bound are passed
   // over. The time it takes does not grow with the number of jobs; with that of
-  // tenants that wait only while the oldest job's tenant runs another one. When there is none it waits for one: nothing after `wait`, on
-  // EndWait(), or when asking again may help.
+  // tenants that wait only while the oldest job's tenant runs another one. When
+  // there is none it waits for one: nothing after `wait`, on EndWait(), or when
+  // asking again may help.
   absl::StatusOr<std::optional<Job>> Lease(
       const LeaseRequest& request, absl::Duration wait = absl::ZeroDuration());
   // Ends the waiting of this worker's Lease(), of the next one when none waits.
@@ -216,6 +218,12 @@ class JobStore {
   // Saves a job that `before` was loaded as; the half of Update.
   absl::Status Save(store::Transaction& tx, const Job& before,
                     const Job& after);
+  // The queued job with a new attempt under a new fence: `owner` has it until
+  // `expires`.
+  absl::StatusOr<Job> StartAttempt(store::Transaction& tx, const Job& queued,
+                                   const std::string& owner, absl::Time now,
+                                   absl::Time expires,
+                                   absl::string_view message);
   // The next due job for this worker, running under its lease.
   absl::StatusOr<std::optional<Job>> LeaseDue(store::Transaction& tx,
                                               const LeaseRequest& request);

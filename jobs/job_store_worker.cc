@@ -44,23 +44,33 @@ absl::StatusOr<Job> LoadById(Transaction& tx, int64_t id) {
 
 }  // namespace
 
+absl::StatusOr<Job> JobStore::StartAttempt(Transaction& tx, const Job& queued,
+                                           const std::string& owner,
+                                           absl::Time now, absl::Time expires,
+                                           absl::string_view message) {
+  Job job = queued;
+  ++job.attempt;
+  ++job.fence;
+  job.owner = owner;
+  job.lease_expires = AsStored(expires);
+  if (!job.start_time) job.start_time = now;
+  RETURN_IF_ERROR(Move(tx, job, JobState::kRunning, now, message));
+  RETURN_IF_ERROR(BeginAttempt(tx, job, now));
+  RETURN_IF_ERROR(Save(tx, queued, job));
+  return job;
+}
+
 absl::StatusOr<std::optional<Job>> JobStore::LeaseDue(
     Transaction& tx, const LeaseRequest& request) {
   const absl::Time now = AsStored(clock_->Now());
   ASSIGN_OR_RETURN(const int64_t id,
                    FindDue(tx, request.encoder_digests, policy_, now));
   if (id == 0) return std::optional<Job>();
-  ASSIGN_OR_RETURN(const Job before, LoadById(tx, id));
-  Job job = before;
-  ++job.attempt;
-  ++job.fence;
-  job.owner = request.worker;
-  job.lease_expires = AsStored(now + request.lease);
-  if (!job.start_time) job.start_time = now;
-  RETURN_IF_ERROR(Move(tx, job, JobState::kRunning, now,
-                       absl::StrCat("running on ", request.worker)));
-  RETURN_IF_ERROR(BeginAttempt(tx, job, now));
-  RETURN_IF_ERROR(Save(tx, before, job));
+  ASSIGN_OR_RETURN(const Job queued, LoadById(tx, id));
+  ASSIGN_OR_RETURN(
+      Job job,
+      StartAttempt(tx, queued, request.worker, now, now + request.lease,
+                   absl::StrCat("running on ", request.worker)));
   return std::optional<Job>(std::move(job));
 }
 

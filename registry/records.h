@@ -74,13 +74,13 @@ struct NewVersion {
 // What a job found out about a version on a dataset; never changed.
 struct EvaluationRecord {
   int64_t job_id = 0;  // its id
-  std::string task;
+  std::string task = {};
   int64_t version = 0;
   std::string dataset;  // name
   std::string dataset_digest;
   std::string split;
   std::string result_json;
-  absl::Time create_time;
+  absl::Time create_time = {};
 };
 
 // A NewVersion whose manifest is a stored blob.

@@ -72,7 +72,7 @@ absl::Status TrainingServiceImpl::Enqueue(const ResolvedSpec& resolved,
   const worker::TrainingSpec& spec = resolved.spec;
   std::optional<jobs::Job> same;
   jobs::Job created;
-  RETURN_IF_ERROR(
+  const absl::Status written =
       backend_.db->Write([&](store::Transaction& tx) -> absl::Status {
         if (!spec.dataset.empty()) {
           RETURN_IF_ERROR(CheckDatasetUnchanged(
@@ -90,7 +90,8 @@ absl::Status TrainingServiceImpl::Enqueue(const ResolvedSpec& resolved,
                 .status());
         ASSIGN_OR_RETURN(created, backend_.jobs->Create(tx, job));
         return absl::OkStatus();
-      }));
+      });
+  RETURN_IF_ERROR(written);
   FailpointStep("job.created");
   reply->set_deduplicated(same.has_value());
   return ToProto(same ? *same : created, reply);

@@ -30,8 +30,8 @@ class WorkerGatewayTest : public ServerFixture {
   ServerOptions Options(int port) const {
     ServerOptions options = DefaultOptions();
     options.lease = absl::Seconds(3);
-    options.workers =
-        WorkerGatewayOptions{{"127.0.0.1", port}, wire::TestToken()};
+    options.workers = WorkerGatewayOptions{
+        {"127.0.0.1", port}, wire::TestToken(), std::nullopt};
     return options;
   }
   void Start(worker::Executor* local, int port = 0) {
