@@ -11,6 +11,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/process.h"
+#include "common/scheduling.h"
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "server/options.h"
@@ -100,6 +101,7 @@ int main(int argc, char** argv) {
   }
   promptd::ConfigureLog(options.log_level);
   promptd::RaiseFileLimit();
+  promptd::AnswerPromptly();
   promptd::UsePlainMutexes();
   const promptd::StopSignals stop;
   absl::Status status;

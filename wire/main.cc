@@ -13,6 +13,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/process.h"
+#include "common/scheduling.h"
 #include "common/status_macros.h"
 #include "common/work_pool.h"
 #include "metrics/worker_pages.h"
@@ -145,6 +146,7 @@ int main(int argc, char** argv) {
   if (const auto code = ParseWorkerOptions(argc, argv, &options)) return *code;
   promptd::ConfigureLog(options.log_level);
   promptd::RaiseFileLimit();
+  promptd::AnswerPromptly();
   promptd::UsePlainMutexes();
   const promptd::StopSignals stop;
   absl::Status status;

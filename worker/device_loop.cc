@@ -6,7 +6,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "common/error.h"
-#include "worker/runtime.h"
+#include "common/scheduling.h"
 
 namespace promptd::worker {
 

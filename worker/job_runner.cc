@@ -4,6 +4,7 @@
 
 #include "common/error.h"
 #include "common/failpoint.h"
+#include "common/scheduling.h"
 #include "common/status_macros.h"
 #include "worker/evaluation_run.h"
 #include "worker/lease_keeper.h"
@@ -39,6 +40,7 @@ bool JobRunner::draining() const {
 }
 
 void JobRunner::Loop() {
+  YieldToAnswering();  // it decodes whole datasets
   while (!draining()) RunOne();
 }
 

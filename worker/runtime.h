@@ -13,11 +13,6 @@ struct ComputeOptions {
 // Returns the number of intra-op threads in force.
 int ConfigureCompute(const ComputeOptions& options);
 
-// For threads that compute: lets those that take and answer calls go first, as
-// they have little to do and somebody waits for each. Holds for this thread and
-// for those that it starts.
-void YieldToAnswering();
-
 // Cores this process may run on (its affinity mask).
 int UsableCores();
 
