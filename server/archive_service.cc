@@ -129,8 +129,8 @@ class ExportStream
       counted_ = true;
       if (ended_) return;
     }
-    rpc->Post(
-        call_,
+    rpc->Run(
+        Where::kPool, call_,
         [self, backend, request]() -> absl::Status {
           ASSIGN_OR_RETURN(
               std::string bytes,

@@ -12,16 +12,24 @@
 #include "server/item_checks.h"
 #include "server/spec_resolver.h"
 #include "server/top_k.h"
-#include "server/version_pins.h"
 
 namespace promptd::server {
 namespace {
+
+// Of a call that runs on gRPC's thread: some tenths of a millisecond at most,
+// for hashing its bytes and for its scores. An image costs as much as so many
+// scores.
+constexpr size_t kMaxBytesHere = 128 << 10;
+constexpr size_t kMaxScoresHere = 4096;
+constexpr size_t kScoresOfImage = 128;
 
 // A call that is ready for the executor, and what its reply needs.
 struct Plan {
   worker::ClassifyCall call;
   std::shared_ptr<const std::vector<std::string>> class_names;
-  std::string task = {};  // of a learned prompt
+  // Of a learned prompt.
+  std::string task = {};
+  VersionPin version = nullptr;
 };
 
 template <typename Request>
@@ -61,6 +69,7 @@ absl::StatusOr<Plan> PlanLearned(const Backend& backend, const Call& call,
                     version->class_names.size()),
             {version, &version->class_names}};
   plan.task = request.task();
+  plan.version = version;
   plan.call.encoder_digest = version->encoder_digest;
   reply->set_version(version->version);
   reply->set_version_digest(version->digest);
@@ -100,7 +109,7 @@ void Execute(const Backend& backend, const std::shared_ptr<Call>& call,
   backend.executor->Classify(
       std::move(plan->call),
       [call, reply, done, names = std::move(plan->class_names),
-       task = std::move(plan->task)](
+       task = std::move(plan->task), version = std::move(plan->version)](
           const absl::StatusOr<worker::ClassifyOutcome>& outcome) {
         done(Guarded(*call, [&]() -> absl::Status {
           RETURN_IF_ERROR(NameDamage(outcome.status(), task, reply->version()));
@@ -108,6 +117,7 @@ void Execute(const Backend& backend, const std::shared_ptr<Call>& call,
                                       reply->mutable_results()));
           MergeTimings(*outcome, reply->mutable_timings());
           SetTemperature(*outcome, 0, reply);
+          if (version != nullptr) version->has_answered = true;
           return absl::OkStatus();
         }));
       });
@@ -117,6 +127,30 @@ void Execute(const Backend& backend, const std::shared_ptr<Call>& call,
 
 DeadlineRule ClassifyDeadline(const Limits& limits) {
   return {limits.classify_deadline, limits.max_classify_deadline};
+}
+
+Where WhereToRun(size_t bytes, size_t images, size_t classes) {
+  const bool small = bytes <= kMaxBytesHere &&
+                     images <= kMaxScoresHere / (classes + kScoresOfImage);
+  return small ? Where::kHere : Where::kPool;
+}
+
+bool IsAtHand(const VersionPin& version) {
+  return version != nullptr && version->has_answered &&
+         version->image_tower.empty();
+}
+
+Where WhereToClassify(const Backend& backend, const Call& call,
+                      const v1::ClassifyRequest& request) {
+  const VersionPin version =
+      backend.pins->Known(call.principal().tenant, request);
+  if (!IsAtHand(version)) return Where::kPool;
+  size_t bytes = 0;
+  for (const std::string& image : request.images()) bytes += image.size();
+  return WhereToRun(bytes,
+                    static_cast<size_t>(request.images_size()) +
+                        static_cast<size_t>(request.image_digests_size()),
+                    version->class_names.size());
 }
 
 void Classify(const Backend& backend, const std::shared_ptr<Call>& call,

@@ -2,6 +2,7 @@
 // or as items of a stream.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 
 #include "absl/time/time.h"
@@ -9,11 +10,20 @@
 #include "server/backend.h"
 #include "server/call.h"
 #include "server/rpc.h"
+#include "server/version_pins.h"
 
 namespace promptd::server {
 
 // Of a classify or embed call.
 DeadlineRule ClassifyDeadline(const Limits& limits);
+
+// Where a call runs that finds all it takes in memory: here, if it is small.
+Where WhereToRun(size_t bytes, size_t images, size_t classes);
+// Whether all that a call of this version takes is in memory, most likely: it
+// has answered others. Null is not.
+bool IsAtHand(const VersionPin& version);
+Where WhereToClassify(const Backend& backend, const Call& call,
+                      const v1::ClassifyRequest& request);
 
 // All call `done` exactly once; `backend`, `request` and `reply` outlive that.
 // INVALID_ARGUMENT (INVALID_CLASSIFY_REQUEST); NOT_FOUND (TASK_NOT_FOUND,

@@ -29,7 +29,16 @@ grpc::ServerUnaryReactor* ClassifyServiceImpl::Unary(
 grpc::ServerUnaryReactor* ClassifyServiceImpl::Classify(
     grpc::CallbackServerContext* context, const v1::ClassifyRequest* request,
     v1::ClassifyResponse* reply) {
-  return Unary(context, "Classify", request, reply, server::Classify);
+  return rpc_.UnaryAsync(
+      context, "Classify", ClassifyDeadline(backend_.limits),
+      [this, request](const Call& call) {
+        return WhereToClassify(backend_, call, *request);
+      },
+      [this, request, reply](const std::shared_ptr<Call>& call,
+                             const Rpc::Done& done) {
+        server::Classify(backend_, call, call->deadline(), *request, reply,
+                         done);
+      });
 }
 
 grpc::ServerUnaryReactor* ClassifyServiceImpl::ZeroShotClassify(

@@ -15,8 +15,6 @@ namespace promptd::server {
 namespace {
 
 constexpr size_t kMaxIdBytes = 128;
-// Of an item that is answered on gRPC's thread: a tenth of a millisecond or so.
-constexpr size_t kMaxQuickScores = 4096;
 
 absl::Status BadItem(const std::string& field, const std::string& problem) {
   return InvalidFields("INVALID_STREAM_ITEM", {{field, problem}});
@@ -38,7 +36,10 @@ void ClassifyStream::Handle(const ItemPtr& item, const Rpc::Done& answer) {
     return answer(taken);
   }
   const Rpc::Done done = [this, item, answer](const absl::Status& status) {
-    Leave(item, status);
+    {
+      absl::MutexLock lock(&ids_mutex_);
+      ids_.erase(item->request.id());
+    }
     // May destroy this object.
     answer(status);
   };
@@ -59,27 +60,9 @@ void ClassifyStream::Handle(const ItemPtr& item, const Rpc::Done& answer) {
   }
 }
 
-bool ClassifyStream::IsQuick(const v1::ClassifyStreamRequest& request) {
-  const v1::ClassifyRequest& asked = request.classify();
-  if (!request.has_classify() || asked.images_size() > 0) return false;
-  const VersionPin version =
-      backend_.pins->Known(call()->principal().tenant, asked);
-  if (version == nullptr || !version->image_tower.empty()) return false;
-  const auto images = static_cast<size_t>(asked.image_digests_size());
-  if (images * version->class_names.size() > kMaxQuickScores) return false;
-  absl::MutexLock lock(&ids_mutex_);
-  return version == last_version_;
-}
-
-void ClassifyStream::Leave(const ItemPtr& item, const absl::Status& status) {
-  VersionPin version;
-  if (!item->quick && status.ok() && item->request.has_classify()) {
-    version = backend_.pins->Known(call()->principal().tenant,
-                                   item->request.classify());
-  }
-  absl::MutexLock lock(&ids_mutex_);
-  ids_.erase(item->request.id());
-  if (version != nullptr) last_version_ = std::move(version);
+Where ClassifyStream::WhereToHandle(const v1::ClassifyStreamRequest& request) {
+  if (!request.has_classify()) return Where::kPool;
+  return WhereToClassify(backend_, *call(), request.classify());
 }
 
 absl::Status ClassifyStream::Fail(const absl::Status& status, Item* item) {

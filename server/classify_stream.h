@@ -12,7 +12,6 @@
 #include "promptd/v1/classify.pb.h"
 #include "server/backend.h"
 #include "server/item_stream.h"
-#include "server/version_pins.h"
 
 namespace promptd::server {
 
@@ -25,13 +24,9 @@ class ClassifyStream
 
  private:
   void Handle(const ItemPtr& item, const Rpc::Done& answer) override;
-  // An item without bytes whose version has just answered another one: what it
-  // takes is in memory.
-  bool IsQuick(const v1::ClassifyStreamRequest& request) override;
+  Where WhereToHandle(const v1::ClassifyStreamRequest& request) override;
   absl::Status Fail(const absl::Status& status, Item* item) override;
 
-  // The item has its answer, or will have none.
-  void Leave(const ItemPtr& item, const absl::Status& status);
   // INVALID_ARGUMENT (INVALID_STREAM_ITEM); ALREADY_EXISTS
   // (DUPLICATE_ITEM_ID).
   absl::Status TakeId(const std::string& id);
@@ -41,8 +36,6 @@ class ClassifyStream
   const Backend& backend_;
   absl::Mutex ids_mutex_;
   std::set<std::string> ids_ ABSL_GUARDED_BY(ids_mutex_);  // without an answer
-  // That a classify call was answered with last.
-  VersionPin last_version_ ABSL_GUARDED_BY(ids_mutex_);
 };
 
 }  // namespace promptd::server

@@ -1,6 +1,7 @@
 #include "server/infer_call.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "server/classify_calls.h"
 #include "server/infer_model.h"
 #include "server/infer_request.h"
 #include "server/infer_tensors.h"
@@ -214,8 +216,9 @@ class Run : public std::enable_shared_from_this<Run> {
             const absl::StatusOr<worker::ClassifyOutcome>& outcome) {
           const absl::Status status =
               Guarded(*self->call_, [&]() -> absl::Status {
-                RETURN_IF_ERROR(
-                    NameVersion(outcome.status(), self->inference_.model));
+                const InferModel& model = self->inference_.model;
+                RETURN_IF_ERROR(NameVersion(outcome.status(), model));
+                if (model.pin != nullptr) model.pin->has_answered = true;
                 return FillImages(self->inference_, *outcome, self->reply_);
               });
           self->End(status,
@@ -268,6 +271,20 @@ class Run : public std::enable_shared_from_this<Run> {
 };
 
 }  // namespace
+
+Where WhereToInfer(const Backend& backend, const Call& call,
+                   const inference::ModelInferRequest& request) {
+  if (request.inputs_size() != 1 || request.inputs(0).shape_size() == 0) {
+    return Where::kPool;
+  }
+  const int64_t rows = request.inputs(0).shape(0);
+  const std::optional<size_t> classes =
+      ClassesAtHand(backend, call.principal().tenant, request.model_name(),
+                    request.model_version());
+  if (rows < 0 || !classes) return Where::kPool;
+  return WhereToRun(request.ByteSizeLong(), static_cast<size_t>(rows),
+                    *classes);
+}
 
 void Infer(const Backend& backend, InferStatisticsTable* statistics,
            const std::shared_ptr<Call>& call,

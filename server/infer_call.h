@@ -11,6 +11,11 @@
 
 namespace promptd::server {
 
+// Where the request runs: here if it is small and all that it takes is in
+// memory.
+Where WhereToInfer(const Backend& backend, const Call& call,
+                   const inference::ModelInferRequest& request);
+
 // Calls `done` exactly once; the pointers and references outlive that. The
 // protocol has no errors of single images: one that cannot be read fails the
 // request with its reason and its row. Errors: FindModel, ReadRequest, the

@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "server/classify_calls.h"
 #include "server/spec_resolver.h"
 
 namespace promptd::server {
@@ -157,6 +158,27 @@ absl::StatusOr<InferModel> FindModel(const Backend& backend,
   }
   DescribeTensors(backend.limits, &model);
   return model;
+}
+
+std::optional<size_t> ClassesAtHand(const Backend& backend,
+                                    const std::string& tenant,
+                                    const std::string& name,
+                                    const std::string& version) {
+  const auto& [first, behind] = SplitName(name);
+  for (const FixedModel& fixed : kFixedModels) {
+    if (first != fixed.name) continue;
+    // Texts are tokenized first.
+    const bool images =
+        fixed.kind == ModelKind::kImages || fixed.kind == ModelKind::kPixels;
+    return images ? std::optional<size_t>(0) : std::nullopt;
+  }
+  int64_t number = 0;
+  const bool by_number = absl::SimpleAtoi(version, &number);
+  const VersionPin pin =
+      by_number ? backend.pins->KnownByNumber(tenant, first, number)
+                : backend.pins->KnownByAlias(tenant, first, behind);
+  if (!IsAtHand(pin)) return std::nullopt;
+  return pin->class_names.size();
 }
 
 std::vector<std::string> FixedModels() {

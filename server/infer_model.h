@@ -9,7 +9,9 @@
 // Behind the last four "@NAME" chooses the encoder, else it is the default one.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -61,6 +63,13 @@ absl::StatusOr<InferModel> FindModel(const Backend& backend,
                                      const std::string& tenant,
                                      const std::string& name,
                                      const std::string& version);
+
+// How many classes the model's images are scored against (an encoder: 0), if
+// all that it takes is in memory, most likely (server/classify_calls.h).
+std::optional<size_t> ClassesAtHand(const Backend& backend,
+                                    const std::string& tenant,
+                                    const std::string& name,
+                                    const std::string& version);
 
 // The names of the models that are no tasks.
 std::vector<std::string> FixedModels();

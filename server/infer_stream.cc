@@ -21,6 +21,10 @@ void InferStream::Handle(const ItemPtr& item, const Rpc::Done& answer) {
         item->response.mutable_infer_response(), answer);
 }
 
+Where InferStream::WhereToHandle(const inference::ModelInferRequest& request) {
+  return WhereToInfer(*backend_, *call(), request);
+}
+
 absl::Status InferStream::Fail(const absl::Status& status, Item* item) {
   if (end_on_error_) return status;
   item->response.set_error_message(

@@ -21,6 +21,7 @@ class InferStream : public ItemStream<inference::ModelInferRequest,
 
  private:
   void Handle(const ItemPtr& item, const Rpc::Done& answer) override;
+  Where WhereToHandle(const inference::ModelInferRequest& request) override;
   absl::Status Fail(const absl::Status& status, Item* item) override;
 
   const Backend* const backend_;

@@ -44,7 +44,6 @@ class ItemStream : public grpc::ServerBidiReactor<Request, Response>,
     Request request;
     Response response;
     int64_t bytes = 0;  // as counted
-    bool quick = false;
   };
   using ItemPtr = std::shared_ptr<Item>;
 
@@ -56,10 +55,9 @@ class ItemStream : public grpc::ServerBidiReactor<Request, Response>,
   // Fills the response and calls `answer`, exactly once, on any thread, also
   // once the stream has ended.
   virtual void Handle(const ItemPtr& item, const Rpc::Done& answer) = 0;
-  // Whether Handle() waits for no disk and computes next to nothing: then it is
-  // called on gRPC's own thread, which spares a change of threads that costs
-  // more than such an item does.
-  virtual bool IsQuick(const Request& /*request*/) { return false; }
+  virtual Where WhereToHandle(const Request& /*request*/) {
+    return Where::kPool;
+  }
   // Makes the response of an item that failed. Anything but OK ends the stream.
   virtual absl::Status Fail(const absl::Status& status, Item* item) = 0;
 
@@ -141,20 +139,8 @@ void ItemStream<Request, Response>::Run(const ItemPtr& item) {
   const Rpc::Done answer = [self, item](const absl::Status& status) {
     self->Answer(item, status);
   };
-  item->quick = IsQuick(item->request);
-  if (item->quick) {
-    absl::Status status = call_->CheckAlive();
-    if (status.ok()) {
-      status = Guarded(*call_, [&] {
-        Handle(item, answer);
-        return absl::OkStatus();
-      });
-    }
-    if (!status.ok()) answer(status);
-    return;
-  }
-  rpc_->Post(
-      call_,
+  rpc_->Run(
+      WhereToHandle(item->request), call_,
       [self, item, answer] {
         self->Handle(item, answer);
         return absl::OkStatus();

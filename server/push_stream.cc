@@ -67,8 +67,8 @@ void PushStream::OnReadDone(bool ok) {
     incoming_.Clear();
     return ReadNext();
   }
-  rpc_->Post(
-      call_, [self = self_] { return self->Complete(); },
+  rpc_->Run(
+      Where::kPool, call_, [self = self_] { return self->Complete(); },
       [self = self_](const absl::Status& status) {
         if (!status.ok()) return self->End(status);
         self->SendNext();

@@ -25,8 +25,8 @@ class ReadStream : public grpc::ServerReadReactor<Request> {
  public:
   void OnReadDone(bool ok) final {
     if (call_->cancelled()) return;  // OnCancel ends it
-    rpc_->Post(
-        call_,
+    rpc_->Run(
+        Where::kPool, call_,
         [self = self_, ok]() -> absl::Status {
           if (ok) return self->Take(self->incoming_);
           if (self->call_->cancelled()) return Gone();

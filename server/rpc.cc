@@ -66,14 +66,15 @@ std::shared_ptr<Call> Rpc::Begin(grpc::CallbackServerContext* context,
                                 DeadlineRule{});
 }
 
-void Rpc::Post(std::shared_ptr<Call> call, std::function<absl::Status()> step,
-               Done done) const {
-  const bool queued = pool_->TrySubmit([call, step = std::move(step), done] {
+void Rpc::Run(Where where, std::shared_ptr<Call> call,
+              std::function<absl::Status()> step, Done done) const {
+  auto run = [call = std::move(call), step = std::move(step), done] {
     absl::Status status = call->CheckAlive();
     if (status.ok()) status = Guarded(*call, step);
     done(std::move(status));
-  });
-  if (!queued) done(Busy());
+  };
+  if (where == Where::kHere) return run();
+  if (!pool_->TrySubmit(std::move(run))) done(Busy());
 }
 
 grpc::ServerUnaryReactor* Rpc::Unary(grpc::CallbackServerContext* context,
@@ -90,6 +91,16 @@ grpc::ServerUnaryReactor* Rpc::UnaryAsync(grpc::CallbackServerContext* context,
                                           const std::string& method,
                                           const DeadlineRule& rule,
                                           AsyncHandler handler) {
+  return UnaryAsync(
+      context, method, rule, [](const Call&) { return Where::kPool; },
+      std::move(handler));
+}
+
+grpc::ServerUnaryReactor* Rpc::UnaryAsync(grpc::CallbackServerContext* context,
+                                          const std::string& method,
+                                          const DeadlineRule& rule,
+                                          const Choice& where,
+                                          AsyncHandler handler) {
   auto call = std::make_shared<Call>(service_, method, *series_.at(method),
                                      context, rule);
   auto* reactor = new UnaryReactor(call);
@@ -101,8 +112,8 @@ grpc::ServerUnaryReactor* Rpc::UnaryAsync(grpc::CallbackServerContext* context,
     done(call->admission());
     return reactor;
   }
-  Post(
-      call,
+  Run(
+      where(*call), call,
       [call, handler = std::move(handler), done] {
         handler(call, done);
         return absl::OkStatus();

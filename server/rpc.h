@@ -8,7 +8,7 @@
 //
 // Handlers run on a bounded pool; when it is full the call gets
 // RESOURCE_EXHAUSTED (SERVER_BUSY) at once. Streams make a Call with Begin()
-// and post their blocking steps with Post().
+// and run their steps with Run().
 #pragma once
 
 #include <atomic>
@@ -25,6 +25,11 @@
 #include "server/metrics.h"
 
 namespace promptd::server {
+
+// Where a step runs. One that waits for no disk and computes next to nothing
+// may run on gRPC's own thread: that spares a change of threads, which costs
+// more than such a step does.
+enum class Where { kPool, kHere };
 
 // The wrapper for the methods of one service. Thread-safe. `metrics` and
 // `pool` must outlive it, and it must outlive the gRPC server.
@@ -47,15 +52,22 @@ class Rpc {
                                        const std::string& method,
                                        const DeadlineRule& rule,
                                        AsyncHandler handler);
+  // The same where `where` tells, of a call that is admitted, where it runs.
+  using Choice = std::function<Where(const Call&)>;
+  grpc::ServerUnaryReactor* UnaryAsync(grpc::CallbackServerContext* context,
+                                       const std::string& method,
+                                       const DeadlineRule& rule,
+                                       const Choice& where,
+                                       AsyncHandler handler);
 
   // For streams.
   std::shared_ptr<Call> Begin(grpc::CallbackServerContext* context,
                               const std::string& method) const;
-  // Runs `step` on the pool and hands its status to `done` there; `done` gets
-  // SERVER_BUSY on this thread when the pool is full. Exceptions of `step`
-  // become INTERNAL.
-  void Post(std::shared_ptr<Call> call, std::function<absl::Status()> step,
-            Done done) const;
+  // Runs `step` unless the call is over, and hands its status to `done` there;
+  // `done` gets SERVER_BUSY on this thread when the pool is full. Exceptions of
+  // `step` become INTERNAL.
+  void Run(Where where, std::shared_ptr<Call> call,
+           std::function<absl::Status()> step, Done done) const;
 
  private:
   const std::string service_;

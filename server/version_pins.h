@@ -6,6 +6,7 @@
 // request never gets a version that was not current at some moment of it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -31,6 +32,9 @@ struct PinnedVersion {
   // images go through the encoder's.
   std::string image_tower;
   std::vector<std::string> class_names;
+  // Whether a call was answered with it: then its head was in memory, and most
+  // likely still is.
+  mutable std::atomic<bool> has_answered = false;
 };
 
 // Held by a request from its start to its reply.
@@ -57,13 +61,18 @@ class VersionPins {
                                      const std::string& task,
                                      const std::string& alias);
 
+  // What those would return, if it is in memory; null otherwise.
+  VersionPin KnownByNumber(const std::string& tenant, const std::string& task,
+                           int64_t version);
+  VersionPin KnownByAlias(const std::string& tenant, const std::string& task,
+                          const std::string& alias);
+
   // What Select() would return, if that is in memory; null otherwise.
   template <typename Request>
   VersionPin Known(const std::string& tenant, const Request& request) {
-    return Kept(request.selector_case() == Request::kVersion
-                    ? NameOf(tenant, request.task(), request.version())
-                    : NameOf(tenant, request.task(), request.alias()),
-                prompts_->Revision());
+    return request.selector_case() == Request::kVersion
+               ? KnownByNumber(tenant, request.task(), request.version())
+               : KnownByAlias(tenant, request.task(), request.alias());
   }
 
   // `Request` has a task and the oneof `selector` of version and alias.
