@@ -120,7 +120,8 @@ class Study:
             runs = list(pool.map(lambda _: self.load(*flags, niced=False),
                                  range(GENERATORS)))
         whole = {name: sum(run[name] for run in runs)
-                 for name in ("images_per_second", "late", "rejected")}
+                 for name in ("images_per_second", "late", "rejected",
+                              "not_sent")}
         whole["by_code"] = sum((collections.Counter(run["by_code"])
                                 for run in runs), collections.Counter())
         for name in ("rejection_since_sent_p99_ms", "rejection_p99_ms",
@@ -134,6 +135,7 @@ class Study:
         peak = (before + self.closed_loop()) / 2
         goodput = run["images_per_second"] / peak
         missed = self.check(goodput >= 0.9 and run["late"] == 0 and
+                            run["not_sent"] == 0 and
                             run["rejection_since_sent_p99_ms"] <= 5,
                             "overload")
         print(f"overload: peak {before:.0f} images/s before, {peak:.0f} on the "

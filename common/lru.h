@@ -46,6 +46,9 @@ class Lru {
     index_.erase(found);
   }
 
+  // Without using it.
+  bool Holds(const Key& key) const { return index_.count(key) > 0; }
+
   int64_t bytes() const { return bytes_; }
   int64_t size() const { return static_cast<int64_t>(index_.size()); }
 

@@ -27,9 +27,7 @@ constexpr size_t kScoresOfImage = 128;
 struct Plan {
   worker::ClassifyCall call;
   std::shared_ptr<const std::vector<std::string>> class_names;
-  // Of a learned prompt.
-  std::string task = {};
-  VersionPin version = nullptr;
+  std::string task = {};  // of a learned prompt
 };
 
 template <typename Request>
@@ -69,7 +67,6 @@ absl::StatusOr<Plan> PlanLearned(const Backend& backend, const Call& call,
                     version->class_names.size()),
             {version, &version->class_names}};
   plan.task = request.task();
-  plan.version = version;
   plan.call.encoder_digest = version->encoder_digest;
   reply->set_version(version->version);
   reply->set_version_digest(version->digest);
@@ -109,7 +106,7 @@ void Execute(const Backend& backend, const std::shared_ptr<Call>& call,
   backend.executor->Classify(
       std::move(plan->call),
       [call, reply, done, names = std::move(plan->class_names),
-       task = std::move(plan->task), version = std::move(plan->version)](
+       task = std::move(plan->task)](
           const absl::StatusOr<worker::ClassifyOutcome>& outcome) {
         done(Guarded(*call, [&]() -> absl::Status {
           RETURN_IF_ERROR(NameDamage(outcome.status(), task, reply->version()));
@@ -117,7 +114,6 @@ void Execute(const Backend& backend, const std::shared_ptr<Call>& call,
                                       reply->mutable_results()));
           MergeTimings(*outcome, reply->mutable_timings());
           SetTemperature(*outcome, 0, reply);
-          if (version != nullptr) version->has_answered = true;
           return absl::OkStatus();
         }));
       });
@@ -135,16 +131,16 @@ Where WhereToRun(size_t bytes, size_t images, size_t classes) {
   return small ? Where::kHere : Where::kPool;
 }
 
-bool IsAtHand(const VersionPin& version) {
-  return version != nullptr && version->has_answered &&
-         version->image_tower.empty();
+bool IsAtHand(const Backend& backend, const VersionPin& version) {
+  return version != nullptr && version->image_tower.empty() &&
+         backend.executor->HeadAtHand(version->features_digest);
 }
 
 Where WhereToClassify(const Backend& backend, const Call& call,
                       const v1::ClassifyRequest& request) {
   const VersionPin version =
       backend.pins->Known(call.principal().tenant, request);
-  if (!IsAtHand(version)) return Where::kPool;
+  if (!IsAtHand(backend, version)) return Where::kPool;
   size_t bytes = 0;
   for (const std::string& image : request.images()) bytes += image.size();
   return WhereToRun(bytes,

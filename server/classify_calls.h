@@ -19,9 +19,8 @@ DeadlineRule ClassifyDeadline(const Limits& limits);
 
 // Where a call runs that finds all it takes in memory: here, if it is small.
 Where WhereToRun(size_t bytes, size_t images, size_t classes);
-// Whether all that a call of this version takes is in memory, most likely: it
-// has answered others. Null is not.
-bool IsAtHand(const VersionPin& version);
+// Whether all that a call of this version takes is in memory. Null is not.
+bool IsAtHand(const Backend& backend, const VersionPin& version);
 Where WhereToClassify(const Backend& backend, const Call& call,
                       const v1::ClassifyRequest& request);
 

@@ -216,9 +216,8 @@ class Run : public std::enable_shared_from_this<Run> {
             const absl::StatusOr<worker::ClassifyOutcome>& outcome) {
           const absl::Status status =
               Guarded(*self->call_, [&]() -> absl::Status {
-                const InferModel& model = self->inference_.model;
-                RETURN_IF_ERROR(NameVersion(outcome.status(), model));
-                if (model.pin != nullptr) model.pin->has_answered = true;
+                RETURN_IF_ERROR(
+                    NameVersion(outcome.status(), self->inference_.model));
                 return FillImages(self->inference_, *outcome, self->reply_);
               });
           self->End(status,

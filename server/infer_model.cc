@@ -177,7 +177,7 @@ std::optional<size_t> ClassesAtHand(const Backend& backend,
   const VersionPin pin =
       by_number ? backend.pins->KnownByNumber(tenant, first, number)
                 : backend.pins->KnownByAlias(tenant, first, behind);
-  if (!IsAtHand(pin)) return std::nullopt;
+  if (!IsAtHand(backend, pin)) return std::nullopt;
   return pin->class_names.size();
 }
 

@@ -152,6 +152,13 @@ class Reader {
   }
 
   void ReadOutputs() {
+    // More would name one twice, and a small request have a reply of any size.
+    if (static_cast<size_t>(request_.outputs_size()) > model_.outputs.size()) {
+      return Violate("outputs", absl::StrCat("has ", request_.outputs_size(),
+                                             " tensors, this model has ",
+                                             model_.outputs.size(), ": ",
+                                             Names(model_.outputs)));
+    }
     for (int i = 0; i < request_.outputs_size(); ++i) {
       const auto& asked = request_.outputs(i);
       const std::string field =

@@ -6,7 +6,6 @@
 // request never gets a version that was not current at some moment of it.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -32,9 +31,6 @@ struct PinnedVersion {
   // images go through the encoder's.
   std::string image_tower;
   std::vector<std::string> class_names;
-  // Whether a call was answered with it: then its head was in memory, and most
-  // likely still is.
-  mutable std::atomic<bool> has_answered = false;
 };
 
 // Held by a request from its start to its reply.

@@ -130,6 +130,10 @@ void RoutedExecutor::Try(std::shared_ptr<Call> call, const Rank& rank,
          });
 }
 
+bool RoutedExecutor::HeadAtHand(const std::string& features_digest) const {
+  return local_ == nullptr || local_->executor->HeadAtHand(features_digest);
+}
+
 void RoutedExecutor::Classify(worker::ClassifyCall call,
                               ClassifyCallback done) {
   const auto shared = std::make_shared<worker::ClassifyCall>(std::move(call));

@@ -38,6 +38,7 @@ class RoutedExecutor : public worker::Executor {
 
   // Whether a worker that is there now holds it, serving or not.
   bool Holds(const std::string& encoder_digest) const override;
+  bool HeadAtHand(const std::string& features_digest) const override;
 
  private:
   using Targets = std::vector<std::shared_ptr<RouteTarget>>;

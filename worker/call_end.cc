@@ -14,7 +14,7 @@ absl::Status CheckAwaited(absl::Time deadline,
                           absl::Time answered) {
   if (answered >= deadline) {
     return MakeError(absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXPIRED",
-                     "the deadline passed before the call was answered");
+                     "no answer was ready in time for the deadline");
   }
   if (cancelled && cancelled()) {
     return MakeError(absl::StatusCode::kCancelled, "CANCELLED",

@@ -313,7 +313,6 @@ void Classifier::Encode(std::vector<CallImage> batch) {
     times_->Measured(TowerKey(*images.front().call), rows, elapsed);
     probes_.Measured(start + elapsed);
   }
-  const absl::Time answered = start + elapsed + kReplyTime;
   const float* next = features.ok() ? features->data() : nullptr;
   const size_t width = features.ok() && rows > 0 ? features->size() / rows : 0;
   for (CallImage& image : images) {
@@ -340,7 +339,8 @@ void Classifier::Encode(std::vector<CallImage> batch) {
                   .batch_size = rows});
     // A batch that took longer than was predicted makes nobody's reply late.
     if (!image.probe) {
-      StillWanted(image.call.get(), Checkpoint::kHead, answered);
+      StillWanted(image.call.get(), Checkpoint::kHead,
+                  absl::Now() + kReplyTime);
     }
     Conclude(std::move(image));
   }

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -56,6 +57,11 @@ class Classifier {
 
   // As Executor::Classify.
   void Classify(ClassifyCall request, Executor::ClassifyCallback done);
+
+  // As Executor::HeadAtHand.
+  bool HeadAtHand(const std::string& features_digest) const {
+    return heads_.Holds(features_digest);
+  }
 
   // Refuses new calls, answers those admitted (with UNAVAILABLE once
   // `deadline` has passed) and joins the decode threads. Idempotent.

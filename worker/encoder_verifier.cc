@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/error.h"
+#include "common/scheduling.h"
 #include "common/status_macros.h"
 #include "weights/encoder_folder.h"
 #include "worker/call_end.h"
@@ -37,6 +38,7 @@ void EncoderVerifier::Verify(const VerifyCall& call,
 }
 
 void EncoderVerifier::Loop() {
+  YieldToAnswering();  // it hashes whole encoders
   while (const std::optional<Work> work = queue_.Pop()) {
     work->done(Run(work->call));
   }

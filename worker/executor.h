@@ -105,6 +105,12 @@ class Executor {
     });
   }
 
+  // Whether Classify() finds the head of this digest (ClassifyCall) in memory,
+  // or has none to read: a call then waits for no disk, most likely.
+  virtual bool HeadAtHand(const std::string& /*features_digest*/) const {
+    return true;
+  }
+
   // Answers through `done`, exactly once, possibly before returning; hashes
   // the images, and reads a head that is not in memory, on the calling thread.
   // UNAVAILABLE (QUEUE_FULL); DEADLINE_EXCEEDED (DEADLINE_EXPIRED);

@@ -46,6 +46,11 @@ absl::StatusOr<SharedHead> HeadCache::FindOrLoad(
   return loading->result;
 }
 
+bool HeadCache::Holds(const std::string& key) const {
+  absl::MutexLock lock(&mutex_);
+  return heads_.Holds(key);
+}
+
 int64_t HeadCache::bytes() const {
   absl::MutexLock lock(&mutex_);
   return heads_.bytes();

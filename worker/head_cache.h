@@ -37,6 +37,9 @@ class HeadCache {
       const std::string& key,
       const std::function<absl::StatusOr<ClassHead>()>& load);
 
+  // Without counting it as a use.
+  bool Holds(const std::string& key) const;
+
   int64_t bytes() const;
 
  private:

@@ -38,6 +38,11 @@ class HeadSource {
   // Names the head of a text side: equal names, equal heads.
   static std::string NameOf(const clip::Encoder& encoder, const TextSide& text);
 
+  // Whether the head of a learned prompt is in memory.
+  bool Holds(const std::string& features_digest) const {
+    return cache_.Holds(features_digest);
+  }
+
   // By place in `queries`, whose names are `names`. False when one of them is
   // to be encoded first, which takes `on_device`: the device thread.
   bool Resolve(const clip::Encoder& encoder,

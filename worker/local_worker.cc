@@ -123,6 +123,15 @@ class LocalWorkerImpl : public LocalWorker {
     return encoders_.Find(encoder_digest).ok();
   }
 
+  bool HeadAtHand(const std::string& features_digest) const override {
+    std::shared_ptr<Classifier> classifier;
+    {
+      absl::MutexLock lock(&mutex_);
+      classifier = classifier_;
+    }
+    return classifier != nullptr && classifier->HeadAtHand(features_digest);
+  }
+
   void Classify(ClassifyCall call, ClassifyCallback done) override {
     std::shared_ptr<Classifier> classifier;
     {

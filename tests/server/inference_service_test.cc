@@ -92,6 +92,19 @@ class InferenceServiceTest : public ServerFixture {
   std::unique_ptr<inference::GRPCInferenceService::Stub> inference_;
 };
 
+TEST_F(InferenceServiceTest, NoOutputIsAskedForMoreOftenThanThereAreOutputs) {
+  PushPets();
+  TrainOnce();
+  ModelInferRequest request = ImageRequest("pets", {Png(1)});
+  for (int i = 0; i < 3; ++i) request.add_outputs()->set_name("PROBABILITY");
+  ModelInferResponse reply;
+  EXPECT_TRUE(Infer(request, &reply).ok());
+  request.add_outputs()->set_name("PROBABILITY");
+  const ErrorDetails error = Decode(Infer(request, &reply));
+  EXPECT_EQ(error.code, grpc::INVALID_ARGUMENT);
+  EXPECT_TRUE(absl::StrContains(error.Field("outputs"), "has 4 tensors"));
+}
+
 TEST_F(InferenceServiceTest, ServerTellsAboutItself) {
   Context live_context, ready_context, metadata_context;
   inference::ServerLiveResponse live;
