@@ -17,28 +17,23 @@ ClassifyServiceImpl::ClassifyServiceImpl(const Backend* backend)
 template <typename Request, typename Reply, typename Run>
 grpc::ServerUnaryReactor* ClassifyServiceImpl::Unary(
     grpc::CallbackServerContext* context, const char* method,
-    const Request* request, Reply* reply, Run run) {
+    const Request* request, Reply* reply, Run run, const Rpc::Choice& where) {
   return rpc_.UnaryAsync(
       context, method, ClassifyDeadline(backend_.limits),
       [this, request, reply, run](const std::shared_ptr<Call>& call,
                                   const Rpc::Done& done) {
         run(backend_, call, call->deadline(), *request, reply, done);
-      });
+      },
+      where);
 }
 
 grpc::ServerUnaryReactor* ClassifyServiceImpl::Classify(
     grpc::CallbackServerContext* context, const v1::ClassifyRequest* request,
     v1::ClassifyResponse* reply) {
-  return rpc_.UnaryAsync(
-      context, "Classify", ClassifyDeadline(backend_.limits),
-      [this, request](const Call& call) {
-        return WhereToClassify(backend_, call, *request);
-      },
-      [this, request, reply](const std::shared_ptr<Call>& call,
-                             const Rpc::Done& done) {
-        server::Classify(backend_, call, call->deadline(), *request, reply,
-                         done);
-      });
+  return Unary(context, "Classify", request, reply, server::Classify,
+               [this, request](const Call& call) {
+                 return WhereToClassify(backend_, call, *request);
+               });
 }
 
 grpc::ServerUnaryReactor* ClassifyServiceImpl::ZeroShotClassify(

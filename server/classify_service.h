@@ -36,7 +36,8 @@ class ClassifyServiceImpl : public v1::ClassifyService::CallbackService {
   template <typename Request, typename Reply, typename Run>
   grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context,
                                   const char* method, const Request* request,
-                                  Reply* reply, Run run);
+                                  Reply* reply, Run run,
+                                  const Rpc::Choice& where = nullptr);
 
   const Backend& backend_;
   Rpc rpc_;

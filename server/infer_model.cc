@@ -1,5 +1,7 @@
 #include "server/infer_model.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -26,6 +28,14 @@ constexpr FixedModel kFixedModels[] = {
     {"_text_encoder", ModelKind::kTexts},
     {"_zero_shot", ModelKind::kZeroShot},
 };
+
+// Null when it is none of them.
+const FixedModel* FindFixedModel(absl::string_view name) {
+  const auto* const found =
+      std::find_if(std::begin(kFixedModels), std::end(kFixedModels),
+                   [&](const FixedModel& fixed) { return name == fixed.name; });
+  return found == std::end(kFixedModels) ? nullptr : found;
+}
 
 absl::Status BadRequest(const std::string& field, const std::string& why) {
   return InvalidFields("INVALID_INFER_REQUEST", {{field, why}});
@@ -132,10 +142,8 @@ absl::StatusOr<InferModel> FindModel(const Backend& backend,
                                      const std::string& name,
                                      const std::string& version) {
   const auto& [first, behind] = SplitName(name);
-  for (const FixedModel& fixed : kFixedModels) {
-    if (first == fixed.name) {
-      return FindFixed(backend, fixed, name, behind, version);
-    }
+  if (const FixedModel* const fixed = FindFixedModel(first)) {
+    return FindFixed(backend, *fixed, name, behind, version);
   }
   if (first.empty() || first[0] == '_') {
     return MakeError(absl::StatusCode::kNotFound, "MODEL_NOT_FOUND",
@@ -165,11 +173,10 @@ std::optional<size_t> ClassesAtHand(const Backend& backend,
                                     const std::string& name,
                                     const std::string& version) {
   const auto& [first, behind] = SplitName(name);
-  for (const FixedModel& fixed : kFixedModels) {
-    if (first != fixed.name) continue;
+  if (const FixedModel* const fixed = FindFixedModel(first)) {
     // Texts are tokenized first.
     const bool images =
-        fixed.kind == ModelKind::kImages || fixed.kind == ModelKind::kPixels;
+        fixed->kind == ModelKind::kImages || fixed->kind == ModelKind::kPixels;
     return images ? std::optional<size_t>(0) : std::nullopt;
   }
   int64_t number = 0;

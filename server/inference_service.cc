@@ -100,12 +100,12 @@ grpc::ServerUnaryReactor* InferenceServiceImpl::ModelInfer(
                           backend_.limits.max_classify_deadline};
   return rpc_.UnaryAsync(
       context, "ModelInfer", rule,
-      [this, request](const Call& call) {
-        return WhereToInfer(backend_, call, *request);
-      },
       [this, request, reply](const std::shared_ptr<Call>& call,
                              const Rpc::Done& done) {
         Infer(backend_, &statistics_, call, *request, reply, done);
+      },
+      [this, request](const Call& call) {
+        return WhereToInfer(backend_, call, *request);
       });
 }
 

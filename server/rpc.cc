@@ -90,17 +90,8 @@ grpc::ServerUnaryReactor* Rpc::Unary(grpc::CallbackServerContext* context,
 grpc::ServerUnaryReactor* Rpc::UnaryAsync(grpc::CallbackServerContext* context,
                                           const std::string& method,
                                           const DeadlineRule& rule,
-                                          AsyncHandler handler) {
-  return UnaryAsync(
-      context, method, rule, [](const Call&) { return Where::kPool; },
-      std::move(handler));
-}
-
-grpc::ServerUnaryReactor* Rpc::UnaryAsync(grpc::CallbackServerContext* context,
-                                          const std::string& method,
-                                          const DeadlineRule& rule,
-                                          const Choice& where,
-                                          AsyncHandler handler) {
+                                          AsyncHandler handler,
+                                          const Choice& where) {
   auto call = std::make_shared<Call>(service_, method, *series_.at(method),
                                      context, rule);
   auto* reactor = new UnaryReactor(call);
@@ -113,7 +104,7 @@ grpc::ServerUnaryReactor* Rpc::UnaryAsync(grpc::CallbackServerContext* context,
     return reactor;
   }
   Run(
-      where(*call), call,
+      where ? where(*call) : Where::kPool, call,
       [call, handler = std::move(handler), done] {
         handler(call, done);
         return absl::OkStatus();

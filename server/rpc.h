@@ -42,6 +42,9 @@ class Rpc {
   using AsyncHandler =
       std::function<void(const std::shared_ptr<Call>&, Done done)>;
 
+  // Tells of a call that is admitted where it runs; null: on the pool.
+  using Choice = std::function<Where(const Call&)>;
+
   // `service` is the full name, e.g. "promptd.v1.TrainingService"; its
   // methods' series are made now.
   Rpc(std::string service, Metrics* metrics, WorkPool* pool);
@@ -51,14 +54,8 @@ class Rpc {
   grpc::ServerUnaryReactor* UnaryAsync(grpc::CallbackServerContext* context,
                                        const std::string& method,
                                        const DeadlineRule& rule,
-                                       AsyncHandler handler);
-  // The same where `where` tells, of a call that is admitted, where it runs.
-  using Choice = std::function<Where(const Call&)>;
-  grpc::ServerUnaryReactor* UnaryAsync(grpc::CallbackServerContext* context,
-                                       const std::string& method,
-                                       const DeadlineRule& rule,
-                                       const Choice& where,
-                                       AsyncHandler handler);
+                                       AsyncHandler handler,
+                                       const Choice& where = nullptr);
 
   // For streams.
   std::shared_ptr<Call> Begin(grpc::CallbackServerContext* context,

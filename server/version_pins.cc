@@ -31,16 +31,16 @@ absl::StatusOr<VersionPin> PinOf(registry::PromptVersion version) {
   ASSIGN_OR_RETURN(const worker::TrainingSpec spec,
                    worker::TrainingSpecFromJson(version.spec_json));
   const MethodTraits* const method = FindMethod(spec.method);
-  auto pinned = std::make_shared<PinnedVersion>();
-  pinned->version = version.version;
-  pinned->digest = std::move(version.digest);
-  pinned->encoder_digest = std::move(version.encoder_digest);
-  pinned->features_digest = std::move(version.features_digest);
+  PinnedVersion pinned;
+  pinned.version = version.version;
+  pinned.digest = std::move(version.digest);
+  pinned.encoder_digest = std::move(version.encoder_digest);
+  pinned.features_digest = std::move(version.features_digest);
   if (method != nullptr && method->image_tower) {
-    pinned->image_tower = std::move(version.context_digest);
+    pinned.image_tower = std::move(version.context_digest);
   }
-  pinned->class_names = std::move(version.class_names);
-  return pinned;
+  pinned.class_names = std::move(version.class_names);
+  return std::make_shared<const PinnedVersion>(std::move(pinned));
 }
 
 }  // namespace

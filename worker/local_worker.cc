@@ -124,20 +124,14 @@ class LocalWorkerImpl : public LocalWorker {
   }
 
   bool HeadAtHand(const std::string& features_digest) const override {
-    std::shared_ptr<Classifier> classifier;
-    {
-      absl::MutexLock lock(&mutex_);
-      classifier = classifier_;
-    }
+    const std::shared_ptr<Classifier> classifier =
+        Current(&LocalWorkerImpl::classifier_);
     return classifier != nullptr && classifier->HeadAtHand(features_digest);
   }
 
   void Classify(ClassifyCall call, ClassifyCallback done) override {
-    std::shared_ptr<Classifier> classifier;
-    {
-      absl::MutexLock lock(&mutex_);
-      classifier = classifier_;
-    }
+    const std::shared_ptr<Classifier> classifier =
+        Current(&LocalWorkerImpl::classifier_);
     if (classifier == nullptr) return done(NotReady());
     classifier->Classify(std::move(call), std::move(done));
   }
@@ -147,21 +141,15 @@ class LocalWorkerImpl : public LocalWorker {
   }
 
   void EmbedTexts(EmbedTextsCall call, EmbedTextsCallback done) override {
-    std::shared_ptr<TextEmbedder> texts;
-    {
-      absl::MutexLock lock(&mutex_);
-      texts = texts_;
-    }
+    const std::shared_ptr<TextEmbedder> texts =
+        Current(&LocalWorkerImpl::texts_);
     if (texts == nullptr) return done(NotReady());
     texts->EmbedTexts(std::move(call), std::move(done));
   }
 
   void Interpret(InterpretCall call, InterpretCallback done) override {
-    std::shared_ptr<ContextInterpreter> interpreter;
-    {
-      absl::MutexLock lock(&mutex_);
-      interpreter = interpreter_;
-    }
+    const std::shared_ptr<ContextInterpreter> interpreter =
+        Current(&LocalWorkerImpl::interpreter_);
     if (interpreter == nullptr) return done(NotReady());
     interpreter->Interpret(std::move(call), std::move(done));
   }
@@ -181,6 +169,14 @@ class LocalWorkerImpl : public LocalWorker {
   }
 
  private:
+  // A part of this worker as it is now: null before Start().
+  template <typename Part>
+  std::shared_ptr<Part> Current(
+      std::shared_ptr<Part> LocalWorkerImpl::*part) const {
+    absl::MutexLock lock(&mutex_);
+    return this->*part;
+  }
+
   // Runs and times batches of growing size on every encoder, until one takes
   // longer than a batch may.
   absl::Status WarmUp() {
