@@ -20,6 +20,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/randn.h>
 
 #include <algorithm>
@@ -121,7 +122,8 @@ class Side {
     for (const std::string& path : paths) {
       images_.push_back(Must(ReadFile(path, kMaxImageBytes)));
     }
-    pixels_ = encoder_->NewPixels(static_cast<int64_t>(images_.size()));
+    const int64_t side = encoder_->config().vision.image_size;
+    pixels_ = at::empty({static_cast<int64_t>(images_.size()), 3, side, side});
   }
 
   void Prepare() {

@@ -1,8 +1,8 @@
 #include "clip/encoder.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 
@@ -15,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "clip/host_floats.h"
 #include "clip/modified_resnet.h"
+#include "clip/side_by_side.h"
 #include "clip/tensor_reader.h"
 #include "clip/text_tower.h"
 #include "clip/torch_status.h"
@@ -30,6 +31,13 @@ namespace {
 // stay below this: the allocator gets larger blocks from the system, page by
 // page, each time, which takes longer than the convolutions that fill them.
 constexpr int64_t kMaxActivationBytes = int64_t{16} << 20;
+
+// Whether so many threads that take images through the tower side by side are
+// busy, all but a fifth of the time. Otherwise they share every operator.
+bool KeepBusy(int64_t threads, int64_t images) {
+  const int64_t most = (images + threads - 1) / threads;
+  return threads > 1 && 5 * images >= 4 * threads * most;
+}
 
 absl::StatusOr<Tokenizer> LoadTokenizer(const weights::EncoderFolder& folder) {
   absl::StatusOr<Tokenizer> tokenizer = Tokenizer::FromMerges(folder.merges);
@@ -156,27 +164,76 @@ absl::StatusOr<at::Tensor> Encoder::EncodeImages(
     const at::Tensor& pixels) const {
   RETURN_IF_ERROR(
       CheckPixelShape(pixels.sizes().vec(), config_.vision.image_size));
-  return Guarded("encode images", [&] {
-    const at::NoGradGuard no_grad;
-    const int64_t images = pixels.size(0);
-    const int64_t slice = std::max<int64_t>(
-        1, kMaxActivationBytes / image_tower_->activation_bytes());
-    if (images <= slice || options_.device != "cpu")
-      return image_tower_->Encode(pixels);
-    std::vector<at::Tensor> features;
-    for (int64_t first = 0; first < images; first += slice) {
-      features.push_back(image_tower_->Encode(
-          pixels.narrow(0, first, std::min(slice, images - first))));
-    }
-    return at::cat(features);
+  return EncodeBatch(pixels.size(0), [&](int64_t first, int64_t count) {
+    return pixels.narrow(0, first, count);
   });
 }
 
-at::Tensor Encoder::NewPixels(int64_t batch) const {
+absl::StatusOr<at::Tensor> Encoder::EncodeImages(
+    const std::vector<absl::Span<const float>>& images, int64_t batch) const {
   const int64_t side = config_.vision.image_size;
-  return at::empty(
-      {batch, 3, side, side},
-      at::TensorOptions(at::kFloat).pinned_memory(options_.device != "cpu"));
+  RETURN_IF_ERROR(CheckPixelShape({batch, 3, side, side}, side));
+  for (const absl::Span<const float> image : images) {
+    if (static_cast<int64_t>(image.size()) == 3 * side * side) continue;
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_IMAGE_SHAPE",
+                     "pixels do not fill their shape");
+  }
+  const auto filled = static_cast<int64_t>(images.size());
+  return EncodeBatch(batch, [&](int64_t first, int64_t count) {
+    const at::Tensor pixels = NewPixels(count);
+    for (int64_t row = 0; row < count; ++row) {
+      const at::Tensor place = pixels.select(0, row);
+      if (first + row < filled) {
+        float* const values =
+            const_cast<float*>(images[static_cast<size_t>(first + row)].data());
+        place.copy_(at::from_blob(values, {3, side, side}, at::kFloat));
+      } else {
+        place.zero_();
+      }
+    }
+    return pixels;
+  });
+}
+
+absl::StatusOr<at::Tensor> Encoder::EncodeBatch(int64_t images,
+                                                PixelsOf pixels) const {
+  return Guarded("encode images", [&] {
+    const at::NoGradGuard no_grad;
+    if (options_.device == "cpu") return EncodeInParts(images, pixels);
+    return image_tower_->Encode(pixels(0, images));
+  });
+}
+
+at::Tensor Encoder::EncodeInParts(int64_t images, PixelsOf pixels) const {
+  const int64_t slice = std::max<int64_t>(
+      1, kMaxActivationBytes / image_tower_->activation_bytes());
+  const at::Tensor features = at::empty({images, config_.embed_dim});
+  const auto encode = [&](int64_t first, int64_t end) {
+    for (; first < end; first += slice) {
+      const int64_t count = std::min(slice, end - first);
+      features.narrow(0, first, count)
+          .copy_(image_tower_->Encode(pixels(first, count)));
+    }
+  };
+  const int64_t threads = at::get_num_threads();
+  if (!KeepBusy(threads, images)) {
+    encode(0, images);
+    return features;
+  }
+  const int64_t parts = std::min(threads, images);
+  RunSideBySide(parts, [&](int64_t part) {
+    encode(images * part / parts, images * (part + 1) / parts);
+  });
+  return features;
+}
+
+at::Tensor Encoder::NewPixels(int64_t count) const {
+  const int64_t side = config_.vision.image_size;
+  if (options_.device == "cpu") {
+    return at::empty({count, 3, side, side}, LayerOptions(options_));
+  }
+  return at::empty({count, 3, side, side},
+                   at::TensorOptions(at::kFloat).pinned_memory(true));
 }
 
 }  // namespace promptd::clip

@@ -9,8 +9,11 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "clip/tokenizer.h"
 #include "common/float_tensor.h"
 #include "common/precision.h"
@@ -78,17 +81,27 @@ class Encoder {
   // deviation -> features [B, E], not normalised. INVALID_ARGUMENT
   // (BAD_IMAGE_SHAPE); the codes of torch_status.h.
   absl::StatusOr<FloatTensor> EncodeImages(const FloatTensor& pixels) const;
-  // The same on tensors: pixels, float32, on any device, to features on the
-  // encoder's.
+  // The same on tensors: pixels, float32 or the encoder's numbers, on any
+  // device, to features on the encoder's.
   absl::StatusOr<at::Tensor> EncodeImages(const at::Tensor& pixels) const;
 
-  // Memory for pixels [batch, 3, S, S], float32, not set, from where they reach
-  // the encoder's device fastest: page-locked where that is a CUDA device.
-  // Throws c10::Error.
-  at::Tensor NewPixels(int64_t batch) const;
+  // The same of images that lie apart, [3, S, S] each: features [batch, E] of
+  // them and, behind them, of zeros.
+  absl::StatusOr<at::Tensor> EncodeImages(
+      const std::vector<absl::Span<const float>>& images, int64_t batch) const;
 
  private:
   Encoder();
+
+  // Pixels of images [first, first + count) of a batch.
+  using PixelsOf = absl::FunctionRef<at::Tensor(int64_t first, int64_t count)>;
+  absl::StatusOr<at::Tensor> EncodeBatch(int64_t images, PixelsOf pixels) const;
+  // On the processor: part by part.
+  at::Tensor EncodeInParts(int64_t images, PixelsOf pixels) const;
+  // Memory for pixels [count, 3, S, S], not set, from where they reach the
+  // encoder's device fastest: in the numbers that the tower computes in, or
+  // float32 and page-locked where that is a CUDA device. Throws c10::Error.
+  at::Tensor NewPixels(int64_t count) const;
 
   std::string name_;
   std::string digest_;

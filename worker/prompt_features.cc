@@ -1,6 +1,5 @@
 #include "worker/prompt_features.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include <ATen/core/Tensor.h>
@@ -43,24 +42,13 @@ absl::StatusOr<std::vector<float>> EncodeImageBatch(
     const std::vector<absl::Span<const float>>& images, int batch_size) {
   PROMPTD_CHECK(!images.empty() &&
                 images.size() <= static_cast<size_t>(batch_size));
-  const int64_t side = encoder.config().vision.image_size;
-  const size_t image_floats = static_cast<size_t>(3 * side * side);
-  return clip::Guarded(
-      "encode images", [&]() -> absl::StatusOr<std::vector<float>> {
-        const at::Tensor pixels = encoder.NewPixels(batch_size);
-        float* values = pixels.mutable_data_ptr<float>();
-        for (const absl::Span<const float> image : images) {
-          PROMPTD_CHECK(image.size() == image_floats);
-          values = std::copy(image.begin(), image.end(), values);
-        }
-        std::fill(values, pixels.mutable_data_ptr<float>() + pixels.numel(),
-                  0.0f);
-        ASSIGN_OR_RETURN(const at::Tensor features,
-                         encoder.EncodeImages(pixels));
-        return clip::ToFloatTensor(
-                   features.narrow(0, 0, static_cast<int64_t>(images.size())))
-            .values;
-      });
+  ASSIGN_OR_RETURN(const at::Tensor features,
+                   encoder.EncodeImages(images, batch_size));
+  return clip::Guarded("encode images", [&] {
+    return clip::ToFloatTensor(
+               features.narrow(0, 0, static_cast<int64_t>(images.size())))
+        .values;
+  });
 }
 
 absl::StatusOr<FloatTensor> EncodeTokens(

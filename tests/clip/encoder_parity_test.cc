@@ -1,5 +1,6 @@
 // The encoder against open_clip's CLIP class, and transformers' where it has
 // the architecture, on the same weights.
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -96,6 +97,38 @@ TEST_P(EncoderParityTest, ImageFeaturesDoNotDependOnSlices) {
   ASSERT_TRUE(features.ok()) << features.status();
   EXPECT_LE(RelativeError(*features, expected),
             ImageTolerance(encoder_->config()));
+}
+
+// Threads share every operator, or take images side by side.
+TEST_P(EncoderParityTest, ImageFeaturesDoNotDependOnThreads) {
+  const int before = at::get_num_threads();
+  const int64_t count = goldens_.pixels.shape[0];
+  const size_t size = goldens_.pixels.values.size() / count;
+  const size_t width = goldens_.image_features.values.size() / count;
+  FloatTensor some = goldens_.pixels;
+  some.values.clear();
+  FloatTensor expected = goldens_.image_features;
+  expected.values.clear();
+  for (int64_t images = 1; images <= 5; ++images) {
+    const int64_t next = (images - 1) % count;
+    some.values.insert(some.values.end(),
+                       goldens_.pixels.values.begin() + next * size,
+                       goldens_.pixels.values.begin() + (next + 1) * size);
+    expected.values.insert(
+        expected.values.end(),
+        goldens_.image_features.values.begin() + next * width,
+        goldens_.image_features.values.begin() + (next + 1) * width);
+    some.shape[0] = expected.shape[0] = images;
+    for (const int threads : {1, 2, 3}) {
+      at::set_num_threads(threads);
+      const auto features = encoder_->EncodeImages(some);
+      ASSERT_TRUE(features.ok()) << features.status();
+      EXPECT_LE(RelativeError(*features, expected),
+                ImageTolerance(encoder_->config()))
+          << images << " images, " << threads << " threads";
+    }
+  }
+  at::set_num_threads(before);
 }
 
 TEST_P(EncoderParityTest, DifferentImagesHaveDifferentFeatures) {

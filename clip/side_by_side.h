@@ -1,0 +1,21 @@
+// Pieces of one computation side by side, each on a thread of its own.
+//
+// When all threads share every operator, they wait for each other at the end of
+// each, hundreds of times a batch, and one that lost its core for a moment
+// holds up all. Pieces that need nothing of each other wait once.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/functional/function_ref.h"
+
+namespace promptd::clip {
+
+// Calls piece(0) ... piece(count - 1), each once, without gradients, and
+// returns when all have returned. They run on threads that live as long as the
+// process, as many as an operator had at the first call (at::get_num_threads),
+// and whose operators use one thread each. Rethrows what a piece threw, the
+// first by number. Thread-safe; not from within a piece.
+void RunSideBySide(int64_t count, absl::FunctionRef<void(int64_t)> piece);
+
+}  // namespace promptd::clip
