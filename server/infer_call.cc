@@ -132,14 +132,14 @@ absl::Status NameVersion(const absl::Status& status, const InferModel& model) {
                     model.pin->version);
 }
 
-// Borrows the images of `inference`.
+// Borrows images and pixels of the request.
 absl::StatusOr<worker::ClassifyCall> ImagesCall(const Backend& backend,
                                                 Inference* inference) {
   InferWork& work = inference->work;
   const InferModel& model = inference->model;
   worker::ClassifyCall call;
   call.encoder_digest = model.encoder.digest;
-  call.images.assign(work.images.begin(), work.images.end());
+  call.images = std::move(work.images);
   call.pixels = std::move(work.pixels);
   call.no_cache = work.no_cache;
   worker::HeadQuery head;

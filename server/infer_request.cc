@@ -27,6 +27,10 @@ std::optional<int64_t> WholeNumber(const inference::InferParameter& value) {
   }
 }
 
+std::vector<std::string> Strings(const std::vector<absl::string_view>& views) {
+  return {views.begin(), views.end()};
+}
+
 class Reader {
  public:
   Reader(const InferModel& model, const inference::ModelInferRequest& request)
@@ -97,10 +101,6 @@ class Reader {
 
   void ReadInput(const std::string& name, const InferInput& input) {
     if (name == kPixelsInput) return ReadPixels(input);
-    std::vector<std::string>* const out = name == kImageInput    ? &work_.images
-                                          : name == kTextInput   ? &work_.texts
-                                          : name == kLabelsInput ? &work_.labels
-                                                                 : nullptr;
     const bool batched = model_.max_batch > 0;
     const auto& shape = input.tensor->shape();
     // Behind the rows, one element each.
@@ -109,18 +109,20 @@ class Reader {
       return Violate(input.field, batched ? "must have shape [rows, 1]"
                                           : "must have one dimension");
     }
-    std::vector<std::string> values =
+    std::vector<absl::string_view> values =
         BytesOf(input, kMostElements, &violations_);
-    if (out == nullptr) {
-      if (values.size() == 1) {
-        work_.label_template = values[0];
-      } else {
-        Violate(input.field, "must hold one text");
-      }
-      return;
+    if (name == kImageInput) {
+      work_.images = std::move(values);
+    } else if (name == kTextInput) {
+      work_.texts = Strings(values);
+    } else if (name == kLabelsInput) {
+      work_.labels = Strings(values);
+    } else if (values.size() == 1) {
+      work_.label_template = std::string(values[0]);
+    } else {
+      Violate(input.field, "must hold one text");
     }
-    *out = std::move(values);
-    if (name != kLabelsInput) CheckRows(input, shape[0]);
+    if (name == kImageInput || name == kTextInput) CheckRows(input, shape[0]);
   }
 
   void ReadPixels(const InferInput& input) {
@@ -134,11 +136,11 @@ class Reader {
     }
     CheckRows(input, shape[0]);
     if (!violations_.empty()) return;
-    const std::vector<float> values =
+    const absl::Span<const float> values =
         FloatsOf(input, kMostElements, &violations_);
-    const int64_t one = 3 * side * side;
+    const auto one = static_cast<size_t>(3 * side * side);
     for (size_t at = 0; at + one <= values.size(); at += one) {
-      work_.pixels.emplace_back(values.begin() + at, values.begin() + at + one);
+      work_.pixels.push_back(values.subspan(at, one));
     }
   }
 

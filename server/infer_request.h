@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "inference/inference.pb.h"
 #include "server/infer_model.h"
 
@@ -21,8 +23,9 @@ struct WantedOutput {
 
 struct InferWork {
   int64_t rows = 0;  // images, or texts
-  std::vector<std::string> images;
-  std::vector<std::vector<float>> pixels;  // of each image, instead of images
+  // Both borrowed from the request; one of them is empty.
+  std::vector<absl::string_view> images;
+  std::vector<absl::Span<const float>> pixels;
   std::vector<std::string> texts;
   std::vector<std::string> labels;  // of zero-shot
   std::string label_template;       // empty: the default one

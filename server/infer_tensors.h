@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "common/error.h"
 #include "inference/inference.pb.h"
 
@@ -35,11 +36,11 @@ int64_t ElementsOf(const google::protobuf::RepeatedField<int64_t>& shape,
 
 // The elements of an input of type BYTES or FP32. A violation and nothing else
 // when type, shape and bytes do not fit; `most` bounds the elements. Numbers
-// must be finite.
-std::vector<std::string> BytesOf(const InferInput& input, int64_t most,
+// must be finite. Both are borrowed from the request.
+std::vector<absl::string_view> BytesOf(const InferInput& input, int64_t most,
+                                       std::vector<FieldViolation>* violations);
+absl::Span<const float> FloatsOf(const InferInput& input, int64_t most,
                                  std::vector<FieldViolation>* violations);
-std::vector<float> FloatsOf(const InferInput& input, int64_t most,
-                            std::vector<FieldViolation>* violations);
 
 // Adds an output and its raw contents.
 void AddFloatOutput(const std::string& name, const std::vector<int64_t>& shape,

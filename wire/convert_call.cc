@@ -113,7 +113,7 @@ void ToProto(const worker::ClassifyCall& call, pb::ClassifyRequest* out) {
   for (const absl::string_view digest : call.image_digests) {
     out->add_image_digests(digest.data(), digest.size());
   }
-  for (const std::vector<float>& pixels : call.pixels) {
+  for (const absl::Span<const float> pixels : call.pixels) {
     out->add_pixels()->mutable_values()->Add(pixels.begin(), pixels.end());
   }
   out->set_no_cache(call.no_cache);
@@ -135,7 +135,7 @@ worker::ClassifyCall FromProto(const pb::ClassifyRequest& request) {
   out.image_digests.assign(request.image_digests().begin(),
                            request.image_digests().end());
   for (const pb::Floats& pixels : request.pixels()) {
-    out.pixels.emplace_back(pixels.values().begin(), pixels.values().end());
+    out.pixels.emplace_back(pixels.values());
   }
   out.no_cache = request.no_cache();
   out.priority = EnumFromProto(request.priority(), worker::kPriorities,

@@ -18,7 +18,7 @@ void ToProto(const worker::EncoderDescription& encoder,
 worker::EncoderDescription FromProto(const pb::EncoderDescription& encoder);
 
 void ToProto(const worker::ClassifyCall& call, pb::ClassifyRequest* out);
-// The images and digests are borrowed from the request; pixels are copied.
+// Images, digests and pixels are borrowed from the request.
 worker::ClassifyCall FromProto(const pb::ClassifyRequest& request);
 void ToProto(const worker::ClassifyOutcome& outcome, pb::ClassifyResponse* out);
 worker::ClassifyOutcome FromProto(const pb::ClassifyResponse& response);

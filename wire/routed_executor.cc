@@ -53,7 +53,7 @@ uint64_t KeyOf(const worker::ClassifyCall& call) {
     return RoutingHash(call.image_digests.front());
   }
   if (call.pixels.empty()) return 0;
-  const std::vector<float>& pixels = call.pixels.front();
+  const absl::Span<const float> pixels = call.pixels.front();
   return RoutingHash({reinterpret_cast<const char*>(pixels.data()),
                       pixels.size() * sizeof(float)});
 }

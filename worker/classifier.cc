@@ -242,7 +242,7 @@ void Classifier::Decode(CallImage image) {
   }
   const absl::Time start = absl::Now();
   FailpointStep("classify.decode");
-  absl::StatusOr<std::vector<float>> pixels = PixelsOf(&call, image.index);
+  const absl::Status prepared = Prepare(&image);
   const absl::Duration elapsed = absl::Now() - start;
   Record(&call, Stage::kDecode, &StageTimings::decode, elapsed);
   decode_queue_.Charge(call.request.tenant, elapsed);
@@ -250,14 +250,13 @@ void Classifier::Decode(CallImage image) {
   decode_seconds_ =
       decode_seconds_ +
       kDecodeWeight * (absl::ToDoubleSeconds(elapsed) - decode_seconds_);
-  if (!pixels.ok()) {
-    Land(&image, {.kind = Landing::Kind::kBadImage, .status = pixels.status()});
-    return Finish(std::move(image), {.status = pixels.status()});
+  if (!prepared.ok()) {
+    Land(&image, {.kind = Landing::Kind::kBadImage, .status = prepared});
+    return Finish(std::move(image), {.status = prepared});
   }
   if (!StillWanted(&call, Checkpoint::kDecoded)) {
     return Finish(std::move(image), {});
   }
-  image.pixels = *std::move(pixels);
   QueueEncode(std::move(image));
 }
 
@@ -297,7 +296,7 @@ void Classifier::Encode(std::vector<CallImage> batch) {
   std::vector<CallImage> images = Wanted(std::move(batch));
   std::vector<absl::Span<const float>> pixels;
   for (const CallImage& image : images) {
-    if (image.feature == nullptr) pixels.push_back(image.pixels);
+    if (image.feature == nullptr) pixels.push_back(PixelsOf(image));
   }
   const int rows = static_cast<int>(pixels.size());
   const absl::Time start = absl::Now();

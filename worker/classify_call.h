@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "worker/priority.h"
 
 namespace promptd::worker {
@@ -43,8 +44,9 @@ struct ClassifyCall {
   // this tenant had before; borrowed too. One whose feature is neither cached
   // nor under way is answered IMAGE_NOT_CACHED.
   std::vector<absl::string_view> image_digests = {};
-  // Instead of both: each [3, S, S], RGB, as preprocessing leaves it.
-  std::vector<std::vector<float>> pixels;
+  // Instead of both: each [3, S, S], RGB, as preprocessing leaves it. Borrowed
+  // until the answer, as the bytes of files are.
+  std::vector<absl::Span<const float>> pixels = {};
   // Neither takes features that are cached nor caches its own.
   bool no_cache = false;
   // Among the tenant's own calls.

@@ -61,16 +61,16 @@ struct CallImage {
   size_t index = 0;
   int64_t bytes = 0;  // as admitted
   CacheUse cache = CacheUse::kBypass;
-  EmbeddingKey key = {};           // unless it bypasses the cache
-  bool leads = false;              // owes the cache a Land()
-  bool decoding = false;           // owes the decode queue a Release()
-  int batch_size = 0;              // that it was encoded in
-  absl::Time queued = {};          // when it began to wait to be decoded
-  absl::Duration predicted = {};   // wait from then to its feature; zero: none
-  bool probe = false;              // taken to see how long it really takes
-  absl::Time ready = {};           // when it began to wait for a batch
-  std::vector<float> pixels = {};  // [3, S, S] once decoded
-  SharedFeature feature = {};      // once known
+  EmbeddingKey key = {};            // unless it bypasses the cache
+  bool leads = false;               // owes the cache a Land()
+  bool decoding = false;            // owes the decode queue a Release()
+  int batch_size = 0;               // that it was encoded in
+  absl::Time queued = {};           // when it began to wait to be decoded
+  absl::Duration predicted = {};    // wait from then to its feature; zero: none
+  bool probe = false;               // taken to see how long it really takes
+  absl::Time ready = {};            // when it began to wait for a batch
+  std::vector<float> decoded = {};  // [3, S, S], of a file, once it is decoded
+  SharedFeature feature = {};       // once known
 };
 
 // Names the image tower that a call's images go through. Images of one tower

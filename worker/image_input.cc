@@ -1,12 +1,11 @@
 #include "worker/image_input.h"
 
-#include <utility>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "clip/encoder.h"
 #include "common/error.h"
 #include "common/sha256.h"
+#include "common/status_macros.h"
 #include "datasets/preprocess.h"
 #include "worker/prompt_features.h"
 
@@ -21,7 +20,7 @@ size_t PixelNumbers(const ImageCall& call) {
 // The bytes of an image that is there.
 absl::string_view BytesOf(const ClassifyCall& request, size_t index) {
   if (request.pixels.empty()) return request.images[index];
-  const std::vector<float>& pixels = request.pixels[index];
+  const absl::Span<const float> pixels = request.pixels[index];
   return {reinterpret_cast<const char*>(pixels.data()),
           pixels.size() * sizeof(float)};
 }
@@ -47,17 +46,26 @@ EmbeddingKey KeyOf(const ImageCall& call, size_t index) {
       Sha256Bytes(BytesOf(request, index)));
 }
 
-absl::StatusOr<std::vector<float>> PixelsOf(ImageCall* call, size_t index) {
-  if (call->request.pixels.empty()) {
-    return datasets::PreprocessImage(call->request.images[index],
-                                     PreprocessOptionsOf(*call->encoder));
+absl::Status Prepare(CallImage* image) {
+  const ImageCall& call = *image->call;
+  if (call.request.pixels.empty()) {
+    ASSIGN_OR_RETURN(image->decoded, datasets::PreprocessImage(
+                                         call.request.images[image->index],
+                                         PreprocessOptionsOf(*call.encoder)));
+    return absl::OkStatus();
   }
-  std::vector<float> pixels = std::move(call->request.pixels[index]);
-  if (pixels.size() == PixelNumbers(*call)) return pixels;
-  const size_t side = call->encoder->config().vision.image_size;
+  const size_t numbers = call.request.pixels[image->index].size();
+  if (numbers == PixelNumbers(call)) return absl::OkStatus();
+  const size_t side = call.encoder->config().vision.image_size;
   return MakeError(absl::StatusCode::kInvalidArgument, "BAD_IMAGE_SHAPE",
                    absl::StrCat("an image of this encoder has 3 x ", side,
-                                " x ", side, " numbers, not ", pixels.size()));
+                                " x ", side, " numbers, not ", numbers));
+}
+
+absl::Span<const float> PixelsOf(const CallImage& image) {
+  const ClassifyCall& request = image.call->request;
+  if (request.pixels.empty()) return image.decoded;
+  return request.pixels[image.index];
 }
 
 }  // namespace promptd::worker

@@ -3,9 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
-#include "absl/status/statusor.h"
+#include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "worker/embedding_cache.h"
 #include "worker/image_call.h"
 
@@ -18,9 +18,13 @@ int64_t HeldBytes(const ImageCall& call, size_t index);
 // Under which its feature is cached.
 EmbeddingKey KeyOf(const ImageCall& call, size_t index);
 
-// One image that is not only named, preprocessed: [3, S, S]. Pixels are moved
-// out of the call, so only once. INVALID_ARGUMENT (BAD_IMAGE_SHAPE);
+// Makes the pixels of an image that is not only named ready: a file is decoded,
+// what came as pixels is looked at. INVALID_ARGUMENT (BAD_IMAGE_SHAPE);
 // datasets/preprocess.h.
-absl::StatusOr<std::vector<float>> PixelsOf(ImageCall* call, size_t index);
+absl::Status Prepare(CallImage* image);
+
+// [3, S, S] of an image that was prepared; the call's own memory where it came
+// as pixels. Valid as long as the image.
+absl::Span<const float> PixelsOf(const CallImage& image);
 
 }  // namespace promptd::worker

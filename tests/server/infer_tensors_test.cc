@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 
 namespace promptd::server {
 namespace {
@@ -32,14 +33,16 @@ std::vector<std::string> Bytes(const inference::ModelInferRequest& request,
                                Violations* violations) {
   const auto inputs = FindInputs(request, violations);
   if (inputs.empty()) return {};
-  return BytesOf(inputs[0], 1000, violations);
+  const auto bytes = BytesOf(inputs[0], 1000, violations);
+  return {bytes.begin(), bytes.end()};
 }
 
 std::vector<float> Floats(const inference::ModelInferRequest& request,
-                          Violations* violations) {
+                          Violations* violations, int64_t most = 1000) {
   const auto inputs = FindInputs(request, violations);
   if (inputs.empty()) return {};
-  return FloatsOf(inputs[0], 1000, violations);
+  const auto floats = FloatsOf(inputs[0], most, violations);
+  return {floats.begin(), floats.end()};
 }
 
 TEST(InferTensorsTest, BytesComeRawOrTyped) {
@@ -107,6 +110,48 @@ TEST(InferTensorsTest, FloatsMustFitAndBeFinite) {
     ASSERT_EQ(violations.size(), 1u);
     EXPECT_TRUE(absl::StrContains(violations[0].description, "not finite"));
   }
+}
+
+TEST(InferTensorsTest, ANumberThatIsNotFiniteIsFoundWhereverItIs) {
+  constexpr int kCount = 10'000;
+  for (const int place : {0, 1, 4095, 4096, 8191, 8192, kCount - 1}) {
+    std::vector<float> values(kCount, 1.5f);
+    values[place] = -std::numeric_limits<float>::infinity();
+    auto request = One("FP32", {kCount});
+    request.add_raw_input_contents(values.data(),
+                                   values.size() * sizeof(float));
+    Violations violations;
+    EXPECT_TRUE(Floats(request, &violations, kCount).empty());
+    ASSERT_EQ(violations.size(), 1u);
+    EXPECT_EQ(violations[0].description,
+              absl::StrCat("holds a number that is not finite, at ", place,
+                           " of 10000"));
+    values[place] = std::numeric_limits<float>::max();
+    request.set_raw_input_contents(0, values.data(),
+                                   values.size() * sizeof(float));
+    EXPECT_EQ(Floats(request, &violations, kCount), values);
+    EXPECT_EQ(violations.size(), 1u);
+  }
+}
+
+TEST(InferTensorsTest, WhatAnInputHoldsIsNotCopied) {
+  auto raw = One("FP32", {8});
+  raw.add_raw_input_contents(std::string(32, '\0'));
+  auto typed = One("FP32", {1});
+  typed.mutable_inputs(0)->mutable_contents()->add_fp32_contents(1);
+  auto bytes = One("BYTES", {1});
+  bytes.add_raw_input_contents(Length(2) + "ab");
+  Violations violations;
+  EXPECT_EQ(
+      static_cast<const void*>(
+          FloatsOf(FindInputs(raw, &violations)[0], 8, &violations).data()),
+      raw.raw_input_contents(0).data());
+  EXPECT_EQ(FloatsOf(FindInputs(typed, &violations)[0], 8, &violations).data(),
+            typed.inputs(0).contents().fp32_contents().data());
+  EXPECT_EQ(
+      BytesOf(FindInputs(bytes, &violations)[0], 8, &violations).at(0).data(),
+      bytes.raw_input_contents(0).data() + 4);
+  EXPECT_TRUE(violations.empty());
 }
 
 TEST(InferTensorsTest, InputsAreFoundOrRefused) {

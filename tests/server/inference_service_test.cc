@@ -50,7 +50,8 @@ std::vector<std::string> Unpacked(const ModelInferResponse& reply, int output) {
            reply.raw_output_contents(output), &request);
   std::vector<FieldViolation> violations;
   const auto inputs = FindInputs(request, &violations);
-  return BytesOf(inputs.at(0), 1000, &violations);
+  const auto bytes = BytesOf(inputs.at(0), 1000, &violations);
+  return {bytes.begin(), bytes.end()};
 }
 
 class InferenceServiceTest : public ServerFixture {
@@ -217,11 +218,24 @@ TEST_F(InferenceServiceTest, EncodersAndZeroShotAreModels) {
 
   ModelInferRequest pixels;
   pixels.set_model_name("_pixel_encoder");
-  AddInput("PIXELS", "FP32", {2, 3, 32, 32},
-           std::string(size_t{2} * 3 * 32 * 32 * 4, '\0'), &pixels);
+  const std::vector<std::vector<float>> rows = {
+      std::vector<float>(size_t{3} * 32 * 32, 0.5f),
+      std::vector<float>(size_t{3} * 32 * 32, -2.0f)};
+  std::string raw;
+  for (const std::vector<float>& row : rows) {
+    raw.append(reinterpret_cast<const char*>(row.data()),
+               row.size() * sizeof(float));
+  }
+  AddInput("PIXELS", "FP32", {2, 3, 32, 32}, raw, &pixels);
   ASSERT_TRUE(Infer(pixels, &reply).ok());
-  ASSERT_EQ(executor_.last_call().pixels.size(), 2u);
-  EXPECT_EQ(executor_.last_call().pixels[0].size(), 3u * 32 * 32);
+  EXPECT_EQ(executor_.last_pixels(), rows);
+  pixels.clear_raw_input_contents();
+  for (const std::vector<float>& row : rows) {
+    pixels.mutable_inputs(0)->mutable_contents()->mutable_fp32_contents()->Add(
+        row.begin(), row.end());
+  }
+  ASSERT_TRUE(Infer(pixels, &reply).ok());
+  EXPECT_EQ(executor_.last_pixels(), rows);
 
   ModelInferRequest texts;
   texts.set_model_name("_text_encoder");

@@ -46,6 +46,10 @@ class FakeExecutor : public worker::Executor {
     {
       absl::MutexLock lock(&mutex_);
       last_call_ = call;
+      last_pixels_.clear();
+      for (const absl::Span<const float> pixels : call.pixels) {
+        last_pixels_.emplace_back(pixels.begin(), pixels.end());
+      }
       ++calls_;
       if (throw_) throw std::runtime_error("secret /path/of/the/server");
       if (hold_) {
@@ -188,10 +192,15 @@ class FakeExecutor : public worker::Executor {
     absl::MutexLock lock(&mutex_);
     known_digest_ = digest;
   }
-  // The bytes of its images are gone.
+  // Its images and pixels are gone.
   worker::ClassifyCall last_call() const {
     absl::MutexLock lock(&mutex_);
     return last_call_;
+  }
+  // Of that call.
+  std::vector<std::vector<float>> last_pixels() const {
+    absl::MutexLock lock(&mutex_);
+    return last_pixels_;
   }
   worker::EmbedTextsCall last_texts() const {
     absl::MutexLock lock(&mutex_);
@@ -270,6 +279,7 @@ class FakeExecutor : public worker::Executor {
   worker::EmbedTextsCall last_texts_ ABSL_GUARDED_BY(mutex_);
   worker::InterpretCall last_interpret_ ABSL_GUARDED_BY(mutex_);
   worker::ClassifyCall last_call_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::vector<float>> last_pixels_ ABSL_GUARDED_BY(mutex_);
   int calls_ ABSL_GUARDED_BY(mutex_) = 0;
   std::string known_digest_ ABSL_GUARDED_BY(mutex_);
   std::pair<size_t, absl::Status> failing_head_ ABSL_GUARDED_BY(mutex_) = {

@@ -178,7 +178,9 @@ TEST(ConvertTest, ClassifyCall) {
 
 TEST(ConvertTest, ClassifyCallOfPixels) {
   worker::ClassifyCall call;
-  call.pixels = {{0.5f, -1.0f}, {2.0f}};
+  const std::vector<float> first = {0.5f, -1.0f};
+  const std::vector<float> second = {2.0f};
+  call.pixels = {first, second};
   for (const auto priority :
        {worker::Priority::kHigh, worker::Priority::kNormal}) {
     call.priority = priority;

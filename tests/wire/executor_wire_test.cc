@@ -22,7 +22,7 @@ class ExecutorWireTest : public ::testing::Test {
     worker::ClassifyCall call;
     call.tenant = "t";
     call.encoder_digest = executor_.Encoders().at(0).digest;
-    call.pixels = {{1, 2, 3}};
+    call.pixels = {pixels_};
     call.heads = {{{"f", {}}, 2}};
     return call;
   }
@@ -34,6 +34,7 @@ class ExecutorWireTest : public ::testing::Test {
     return promise->get_future();
   }
 
+  const std::vector<float> pixels_ = {1, 2, 3};
   testing::FakeExecutor executor_;
   WorkerPort port_;
   ExecutorClient client_;
@@ -45,7 +46,7 @@ TEST_F(ExecutorWireTest, ACallArrivesAndItsAnswerComesBack) {
   ASSERT_EQ(outcome->images.size(), 1u);
   EXPECT_EQ(outcome->images[0].scores.at(0).at(0).probability, 0.5f);
   EXPECT_EQ(outcome->total, absl::Milliseconds(9));
-  EXPECT_EQ(executor_.last_call().pixels, Pixels().pixels);
+  EXPECT_EQ(executor_.last_pixels(), std::vector<std::vector<float>>{pixels_});
   EXPECT_EQ(executor_.last_call().tenant, "t");
 }
 

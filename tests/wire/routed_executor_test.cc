@@ -3,6 +3,7 @@
 
 #include <future>
 #include <map>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
@@ -35,7 +36,7 @@ class RoutedExecutorTest : public ::testing::Test {
   worker::ClassifyCall Call(int image) const {
     worker::ClassifyCall call;
     call.encoder_digest = Digest();
-    call.pixels = {{static_cast<float>(image)}};
+    call.pixels = {absl::MakeConstSpan(&images_.at(image), 1)};
     call.heads = {{{"f", {}}, 1}};
     return call;
   }
@@ -55,6 +56,11 @@ class RoutedExecutorTest : public ::testing::Test {
     return calls;
   }
 
+  const std::vector<float> images_ = [] {
+    std::vector<float> images(1000);
+    std::iota(images.begin(), images.end(), 0.0f);
+    return images;
+  }();
   worker::FakeControl control_;
   FrontEnd front_;
   std::map<std::string, std::unique_ptr<FakeWorker>> workers_;
@@ -145,20 +151,26 @@ TEST_F(RoutedExecutorTest, ALostWorkersCallsAreAnsweredByAnotherOne) {
 TEST_F(RoutedExecutorTest, TwoWorkersThatAreLostCostNoCall) {
   FakeWorker& first = Add("w1");
   FakeWorker& second = Add("w2");
-  Add("w3");
+  FakeWorker& third = Add("w3");
   first.executor().HoldCalls();
   second.executor().HoldCalls();
+  // As loaded as the second: an idle worker would get all of the first one's.
+  third.executor().HoldCalls();
   std::vector<std::future<Outcome>> answers;
   for (int image = 0; image < 60; ++image) {
     answers.push_back(Classify(&router_, Call(image)));
   }
-  first.executor().AwaitHeld(1);
-  second.executor().AwaitHeld(1);
+  EXPECT_TRUE(Eventually([&] {
+    return first.executor().held() + second.executor().held() +
+               third.executor().held() ==
+           60;
+  }));
   const size_t held = second.executor().held();
   first.attachment().Stop();
   // Some of the first one's calls are the second one's now, which goes as well.
   EXPECT_TRUE(Eventually([&] { return second.executor().held() > held; }));
   second.attachment().Stop();
+  third.executor().ReleaseHeld();
   for (auto& answer : answers) {
     const Outcome outcome = answer.get();
     EXPECT_TRUE(outcome.ok()) << outcome.status();

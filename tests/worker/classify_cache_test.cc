@@ -188,17 +188,17 @@ TEST_F(ClassifyCacheTest, PixelsAreAKindOfTheirOwn) {
   const size_t side = encoders_.descriptions()[0].image_size;
   ClassifyCall call = Call("t", image_);
   call.images.clear();
-  call.pixels = {std::vector<float>(3 * side * side, 0.5f)};
+  const std::vector<float> floats(3 * side * side, 0.5f);
+  call.pixels = {floats};
   EXPECT_EQ(UseOf(call), CacheUse::kMiss);
   EXPECT_EQ(UseOf(call), CacheUse::kHit);
-  const std::vector<float>& floats = call.pixels[0];
   const absl::string_view same_bytes(
       reinterpret_cast<const char*>(floats.data()),
       floats.size() * sizeof(float));
   const auto file = Send(Call("t", same_bytes));
   EXPECT_EQ(ErrorReason(file->Await().images.at(0).status),
             "IMAGE_UNKNOWN_FORMAT");
-  call.pixels[0].pop_back();
+  call.pixels[0].remove_suffix(1);
   EXPECT_EQ(ErrorReason(Send(call)->Await().images.at(0).status),
             "BAD_IMAGE_SHAPE");
 }
@@ -350,11 +350,11 @@ TEST_F(ClassifyCacheTest, PixelsAreNotNamed) {
   const size_t side = encoders_.descriptions()[0].image_size;
   ClassifyCall call = Call("t", image_);
   call.images.clear();
-  call.pixels = {std::vector<float>(3 * side * side, 0.5f)};
+  const std::vector<float> floats(3 * side * side, 0.5f);
+  call.pixels = {floats};
   EXPECT_EQ(UseOf(call), CacheUse::kMiss);
-  const absl::string_view bytes(
-      reinterpret_cast<const char*>(call.pixels[0].data()),
-      call.pixels[0].size() * sizeof(float));
+  const absl::string_view bytes(reinterpret_cast<const char*>(floats.data()),
+                                floats.size() * sizeof(float));
   EXPECT_EQ(ReasonOf(Send(ByDigest(Call("t", bytes)))), "IMAGE_NOT_CACHED");
 }
 
