@@ -12,7 +12,10 @@ ClassifyServiceImpl::ClassifyServiceImpl(const Backend* backend)
     : backend_(*backend),
       rpc_("promptd.v1.ClassifyService", backend->metrics, backend->pool),
       streams_("classify",
-               static_cast<size_t>(backend->limits.max_classify_streams)) {}
+               static_cast<size_t>(backend->limits.max_classify_streams)) {
+  SetMessageAllocatorFor_Classify(&classify_messages_);
+  SetMessageAllocatorFor_MultiClassify(&multi_classify_messages_);
+}
 
 template <typename Request, typename Reply, typename Run>
 grpc::ServerUnaryReactor* ClassifyServiceImpl::Unary(

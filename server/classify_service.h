@@ -2,6 +2,7 @@
 #pragma once
 
 #include "promptd/v1/classify.grpc.pb.h"
+#include "server/arena_messages.h"
 #include "server/backend.h"
 #include "server/open_streams.h"
 #include "server/rpc.h"
@@ -42,6 +43,9 @@ class ClassifyServiceImpl : public v1::ClassifyService::CallbackService {
   const Backend& backend_;
   Rpc rpc_;
   OpenStreams streams_;
+  ArenaMessages<v1::ClassifyRequest, v1::ClassifyResponse> classify_messages_;
+  ArenaMessages<v1::MultiClassifyRequest, v1::MultiClassifyResponse>
+      multi_classify_messages_;
 };
 
 }  // namespace promptd::server

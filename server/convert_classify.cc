@@ -11,6 +11,7 @@ namespace {
 absl::Status FillScores(const std::vector<worker::Scored>& scores,
                         const std::vector<std::string>& class_names,
                         v1::ImageResult* out) {
+  out->mutable_scores()->Reserve(static_cast<int>(scores.size()));
   for (const worker::Scored& scored : scores) {
     if (scored.class_index < 0 ||
         static_cast<size_t>(scored.class_index) >= class_names.size()) {

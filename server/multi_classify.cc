@@ -81,6 +81,7 @@ class Run : public std::enable_shared_from_this<Run> {
   absl::Status Pin() {
     reply_->set_request_id(call_->request_id());
     pins_.resize(static_cast<size_t>(request_.tasks_size()));
+    reply_->mutable_tasks()->Reserve(request_.tasks_size());
     int64_t scores = 0;
     for (int i = 0; i < request_.tasks_size(); ++i) {
       const v1::TaskChoice& choice = request_.tasks(i);

@@ -56,10 +56,11 @@ std::vector<Scored> RankClasses(absl::Span<const float> image_feature,
   };
   for (const double logit : logits) total += share(logit);
 
+  const size_t kept =
+      std::min(classes, static_cast<size_t>(std::max(top_k, 1)));
   std::vector<Scored> scores;
-  for (const size_t c : BestClasses(
-           logits,
-           std::min(classes, static_cast<size_t>(std::max(top_k, 1))))) {
+  scores.reserve(kept);
+  for (const size_t c : BestClasses(logits, kept)) {
     scores.push_back(
         {.class_index = static_cast<int>(c),
          .probability = static_cast<float>(share(logits[c]) / total),

@@ -17,7 +17,7 @@ SharedHead HeadCache::Find(const std::string& key) {
 
 absl::StatusOr<SharedHead> HeadCache::FindOrLoad(
     const std::string& key,
-    const std::function<absl::StatusOr<ClassHead>()>& load) {
+    absl::FunctionRef<absl::StatusOr<ClassHead>()> load) {
   std::shared_ptr<Loading> loading;
   {
     absl::MutexLock lock(&mutex_);

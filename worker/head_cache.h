@@ -2,12 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "common/class_head.h"
@@ -35,7 +35,7 @@ class HeadCache {
   // callers for the same key wait for its result. Errors are not kept.
   absl::StatusOr<SharedHead> FindOrLoad(
       const std::string& key,
-      const std::function<absl::StatusOr<ClassHead>()>& load);
+      absl::FunctionRef<absl::StatusOr<ClassHead>()> load);
 
   // Without counting it as a use.
   bool Holds(const std::string& key) const;
