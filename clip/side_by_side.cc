@@ -5,6 +5,7 @@
 
 #include <exception>
 #include <functional>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -39,8 +40,14 @@ class SoloThreads {
     at::set_num_threads(count);
   }
 
-  bool TrySubmit(std::function<void()> piece) {
-    return queue_.TryPush(std::move(piece));
+  // False: the caller runs it.
+  template <typename Piece>
+  bool TrySubmit(const Piece& piece) {
+    try {
+      return queue_.TryPush(piece);
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
   }
 
  private:

@@ -16,6 +16,10 @@ namespace promptd::clip {
 // process, as many as an operator had at the first call (at::get_num_threads),
 // and whose operators use one thread each. Rethrows what a piece threw, the
 // first by number. Thread-safe; not from within a piece.
+//
+// The first call starts the threads, and for a moment new threads would get one
+// thread an operator: a program calls it before others compute, from a thread
+// that does not yield to those that answer (common/scheduling.h), as these do.
 void RunSideBySide(int64_t count, absl::FunctionRef<void(int64_t)> piece);
 
 }  // namespace promptd::clip

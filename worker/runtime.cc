@@ -7,6 +7,8 @@
 
 #include <ATen/Parallel.h>
 
+#include "clip/side_by_side.h"
+
 namespace promptd::worker {
 
 int UsableCores() {
@@ -21,6 +23,7 @@ int ConfigureCompute(const ComputeOptions& options) {
   std::call_once(once, [&options] {
     at::set_num_threads(options.threads > 0 ? options.threads : UsableCores());
     at::set_num_interop_threads(1);
+    clip::RunSideBySide(1, [](int64_t) {});
   });
   return at::get_num_threads();
 }

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -18,7 +19,10 @@ namespace {
 
 class SideBySideTest : public ::testing::Test {
  protected:
-  SideBySideTest() { at::set_num_threads(2); }
+  SideBySideTest() {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    at::set_num_threads(2);
+  }
   ~SideBySideTest() override { at::set_num_threads(before_); }
 
  private:
@@ -46,13 +50,16 @@ TEST_F(SideBySideTest, EachPieceRunsOnceOnAThreadThatComputesAlone) {
 }
 
 TEST_F(SideBySideTest, OtherThreadsKeepTheirNumber) {
-  RunSideBySide(2, [](int64_t) {});
-  at::set_num_threads(2);
-  RunSideBySide(2, [](int64_t) {});
-  EXPECT_EQ(at::get_num_threads(), 2);
-  int of_a_new_thread = 0;
-  std::thread([&] { of_a_new_thread = at::get_num_threads(); }).join();
-  EXPECT_EQ(of_a_new_thread, 2);
+  // In a process of its own: the threads are started once.
+  EXPECT_EXIT(
+      {
+        at::set_num_threads(3);
+        RunSideBySide(2, [](int64_t) {});
+        int of_a_new_thread = 0;
+        std::thread([&] { of_a_new_thread = at::get_num_threads(); }).join();
+        std::_Exit(at::get_num_threads() == 3 && of_a_new_thread == 3 ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
 }
 
 TEST_F(SideBySideTest, TwoPiecesRunAtOnce) {
