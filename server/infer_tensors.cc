@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/check.h"
+#include "weights/safetensors.h"
 
 namespace promptd::server {
 namespace {
@@ -91,26 +92,6 @@ absl::Span<const float> NumbersIn(const std::string& raw) {
   PROMPTD_CHECK(reinterpret_cast<uintptr_t>(raw.data()) % alignof(float) == 0);
   return {reinterpret_cast<const float*>(raw.data()),
           raw.size() / sizeof(float)};
-}
-
-// The place of the first number that is not finite; their count if all are.
-size_t FirstNotFinite(absl::Span<const float> values) {
-  constexpr uint32_t kExponent = 0x7f800000;
-  constexpr size_t kBlock = 4096;
-  for (size_t begin = 0; begin < values.size(); begin += kBlock) {
-    const absl::Span<const float> block = values.subspan(begin, kBlock);
-    // Without leaving early: many are looked at in one instruction.
-    bool all = true;
-    for (const float value : block) {
-      all &= (std::bit_cast<uint32_t>(value) & kExponent) != kExponent;
-    }
-    if (all) continue;
-    const auto first =
-        std::find_if(block.begin(), block.end(),
-                     [](float value) { return !std::isfinite(value); });
-    return begin + static_cast<size_t>(first - block.begin());
-  }
-  return values.size();
 }
 
 }  // namespace
@@ -212,11 +193,13 @@ absl::Span<const float> FloatsOf(const InferInput& input, int64_t most,
     }
     out = typed;
   }
-  const size_t first = FirstNotFinite(out);
-  if (first == out.size()) return out;
+  if (weights::AllFinite(out)) return out;
+  const auto first = std::find_if(out.begin(), out.end(), [](float value) {
+    return !std::isfinite(value);
+  });
   violations->push_back(
       {input.field, absl::StrCat("holds a number that is not finite, at ",
-                                 first, " of ", out.size())});
+                                 first - out.begin(), " of ", out.size())});
   return {};
 }
 
