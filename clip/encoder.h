@@ -81,12 +81,12 @@ class Encoder {
   // deviation -> features [B, E], not normalised. INVALID_ARGUMENT
   // (BAD_IMAGE_SHAPE); the codes of torch_status.h.
   absl::StatusOr<FloatTensor> EncodeImages(const FloatTensor& pixels) const;
-  // The same on tensors: pixels, float32 or the encoder's numbers, on any
-  // device, to features on the encoder's.
+  // The same on tensors: pixels, float32, on any device, to features on the
+  // encoder's.
   absl::StatusOr<at::Tensor> EncodeImages(const at::Tensor& pixels) const;
 
-  // The same of images that lie apart, [3, S, S] each: features [batch, E] of
-  // them and, behind them, of zeros.
+  // The same of images that lie apart, [3, S, S] each and at most `batch`:
+  // features [batch, E] of them and, behind them, of zeros.
   absl::StatusOr<at::Tensor> EncodeImages(
       const std::vector<absl::Span<const float>>& images, int64_t batch) const;
 

@@ -4,14 +4,12 @@
 #include <ATen/core/grad_mode.h>
 
 #include <exception>
-#include <functional>
 #include <new>
-#include <thread>
 #include <vector>
 
 #include "absl/synchronization/blocking_counter.h"
-#include "common/bounded_queue.h"
 #include "common/scheduling.h"
+#include "common/work_pool.h"
 
 namespace promptd::clip {
 namespace {
@@ -20,44 +18,37 @@ namespace {
 constexpr size_t kMostWaiting = 4096;
 
 // Never destroyed: a process may end while they wait for work.
-class SoloThreads {
- public:
-  explicit SoloThreads(int count) : queue_(kMostWaiting) {
-    absl::BlockingCounter ready(count);
-    for (int i = 0; i < count; ++i) {
-      std::thread([this, &ready] {
-        YieldToAnswering();
-        // The first use of a thread gives it the process's number; this comes
-        // after.
-        at::get_num_threads();
-        at::set_num_threads(1);
-        ready.DecrementCount();
-        while (auto piece = queue_.Pop()) (*piece)();
-      }).detach();
-    }
-    ready.Wait();
-    // For the threads that are yet to come.
-    at::set_num_threads(count);
-  }
+WorkPool* StartThreads() {
+  const int count = at::get_num_threads();
+  absl::BlockingCounter ready(count);
+  auto* const threads = new WorkPool(count, kMostWaiting, [&ready] {
+    YieldToAnswering();
+    // The first use of a thread gives it the process's number; this comes
+    // after.
+    at::get_num_threads();
+    at::set_num_threads(1);
+    ready.DecrementCount();
+  });
+  ready.Wait();
+  // For the threads that are yet to come.
+  at::set_num_threads(count);
+  return threads;
+}
 
-  // False: the caller runs it.
-  template <typename Piece>
-  bool TrySubmit(const Piece& piece) {
-    try {
-      return queue_.TryPush(piece);
-    } catch (const std::bad_alloc&) {
-      return false;
-    }
+// False: the caller runs it. The task is made here, where memory may be short.
+template <typename Piece>
+bool TrySubmit(const Piece& piece, WorkPool* threads) {
+  try {
+    return threads->TrySubmit(piece);
+  } catch (const std::bad_alloc&) {
+    return false;
   }
-
- private:
-  BoundedQueue<std::function<void()>> queue_;
-};
+}
 
 }  // namespace
 
 void RunSideBySide(int64_t count, absl::FunctionRef<void(int64_t)> piece) {
-  static SoloThreads* const threads = new SoloThreads(at::get_num_threads());
+  static WorkPool* const threads = StartThreads();
   std::vector<std::exception_ptr> thrown(static_cast<size_t>(count));
   absl::BlockingCounter left(static_cast<int>(count));
   for (int64_t i = 0; i < count; ++i) {
@@ -70,7 +61,7 @@ void RunSideBySide(int64_t count, absl::FunctionRef<void(int64_t)> piece) {
       }
       left.DecrementCount();
     };
-    if (!threads->TrySubmit(run)) run();
+    if (!TrySubmit(run, threads)) run();
   }
   left.Wait();
   for (const std::exception_ptr& what : thrown) {

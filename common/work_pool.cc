@@ -4,10 +4,13 @@
 
 namespace promptd {
 
-WorkPool::WorkPool(int threads, size_t capacity) : queue_(capacity) {
+WorkPool::WorkPool(int threads, size_t capacity,
+                   const std::function<void()>& start)
+    : queue_(capacity) {
   threads_.reserve(threads);
   for (int i = 0; i < threads; ++i) {
-    threads_.emplace_back([this] {
+    threads_.emplace_back([this, start] {
+      if (start) start();
       while (auto task = queue_.Pop()) (*task)();
     });
   }

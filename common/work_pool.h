@@ -1,5 +1,5 @@
-// A few threads for work that blocks (SQLite, files), so that gRPC's own
-// threads never do.
+// A few threads for work that other threads must not do themselves: what blocks
+// (SQLite, files) keeps off gRPC's own.
 #pragma once
 
 #include <functional>
@@ -11,10 +11,13 @@
 namespace promptd {
 
 // Submit fails at once when `capacity` tasks wait: the caller answers
-// RESOURCE_EXHAUSTED. Tasks must not throw. Thread-safe.
+// RESOURCE_EXHAUSTED, or does the work itself. Tasks must not throw.
+// Thread-safe.
 class WorkPool {
  public:
-  WorkPool(int threads, size_t capacity);
+  // Each thread calls `start`, where there is one, before its first task.
+  WorkPool(int threads, size_t capacity,
+           const std::function<void()>& start = nullptr);
   // Runs what is queued, then joins.
   ~WorkPool();
   WorkPool(const WorkPool&) = delete;

@@ -23,6 +23,7 @@ int ConfigureCompute(const ComputeOptions& options) {
   std::call_once(once, [&options] {
     at::set_num_threads(options.threads > 0 ? options.threads : UsableCores());
     at::set_num_interop_threads(1);
+    // Starts its threads now, before others compute.
     clip::RunSideBySide(1, [](int64_t) {});
   });
   return at::get_num_threads();

@@ -101,7 +101,6 @@ TEST_P(EncoderParityTest, ImageFeaturesDoNotDependOnSlices) {
 
 // Threads share every operator, or take images side by side.
 TEST_P(EncoderParityTest, ImageFeaturesDoNotDependOnThreads) {
-  const int before = at::get_num_threads();
   const int64_t count = goldens_.pixels.shape[0];
   const size_t size = goldens_.pixels.values.size() / count;
   const size_t width = goldens_.image_features.values.size() / count;
@@ -128,7 +127,6 @@ TEST_P(EncoderParityTest, ImageFeaturesDoNotDependOnThreads) {
           << images << " images, " << threads << " threads";
     }
   }
-  at::set_num_threads(before);
 }
 
 TEST_P(EncoderParityTest, DifferentImagesHaveDifferentFeatures) {

@@ -11,7 +11,6 @@
 #include <thread>
 #include <vector>
 
-#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 
 namespace promptd::clip {
@@ -23,10 +22,6 @@ class SideBySideTest : public ::testing::Test {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
     at::set_num_threads(2);
   }
-  ~SideBySideTest() override { at::set_num_threads(before_); }
-
- private:
-  const int before_ = at::get_num_threads();
 };
 
 TEST_F(SideBySideTest, EachPieceRunsOnceOnAThreadThatComputesAlone) {

@@ -164,6 +164,23 @@ TEST(WorkPoolTest, RefusesWhenFullAndRunsTheRest) {
   EXPECT_EQ(ran, 2);
 }
 
+TEST(WorkPoolTest, EachThreadBeginsWithStart) {
+  std::atomic<int> started = 0;
+  static thread_local bool here = false;
+  std::atomic<int> ran = 0;
+  {
+    WorkPool pool(3, 100, [&] {
+      here = true;
+      ++started;
+    });
+    for (int i = 0; i < 100; ++i) {
+      ASSERT_TRUE(pool.TrySubmit([&] { ran += here ? 1 : 0; }));
+    }
+  }
+  EXPECT_EQ(started, 3);
+  EXPECT_EQ(ran, 100);
+}
+
 TEST_F(RpcTest, FullPoolAnswersResourceExhaustedWithRetry) {
   ServerOptions options = DefaultOptions();
   options.pool_threads = 1;
