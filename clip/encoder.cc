@@ -171,27 +171,29 @@ absl::StatusOr<at::Tensor> Encoder::EncodeImages(
 
 absl::StatusOr<at::Tensor> Encoder::EncodeImages(
     const std::vector<absl::Span<const float>>& images, int64_t batch) const {
-  const int64_t side = config_.vision.image_size;
-  RETURN_IF_ERROR(CheckPixelShape({batch, 3, side, side}, side));
-  for (const absl::Span<const float> image : images) {
-    if (static_cast<int64_t>(image.size()) == 3 * side * side) continue;
-    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_IMAGE_SHAPE",
-                     "pixels do not fill their shape");
-  }
-  const auto filled = static_cast<int64_t>(images.size());
+  RETURN_IF_ERROR(CheckPixels(images, batch));
   return EncodeBatch(batch, [&](int64_t first, int64_t count) {
-    const at::Tensor pixels = NewPixels(count);
-    for (int64_t row = 0; row < count; ++row) {
-      const at::Tensor place = pixels.select(0, row);
-      if (first + row < filled) {
-        float* const values =
-            const_cast<float*>(images[static_cast<size_t>(first + row)].data());
-        place.copy_(at::from_blob(values, {3, side, side}, at::kFloat));
-      } else {
-        place.zero_();
-      }
+    return Gather(images, first, count);
+  });
+}
+
+absl::Status Encoder::EncodeImages(
+    const std::vector<absl::Span<const float>>& images, TakePart take) const {
+  const auto batch = static_cast<int64_t>(images.size());
+  RETURN_IF_ERROR(CheckPixels(images, batch));
+  return Guarded("encode images", [&] {
+    const at::NoGradGuard no_grad;
+    if (options_.device == "cpu") {
+      EncodeInParts(
+          batch,
+          [&](int64_t first, int64_t count) {
+            return Gather(images, first, count);
+          },
+          take);
+    } else {
+      take(0, image_tower_->Encode(Gather(images, 0, batch)));
     }
-    return pixels;
+    return absl::OkStatus();
   });
 }
 
@@ -199,32 +201,63 @@ absl::StatusOr<at::Tensor> Encoder::EncodeBatch(int64_t images,
                                                 PixelsOf pixels) const {
   return Guarded("encode images", [&] {
     const at::NoGradGuard no_grad;
-    if (options_.device == "cpu") return EncodeInParts(images, pixels);
-    return image_tower_->Encode(pixels(0, images));
+    if (options_.device != "cpu") {
+      return image_tower_->Encode(pixels(0, images));
+    }
+    at::Tensor features = at::empty({images, config_.embed_dim});
+    EncodeInParts(images, pixels, [&](int64_t first, const at::Tensor& part) {
+      features.narrow(0, first, part.size(0)).copy_(part);
+    });
+    return features;
   });
 }
 
-at::Tensor Encoder::EncodeInParts(int64_t images, PixelsOf pixels) const {
+void Encoder::EncodeInParts(int64_t images, PixelsOf pixels,
+                            TakePart take) const {
   const int64_t slice = std::max<int64_t>(
       1, kMaxActivationBytes / image_tower_->activation_bytes());
-  const at::Tensor features = at::empty({images, config_.embed_dim});
   const auto encode = [&](int64_t first, int64_t end) {
     for (; first < end; first += slice) {
       const int64_t count = std::min(slice, end - first);
-      features.narrow(0, first, count)
-          .copy_(image_tower_->Encode(pixels(first, count)));
+      take(first, image_tower_->Encode(pixels(first, count)));
     }
   };
   const int64_t threads = at::get_num_threads();
-  if (!KeepBusy(threads, images)) {
-    encode(0, images);
-    return features;
-  }
+  if (!KeepBusy(threads, images)) return encode(0, images);
   const int64_t parts = std::min(threads, images);
   RunSideBySide(parts, [&](int64_t part) {
     encode(images * part / parts, images * (part + 1) / parts);
   });
-  return features;
+}
+
+absl::Status Encoder::CheckPixels(
+    const std::vector<absl::Span<const float>>& images, int64_t batch) const {
+  const int64_t side = config_.vision.image_size;
+  RETURN_IF_ERROR(CheckPixelShape({batch, 3, side, side}, side));
+  for (const absl::Span<const float> image : images) {
+    if (static_cast<int64_t>(image.size()) == 3 * side * side) continue;
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_IMAGE_SHAPE",
+                     "pixels do not fill their shape");
+  }
+  return absl::OkStatus();
+}
+
+at::Tensor Encoder::Gather(const std::vector<absl::Span<const float>>& images,
+                           int64_t first, int64_t count) const {
+  const int64_t side = config_.vision.image_size;
+  const auto filled = static_cast<int64_t>(images.size());
+  at::Tensor pixels = NewPixels(count);
+  for (int64_t row = 0; row < count; ++row) {
+    const at::Tensor place = pixels.select(0, row);
+    if (first + row < filled) {
+      float* const values =
+          const_cast<float*>(images[static_cast<size_t>(first + row)].data());
+      place.copy_(at::from_blob(values, {3, side, side}, at::kFloat));
+    } else {
+      place.zero_();
+    }
+  }
+  return pixels;
 }
 
 at::Tensor Encoder::NewPixels(int64_t count) const {

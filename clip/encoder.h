@@ -90,6 +90,15 @@ class Encoder {
   absl::StatusOr<at::Tensor> EncodeImages(
       const std::vector<absl::Span<const float>>& images, int64_t batch) const;
 
+  // Takes features [n, E] of images [first, first + n) of a batch.
+  using TakePart =
+      absl::FunctionRef<void(int64_t first, const at::Tensor& features)>;
+  // The same of such images, handed over part by part as the parts are encoded:
+  // each image once, unless a failure is returned. Several threads may call
+  // `take` at once, and go on with other images behind it.
+  absl::Status EncodeImages(const std::vector<absl::Span<const float>>& images,
+                            TakePart take) const;
+
  private:
   Encoder();
 
@@ -97,7 +106,12 @@ class Encoder {
   using PixelsOf = absl::FunctionRef<at::Tensor(int64_t first, int64_t count)>;
   absl::StatusOr<at::Tensor> EncodeBatch(int64_t images, PixelsOf pixels) const;
   // On the processor: part by part.
-  at::Tensor EncodeInParts(int64_t images, PixelsOf pixels) const;
+  void EncodeInParts(int64_t images, PixelsOf pixels, TakePart take) const;
+  absl::Status CheckPixels(const std::vector<absl::Span<const float>>& images,
+                           int64_t batch) const;
+  // Images [first, first + count) of these, zeros behind the last.
+  at::Tensor Gather(const std::vector<absl::Span<const float>>& images,
+                    int64_t first, int64_t count) const;
   // Memory for pixels [count, 3, S, S], not set, from where they reach the
   // encoder's device fastest: in the numbers that the tower computes in, or
   // float32 and page-locked where that is a CUDA device. Throws c10::Error.

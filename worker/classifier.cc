@@ -24,11 +24,9 @@ constexpr double kDecodeWeight = 0.05;  // of a new measurement
 // what a deadline grew by on its way here: it travels as the time that is left.
 constexpr absl::Duration kReplyTime = absl::Milliseconds(8);
 
-// Of the images that are to be encoded.
 int DistinctHeads(const std::vector<CallImage>& images) {
   std::set<absl::string_view> names;
   for (const CallImage& image : images) {
-    if (image.feature != nullptr) continue;
     names.insert(image.call->head_names.begin(), image.call->head_names.end());
   }
   return static_cast<int>(names.size());
@@ -293,56 +291,73 @@ std::vector<CallImage> Classifier::Wanted(std::vector<CallImage> batch) {
 }
 
 void Classifier::Encode(std::vector<CallImage> batch) {
-  std::vector<CallImage> images = Wanted(std::move(batch));
-  std::vector<absl::Span<const float>> pixels;
-  for (const CallImage& image : images) {
-    if (image.feature == nullptr) pixels.push_back(PixelsOf(image));
-  }
-  const int rows = static_cast<int>(pixels.size());
-  const absl::Time start = absl::Now();
-  absl::StatusOr<std::vector<float>> features = std::vector<float>();
-  if (rows > 0) {
-    FailpointStep("classify.batch");
-    features =
-        EncodeImageBatch(*images.front().call->image_encoder, pixels, rows);
-    observer_->OnBatch(rows, DistinctHeads(images));
-  }
-  const absl::Duration elapsed = absl::Now() - start;
-  if (features.ok() && rows > 0) {
-    times_->Measured(TowerKey(*images.front().call), rows, elapsed);
-    probes_.Measured(start + elapsed);
-  }
-  const float* next = features.ok() ? features->data() : nullptr;
-  const size_t width = features.ok() && rows > 0 ? features->size() / rows : 0;
-  for (CallImage& image : images) {
-    if (image.feature != nullptr) {
+  std::vector<CallImage> images;
+  for (CallImage& image : Wanted(std::move(batch))) {
+    if (image.feature == nullptr) {
+      images.push_back(std::move(image));
+    } else {
       Conclude(std::move(image));
-      continue;
     }
-    Record(image.call.get(), Stage::kEncode, &StageTimings::encode, elapsed);
-    observer_->OnTenantCost(image.call->request.tenant, elapsed / rows);
-    if (!features.ok()) {
-      Land(&image,
-           {.kind = Landing::Kind::kFailed, .status = features.status()});
-      image.call->Fail(features.status());
-      Finish(std::move(image), {});
-      continue;
-    }
-    image.batch_size = rows;
-    wait_scale_.Observed(image.predicted, start + elapsed - image.queued);
-    image.feature =
-        std::make_shared<const std::vector<float>>(next, next + width);
-    next += width;
-    Land(&image, {.kind = Landing::Kind::kFeature,
-                  .feature = image.feature,
-                  .batch_size = rows});
-    // A batch that took longer than was predicted makes nobody's reply late.
-    if (!image.probe) {
-      StillWanted(image.call.get(), Checkpoint::kHead,
-                  absl::Now() + kReplyTime);
-    }
-    Conclude(std::move(image));
   }
+  if (!images.empty()) EncodeFresh(std::move(images));
+}
+
+void Classifier::EncodeFresh(std::vector<CallImage> images) {
+  std::vector<absl::Span<const float>> pixels;
+  const int rows = static_cast<int>(images.size());
+  for (CallImage& image : images) {
+    pixels.push_back(PixelsOf(image));
+    image.batch_size = rows;
+  }
+  const auto encoder = images.front().call->image_encoder;
+  observer_->OnBatch(rows, DistinctHeads(images));
+  const absl::Time start = absl::Now();
+  FailpointStep("classify.batch");
+  // Whoever has encoded a part answers it, while others still encode.
+  const absl::Status encoded = EncodeImageParts(
+      *encoder, pixels, [&](size_t first, const FloatTensor& features) {
+        const absl::Duration elapsed = absl::Now() - start;
+        const auto width = static_cast<size_t>(features.shape[1]);
+        auto next = features.values.begin();
+        for (int64_t i = 0; i < features.shape[0]; ++i, next += width) {
+          CallImage& image = images[first + i];
+          image.feature =
+              std::make_shared<const std::vector<float>>(next, next + width);
+          Encoded(std::move(image), start, elapsed);
+        }
+      });
+  const absl::Time end = absl::Now();
+  if (encoded.ok()) {
+    times_->Measured(encoder->digest(), rows, end - start);
+    probes_.Measured(end);
+  }
+  for (CallImage& image : images) {
+    if (image.call == nullptr) continue;  // handed on
+    RecordEncode(image, end - start);
+    Land(&image, {.kind = Landing::Kind::kFailed, .status = encoded});
+    image.call->Fail(encoded);
+    Finish(std::move(image), {});
+  }
+}
+
+void Classifier::RecordEncode(const CallImage& image, absl::Duration elapsed) {
+  Record(image.call.get(), Stage::kEncode, &StageTimings::encode, elapsed);
+  observer_->OnTenantCost(image.call->request.tenant,
+                          elapsed / image.batch_size);
+}
+
+void Classifier::Encoded(CallImage image, absl::Time start,
+                         absl::Duration elapsed) {
+  RecordEncode(image, elapsed);
+  wait_scale_.Observed(image.predicted, start + elapsed - image.queued);
+  Land(&image, {.kind = Landing::Kind::kFeature,
+                .feature = image.feature,
+                .batch_size = image.batch_size});
+  // A batch that took longer than was predicted makes nobody's reply late.
+  if (!image.probe) {
+    StillWanted(image.call.get(), Checkpoint::kHead, absl::Now() + kReplyTime);
+  }
+  Conclude(std::move(image));
 }
 
 void Classifier::Conclude(CallImage image) {

@@ -43,8 +43,8 @@ struct ClassifierOptions {
 // whose images would not be answered before its deadline, as far as measured
 // times tell, is turned away at once.
 // An image whose feature is cached is answered on the calling thread, unless
-// texts have to be encoded first; any other one by the device thread. Deadline
-// and cancellation are checked at every stage. Thread-safe.
+// texts have to be encoded first; any other one by the thread that encoded it.
+// Deadline and cancellation are checked at every stage. Thread-safe.
 class Classifier {
  public:
   // `encoders`, `times`, `loop` and `observer` must outlive this. `read_blob`
@@ -86,6 +86,9 @@ class Classifier {
   void Decode(CallImage image);
   void QueueEncode(CallImage image);
   void Encode(std::vector<CallImage> batch);
+  void EncodeFresh(std::vector<CallImage> images);
+  // The image's feature is known, `elapsed` after its batch began.
+  void Encoded(CallImage image, absl::Time start, absl::Duration elapsed);
   void Conclude(CallImage image);
   void Finish(CallImage image, ImageOutcome outcome);
 
@@ -104,6 +107,8 @@ class Classifier {
   void Land(CallImage* image, const Landing& landing);
   void Record(ImageCall* call, Stage stage,
               absl::Duration StageTimings::*timing, absl::Duration elapsed);
+  // What an image's batch took until its part was encoded.
+  void RecordEncode(const CallImage& image, absl::Duration elapsed);
 
   const ClassifierOptions options_;
   TunedEncoders* const encoders_;
