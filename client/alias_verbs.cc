@@ -10,6 +10,7 @@
 #include "client/proto_json.h"
 #include "client/verbs.h"
 #include "common/status_macros.h"
+#include "promptd/v1/prompt.grpc.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -25,9 +26,9 @@ void Print(Session& session, const v1::Alias& alias) {
 absl::Status List(Session& session, const std::string& task) {
   v1::ListAliasesRequest request;
   request.set_task(task);
-  ASSIGN_OR_RETURN(const v1::ListAliasesResponse reply,
-                   session.api.Call(session.api.prompts(),
-                                    &PromptStub::ListAliases, request));
+  ASSIGN_OR_RETURN(
+      const v1::ListAliasesResponse reply,
+      session.api.Call(&v1::PromptService::Stub::ListAliases, request));
   if (session.console.json()) {
     session.console.Json(ToJson(reply)["aliases"]);
   } else {
@@ -75,7 +76,7 @@ absl::Status Show(Session& session, const AliasFlags& flags) {
   }
   ASSIGN_OR_RETURN(
       const v1::Alias alias,
-      session.api.Call(session.api.prompts(), &PromptStub::GetAlias, request));
+      session.api.Call(&v1::PromptService::Stub::GetAlias, request));
   Print(session, alias);
   return absl::OkStatus();
 }
@@ -96,7 +97,7 @@ absl::Status Set(Session& session, const AliasFlags& flags) {
   request.set_version(flags.version);
   ASSIGN_OR_RETURN(
       const v1::Alias alias,
-      session.api.Call(session.api.prompts(), &PromptStub::SetAlias, request));
+      session.api.Call(&v1::PromptService::Stub::SetAlias, request));
   Print(session, alias);
   return absl::OkStatus();
 }
@@ -104,7 +105,7 @@ absl::Status Set(Session& session, const AliasFlags& flags) {
 absl::Status Rollback(Session& session, const AliasFlags& flags) {
   ASSIGN_OR_RETURN(
       const v1::Alias alias,
-      session.api.Call(session.api.prompts(), &PromptStub::RollbackAlias,
+      session.api.Call(&v1::PromptService::Stub::RollbackAlias,
                        MoveRequest<v1::RollbackAliasRequest>(flags)));
   Print(session, alias);
   return absl::OkStatus();
@@ -112,7 +113,7 @@ absl::Status Rollback(Session& session, const AliasFlags& flags) {
 
 absl::Status Delete(Session& session, const AliasFlags& flags) {
   RETURN_IF_ERROR(session.api
-                      .Call(session.api.prompts(), &PromptStub::DeleteAlias,
+                      .Call(&v1::PromptService::Stub::DeleteAlias,
                             MoveRequest<v1::DeleteAliasRequest>(flags))
                       .status());
   session.console.Note(absl::StrCat("deleted ", flags.task, "@", flags.name,
@@ -129,9 +130,9 @@ absl::Status History(Session& session, const AliasFlags& flags) {
                          request.set_task(flags.task);
                          request.set_name(flags.name);
                          request.set_page_token(token);
-                         return session.api.Call(session.api.prompts(),
-                                                 &PromptStub::ListAliasHistory,
-                                                 request);
+                         return session.api.Call(
+                             &v1::PromptService::Stub::ListAliasHistory,
+                             request);
                        },
                        [](const auto& reply) -> auto& { return reply.moves(); },
                        static_cast<size_t>(flags.limit)));

@@ -31,15 +31,7 @@ Api::Api(const std::string& server, absl::Duration timeout,
       timeout_(timeout),
       timeout_is_explicit_(timeout_is_explicit),
       tenant_(std::move(tenant)),
-      channel_(MakeChannel(server)),
-      server_(v1::ServerService::NewStub(channel_)),
-      encoders_(v1::EncoderService::NewStub(channel_)),
-      datasets_(v1::DatasetService::NewStub(channel_)),
-      training_(v1::TrainingService::NewStub(channel_)),
-      prompts_(v1::PromptService::NewStub(channel_)),
-      classify_(v1::ClassifyService::NewStub(channel_)),
-      storage_(v1::StorageService::NewStub(channel_)),
-      archives_(v1::ArchiveService::NewStub(channel_)) {}
+      channel_(MakeChannel(server)) {}
 
 std::unique_ptr<grpc::ClientContext> Api::NewContext() const {
   auto context = std::make_unique<grpc::ClientContext>();

@@ -6,6 +6,8 @@
 #include "common/error.h"
 #include "common/sha256.h"
 #include "common/status_macros.h"
+#include "promptd/v1/classify.grpc.pb.h"
+#include "promptd/v1/server.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -37,14 +39,13 @@ absl::StatusOr<v1::ClassifyResponse> Send(Session& session,
     request.set_template_(options.prompt_template);
     request.set_encoder(options.encoder);
     AddImages(options, batch, form, &request);
-    return session.api.Call(session.api.classify(),
-                            &ClassifyStub::ZeroShotClassify, request);
+    return session.api.Call(&v1::ClassifyService::Stub::ZeroShotClassify,
+                            request);
   }
   v1::ClassifyRequest request;
   SetSelector(options.task, &request);
   AddImages(options, batch, form, &request);
-  return session.api.Call(session.api.classify(), &ClassifyStub::Classify,
-                          request);
+  return session.api.Call(&v1::ClassifyService::Stub::Classify, request);
 }
 
 absl::Status Classify(Session& session, const ClassifyOptions& options,

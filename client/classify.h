@@ -10,6 +10,7 @@
 #include "client/image_batches.h"
 #include "client/selector.h"
 #include "client/session.h"
+#include "promptd/v1/classify.pb.h"
 
 namespace promptd::client {
 

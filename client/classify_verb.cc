@@ -17,6 +17,7 @@
 #include "client/verbs.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "promptd/v1/classify.pb.h"
 
 namespace promptd::client {
 namespace {

@@ -12,6 +12,7 @@
 #include "client/text.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "promptd/v1/training.grpc.pb.h"
 #include "weights/context_file.h"
 #include "weights/safetensors.h"
 
@@ -68,8 +69,8 @@ absl::StatusOr<v1::UploadContextResponse> Upload(Session& session,
                                                  const std::string& bytes) {
   const auto context = session.api.StreamContext();
   v1::UploadContextResponse response;
-  const auto writer =
-      session.api.training().UploadContext(context.get(), &response);
+  const auto writer = v1::TrainingService::Stub(session.api.channel())
+                          .UploadContext(context.get(), &response);
   for (size_t at = 0; at < bytes.size(); at += kChunkBytes) {
     v1::UploadContextRequest request;
     request.set_chunk(bytes.substr(at, kChunkBytes));

@@ -13,6 +13,7 @@
 #include "client/version_archive.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "promptd/v1/prompt.grpc.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -38,7 +39,7 @@ absl::StatusOr<std::optional<v1::Task>> FindTask(Session& session,
   v1::GetTaskRequest request;
   request.set_name(name);
   absl::StatusOr<v1::Task> task =
-      session.api.Call(session.api.prompts(), &PromptStub::GetTask, request);
+      session.api.Call(&v1::PromptService::Stub::GetTask, request);
   if (absl::IsNotFound(task.status())) return std::optional<v1::Task>();
   if (!task.ok()) return task.status();
   return std::optional<v1::Task>(*std::move(task));
@@ -61,9 +62,9 @@ absl::Status Create(Session& session, const CreateFlags& flags) {
   }
   v1::GetVersionRequest request;
   SetSelector(from, &request);
-  ASSIGN_OR_RETURN(const v1::PromptVersion version,
-                   session.api.Call(session.api.prompts(),
-                                    &PromptStub::GetVersion, request));
+  ASSIGN_OR_RETURN(
+      const v1::PromptVersion version,
+      session.api.Call(&v1::PromptService::Stub::GetVersion, request));
   from.alias.clear();
   from.version = version.version();
   options.initial_version = from;

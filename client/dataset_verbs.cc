@@ -11,6 +11,7 @@
 #include "client/text.h"
 #include "client/verbs.h"
 #include "common/status_macros.h"
+#include "promptd/v1/dataset.grpc.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -58,8 +59,8 @@ absl::Status List(Session& session) {
           [&session](const std::string& token) {
             v1::ListDatasetsRequest request;
             request.set_page_token(token);
-            return session.api.Call(session.api.datasets(),
-                                    &DatasetStub::ListDatasets, request);
+            return session.api.Call(&v1::DatasetService::Stub::ListDatasets,
+                                    request);
           },
           [](const auto& reply) -> auto& { return reply.datasets(); }));
   if (session.console.json()) {
@@ -75,9 +76,9 @@ absl::Status List(Session& session) {
 absl::Status Show(Session& session, const std::string& name) {
   v1::GetDatasetRequest request;
   request.set_name(name);
-  ASSIGN_OR_RETURN(const v1::Dataset dataset,
-                   session.api.Call(session.api.datasets(),
-                                    &DatasetStub::GetDataset, request));
+  ASSIGN_OR_RETURN(
+      const v1::Dataset dataset,
+      session.api.Call(&v1::DatasetService::Stub::GetDataset, request));
   if (session.console.json()) {
     session.console.Json(ToJson(dataset));
   } else {
@@ -90,8 +91,7 @@ absl::Status Delete(Session& session, const std::string& name) {
   v1::DeleteDatasetRequest request;
   request.set_name(name);
   RETURN_IF_ERROR(
-      session.api
-          .Call(session.api.datasets(), &DatasetStub::DeleteDataset, request)
+      session.api.Call(&v1::DatasetService::Stub::DeleteDataset, request)
           .status());
   if (session.console.json()) {
     session.console.Json({{"deleted", name}});

@@ -7,6 +7,7 @@
 #include "absl/time/time.h"
 #include "client/push.h"
 #include "nlohmann/json.hpp"
+#include "promptd/v1/dataset.pb.h"
 
 namespace promptd::client {
 

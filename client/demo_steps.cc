@@ -19,6 +19,9 @@
 #include "client/train.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "promptd/v1/classify.pb.h"
+#include "promptd/v1/prompt.grpc.pb.h"
+#include "promptd/v1/training.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -130,18 +133,18 @@ absl::Status RegistryStep(Session& session, const std::string& task) {
   v1::ListVersionsRequest versions;
   versions.set_task(task);
   ShowCommand(session, absl::StrCat("version list ", task));
-  ASSIGN_OR_RETURN(const v1::ListVersionsResponse listed,
-                   session.api.Call(session.api.prompts(),
-                                    &PromptStub::ListVersions, versions));
+  ASSIGN_OR_RETURN(
+      const v1::ListVersionsResponse listed,
+      session.api.Call(&v1::PromptService::Stub::ListVersions, versions));
   Shown(session) << VersionTable(
       {listed.versions().begin(), listed.versions().end()},
       session.clock.Now());
   v1::ListAliasesRequest aliases;
   aliases.set_task(task);
   ShowCommand(session, absl::StrCat("alias list ", task));
-  ASSIGN_OR_RETURN(const v1::ListAliasesResponse names,
-                   session.api.Call(session.api.prompts(),
-                                    &PromptStub::ListAliases, aliases));
+  ASSIGN_OR_RETURN(
+      const v1::ListAliasesResponse names,
+      session.api.Call(&v1::PromptService::Stub::ListAliases, aliases));
   Shown(session) << AliasTable({names.aliases().begin(), names.aliases().end()},
                                session.clock.Now());
   for (const v1::Alias& alias : names.aliases()) {

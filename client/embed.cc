@@ -11,6 +11,8 @@
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "datasets/name_rules.h"
+#include "promptd/v1/encoder.grpc.pb.h"
+#include "promptd/v1/server.pb.h"
 #include "weights/safetensors.h"
 
 namespace promptd::client {
@@ -95,9 +97,9 @@ absl::StatusOr<EmbedOutcome> EmbedFiles(Session& session,
         for (const std::string& image : batch.images) {
           request.add_images(image);
         }
-        ASSIGN_OR_RETURN(const v1::EmbedResponse reply,
-                         session.api.Call(session.api.encoders(),
-                                          &EncoderStub::EmbedImages, request));
+        ASSIGN_OR_RETURN(
+            const v1::EmbedResponse reply,
+            session.api.Call(&v1::EncoderService::Stub::EmbedImages, request));
         return Store(reply, batch.files, &outcome);
       }));
   CountFailed(&outcome);
@@ -131,9 +133,9 @@ absl::StatusOr<EmbedOutcome> EmbedTexts(Session& session,
       indexes.push_back(next);
     }
     if (indexes.empty()) continue;
-    ASSIGN_OR_RETURN(const v1::EmbedResponse reply,
-                     session.api.Call(session.api.encoders(),
-                                      &EncoderStub::EmbedTexts, request));
+    ASSIGN_OR_RETURN(
+        const v1::EmbedResponse reply,
+        session.api.Call(&v1::EncoderService::Stub::EmbedTexts, request));
     RETURN_IF_ERROR(Store(reply, indexes, &outcome));
     if (next == texts.size()) break;
     progress.Update(

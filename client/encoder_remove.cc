@@ -11,6 +11,7 @@
 #include "client/paging.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "promptd/v1/prompt.grpc.pb.h"
 #include "weights/encoder_folder.h"
 #include "weights/encoder_folder_removal.h"
 
@@ -61,7 +62,7 @@ absl::StatusOr<std::vector<std::string>> TasksOn(Api& api,
           [&api](const std::string& token) {
             v1::ListTasksRequest request;
             request.set_page_token(token);
-            return api.Call(api.prompts(), &PromptStub::ListTasks, request);
+            return api.Call(&v1::PromptService::Stub::ListTasks, request);
           },
           [](const auto& reply) -> auto& { return reply.tasks(); }));
   std::vector<std::string> names;

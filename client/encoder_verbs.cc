@@ -9,15 +9,15 @@
 #include "client/text.h"
 #include "client/verbs.h"
 #include "common/status_macros.h"
+#include "promptd/v1/encoder.grpc.pb.h"
 
 namespace promptd::client {
 namespace {
 
 absl::Status List(Session& session) {
-  ASSIGN_OR_RETURN(
-      const auto reply,
-      session.api.Call(session.api.encoders(), &EncoderStub::ListEncoders,
-                       v1::ListEncodersRequest()));
+  ASSIGN_OR_RETURN(const auto reply,
+                   session.api.Call(&v1::EncoderService::Stub::ListEncoders,
+                                    v1::ListEncodersRequest()));
   if (session.console.json()) {
     session.console.Json(ToJson(reply)["encoders"]);
     return absl::OkStatus();
@@ -38,9 +38,9 @@ absl::Status List(Session& session) {
 absl::Status Show(Session& session, const std::string& name) {
   v1::GetEncoderRequest request;
   request.set_name(name);
-  ASSIGN_OR_RETURN(const v1::Encoder encoder,
-                   session.api.Call(session.api.encoders(),
-                                    &EncoderStub::GetEncoder, request));
+  ASSIGN_OR_RETURN(
+      const v1::Encoder encoder,
+      session.api.Call(&v1::EncoderService::Stub::GetEncoder, request));
   if (session.console.json()) {
     session.console.Json(ToJson(encoder));
     return absl::OkStatus();

@@ -10,6 +10,7 @@
 #include "client/verbs.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "promptd/v1/encoder.grpc.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -63,9 +64,9 @@ absl::Status Failure(const v1::VerifyEncoderResponse& reply) {
 absl::Status Verify(Session& session, const std::string& name) {
   v1::VerifyEncoderRequest request;
   request.set_name(name);
-  ASSIGN_OR_RETURN(const v1::VerifyEncoderResponse reply,
-                   session.api.Call(session.api.encoders(),
-                                    &EncoderStub::VerifyEncoder, request));
+  ASSIGN_OR_RETURN(
+      const v1::VerifyEncoderResponse reply,
+      session.api.Call(&v1::EncoderService::Stub::VerifyEncoder, request));
   if (session.console.json()) {
     session.console.Json(ToJson(reply));
   } else {

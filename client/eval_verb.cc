@@ -14,6 +14,8 @@
 #include "client/verbs.h"
 #include "common/id.h"
 #include "common/status_macros.h"
+#include "promptd/v1/prompt.grpc.pb.h"
+#include "promptd/v1/training.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -44,8 +46,7 @@ absl::StatusOr<v1::TrainingJob> Submit(Session& session,
   for (const std::string& text : flags.templates) spec->add_templates(text);
   request.set_request_id(flags.request_id.empty() ? NewUuid()
                                                   : flags.request_id);
-  return session.api.Call(session.api.prompts(), &PromptStub::CreateEvaluation,
-                          request);
+  return session.api.Call(&v1::PromptService::Stub::CreateEvaluation, request);
 }
 
 absl::Status Eval(Session& session, const EvalFlags& flags) {
@@ -88,8 +89,8 @@ absl::Status List(Session& session, const std::string& text) {
             request.set_task(selector.task);
             request.set_version(selector.version);
             request.set_page_token(token);
-            return session.api.Call(session.api.prompts(),
-                                    &PromptStub::ListEvaluations, request);
+            return session.api.Call(&v1::PromptService::Stub::ListEvaluations,
+                                    request);
           },
           [](const auto& reply) -> auto& { return reply.evaluations(); }));
   if (session.console.json()) {
@@ -143,9 +144,9 @@ struct ShowFlags {
 absl::Status Show(Session& session, const ShowFlags& flags) {
   v1::GetEvaluationRequest request;
   request.set_id(flags.id);
-  ASSIGN_OR_RETURN(const v1::StoredEvaluation evaluation,
-                   session.api.Call(session.api.prompts(),
-                                    &PromptStub::GetEvaluation, request));
+  ASSIGN_OR_RETURN(
+      const v1::StoredEvaluation evaluation,
+      session.api.Call(&v1::PromptService::Stub::GetEvaluation, request));
   if (session.console.json()) {
     session.console.Json(ToJson(evaluation));
     return absl::OkStatus();

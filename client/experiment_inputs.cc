@@ -13,6 +13,8 @@
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "datasets/folder_reader.h"
+#include "promptd/v1/dataset.grpc.pb.h"
+#include "promptd/v1/encoder.grpc.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -45,10 +47,9 @@ class Inputs {
 
  private:
   absl::Status FindEncoders() {
-    ASSIGN_OR_RETURN(
-        const v1::ListEncodersResponse reply,
-        session_.api.Call(session_.api.encoders(), &EncoderStub::ListEncoders,
-                          v1::ListEncodersRequest()));
+    ASSIGN_OR_RETURN(const v1::ListEncodersResponse reply,
+                     session_.api.Call(&v1::EncoderService::Stub::ListEncoders,
+                                       v1::ListEncodersRequest()));
     std::map<std::string, std::string> digests;
     for (const v1::Encoder& encoder : reply.encoders()) {
       digests[encoder.name()] = encoder.digest();
@@ -111,8 +112,7 @@ class Inputs {
   absl::StatusOr<v1::Dataset> Get(const std::string& name) {
     v1::GetDatasetRequest request;
     request.set_name(name);
-    return session_.api.Call(session_.api.datasets(), &DatasetStub::GetDataset,
-                             request);
+    return session_.api.Call(&v1::DatasetService::Stub::GetDataset, request);
   }
 
   void Keep(const std::string& name, const v1::Dataset& dataset) {

@@ -15,6 +15,9 @@
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "experiments/estimate.h"
+#include "promptd/v1/prompt.grpc.pb.h"
+#include "promptd/v1/server.grpc.pb.h"
+#include "promptd/v1/training.grpc.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -111,7 +114,7 @@ class Runner {
 
   absl::Status ReadLimits() {
     ASSIGN_OR_RETURN(const v1::GetServerInfoResponse info,
-                     Call(session_.api.server(), &ServerStub::GetServerInfo,
+                     Call(&v1::ServerService::Stub::GetServerInfo,
                           v1::GetServerInfoRequest()));
     max_jobs_ = std::clamp(info.limits().max_queued_jobs() / 2, 1, kMaxJobs);
     return absl::OkStatus();
@@ -120,13 +123,12 @@ class Runner {
   // A call that waits for a server that is away.
   template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> Call(
-      Stub& stub,
       grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                    Response*),
       const Request& request) {
     const absl::Time give_up = session_.clock.Now() + options_.patience;
     for (;;) {
-      absl::StatusOr<Response> reply = session_.api.Call(stub, method, request);
+      absl::StatusOr<Response> reply = session_.api.Call(method, request);
       const bool away = absl::IsUnavailable(reply.status()) ||
                         absl::IsDeadlineExceeded(reply.status());
       if (!away || session_.clock.Now() >= give_up) {
@@ -222,8 +224,7 @@ class Runner {
     *request.mutable_spec() = active.member->spec;
     request.set_request_id(experiments::TrainingRequestId(
         held_, *active.member, active.result.attempt));
-    return Call(session_.api.training(), &TrainingStub::CreateTrainingJob,
-                request);
+    return Call(&v1::TrainingService::Stub::CreateTrainingJob, request);
   }
 
   absl::StatusOr<v1::TrainingJob> Evaluate(const Active& active, size_t part) {
@@ -235,7 +236,7 @@ class Runner {
     spec->set_dataset(held_.datasets.at(target).name);
     request.set_request_id(experiments::EvaluationRequestId(
         held_, *active.member, target, active.result.attempt));
-    return Call(session_.api.prompts(), &PromptStub::CreateEvaluation, request);
+    return Call(&v1::PromptService::Stub::CreateEvaluation, request);
   }
 
   void Fail(Active& active, size_t part, const std::string& reason,
@@ -259,8 +260,8 @@ class Runner {
       for (const size_t part : parts) {
         v1::GetTrainingJobRequest request;
         request.set_id(active.jobs[part].id());
-        absl::StatusOr<v1::TrainingJob> job = Call(
-            session_.api.training(), &TrainingStub::GetTrainingJob, request);
+        absl::StatusOr<v1::TrainingJob> job =
+            Call(&v1::TrainingService::Stub::GetTrainingJob, request);
         RETURN_IF_ERROR(UnlessOfMember(job.status()));
         if (!job.ok()) {
           active.jobs.erase(part);

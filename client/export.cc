@@ -10,6 +10,7 @@
 #include "common/file.h"
 #include "common/sha256.h"
 #include "common/status_macros.h"
+#include "promptd/v1/prompt.grpc.pb.h"
 #include "weights/context_file.h"
 
 namespace promptd::client {
@@ -130,15 +131,14 @@ absl::Status ExportVersion(Session& session, const ExportOptions& options) {
   v1::GetVersionRequest get;
   get.set_task(options.task);
   get.set_version(options.version);
-  ASSIGN_OR_RETURN(
-      const v1::PromptVersion record,
-      session.api.Call(session.api.prompts(), &PromptStub::GetVersion, get));
+  ASSIGN_OR_RETURN(const v1::PromptVersion record,
+                   session.api.Call(&v1::PromptService::Stub::GetVersion, get));
   v1::ExportVersionRequest request;
   request.set_task(options.task);
   request.set_version(options.version);
-  ASSIGN_OR_RETURN(const v1::ExportVersionResponse answer,
-                   session.api.Call(session.api.prompts(),
-                                    &PromptStub::ExportVersion, request));
+  ASSIGN_OR_RETURN(
+      const v1::ExportVersionResponse answer,
+      session.api.Call(&v1::PromptService::Stub::ExportVersion, request));
   const std::string digest =
       answer.context().empty() ? "" : Sha256Hex(answer.context());
   if (digest != record.context_digest()) {

@@ -9,6 +9,7 @@
 #include "client/text.h"
 #include "client/verbs.h"
 #include "common/status_macros.h"
+#include "promptd/v1/storage.grpc.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -49,7 +50,8 @@ absl::Status CollectGarbage(Session& session, const GcFlags& flags) {
   const auto context = session.api.StreamContext();
   v1::CollectGarbageResponse reply;
   const grpc::Status status =
-      session.api.storage().CollectGarbage(context.get(), request, &reply);
+      v1::StorageService::Stub(session.api.channel())
+          .CollectGarbage(context.get(), request, &reply);
   if (!status.ok()) return session.api.Error(status);
   if (session.console.json()) {
     session.console.Json(ToJson(reply));

@@ -9,6 +9,7 @@
 #include "common/error.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "promptd/v1/server.grpc.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -40,10 +41,9 @@ absl::StatusOr<std::string> ReadImage(const std::string& file,
 }  // namespace
 
 absl::StatusOr<v1::Limits> GetLimits(Session& session) {
-  ASSIGN_OR_RETURN(
-      const v1::GetServerInfoResponse server,
-      session.api.Call(session.api.server(), &ServerStub::GetServerInfo,
-                       v1::GetServerInfoRequest()));
+  ASSIGN_OR_RETURN(const v1::GetServerInfoResponse server,
+                   session.api.Call(&v1::ServerService::Stub::GetServerInfo,
+                                    v1::GetServerInfoRequest()));
   return server.limits();
 }
 

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "client/session.h"
+#include "promptd/v1/server.pb.h"
 
 namespace promptd::client {
 

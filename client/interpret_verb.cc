@@ -8,6 +8,7 @@
 #include "client/selector.h"
 #include "client/verbs.h"
 #include "common/status_macros.h"
+#include "promptd/v1/prompt.grpc.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -25,9 +26,9 @@ absl::Status Interpret(Session& session, const InterpretFlags& flags) {
   SetSelector(selector, &request);
   request.set_top_k(flags.top_k);
   for (const std::string& name : flags.classes) request.add_class_names(name);
-  ASSIGN_OR_RETURN(const v1::InterpretVersionResponse reply,
-                   session.api.Call(session.api.prompts(),
-                                    &PromptStub::InterpretVersion, request));
+  ASSIGN_OR_RETURN(
+      const v1::InterpretVersionResponse reply,
+      session.api.Call(&v1::PromptService::Stub::InterpretVersion, request));
   if (session.console.json()) {
     session.console.Json(ToJson(reply));
   } else {

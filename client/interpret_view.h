@@ -5,6 +5,7 @@
 
 #include "absl/strings/string_view.h"
 #include "client/session.h"
+#include "promptd/v1/prompt.pb.h"
 
 namespace promptd::client {
 

@@ -9,6 +9,7 @@
 #include "client/verbs.h"
 #include "common/id.h"
 #include "common/status_macros.h"
+#include "promptd/v1/training.grpc.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -23,9 +24,9 @@ absl::Status Retry(Session& session, const RetryFlags& flags) {
   request.set_id(flags.id);
   request.set_request_id(NewUuid());
   request.set_from_start(flags.from_start);
-  ASSIGN_OR_RETURN(const v1::TrainingJob job,
-                   session.api.Call(session.api.training(),
-                                    &TrainingStub::RetryTrainingJob, request));
+  ASSIGN_OR_RETURN(
+      const v1::TrainingJob job,
+      session.api.Call(&v1::TrainingService::Stub::RetryTrainingJob, request));
   PrintSubmitted(session, job);
   return absl::OkStatus();
 }
@@ -48,16 +49,16 @@ void PrintEvent(Console& console, const v1::JobEvent& event) {
 absl::Status ReadLog(Session& session, const LogFlags& flags) {
   v1::GetTrainingJobRequest get;
   get.set_id(flags.id);
-  ASSIGN_OR_RETURN(const v1::TrainingJob job,
-                   session.api.Call(session.api.training(),
-                                    &TrainingStub::GetTrainingJob, get));
+  ASSIGN_OR_RETURN(
+      const v1::TrainingJob job,
+      session.api.Call(&v1::TrainingService::Stub::GetTrainingJob, get));
   if (flags.from > job.last_sequence()) return absl::OkStatus();
   v1::WatchTrainingJobRequest request;
   request.set_id(flags.id);
   request.set_from_sequence(flags.from);
   const auto context = session.api.UnaryContext();
-  const auto stream =
-      session.api.training().WatchTrainingJob(context.get(), request);
+  const auto stream = v1::TrainingService::Stub(session.api.channel())
+                          .WatchTrainingJob(context.get(), request);
   v1::JobEvent event;
   while (stream->Read(&event)) {
     PrintEvent(session.console, event);
@@ -87,9 +88,9 @@ absl::Status Logs(Session& session, const LogFlags& flags) {
 absl::Status Checkpoints(Session& session, int64_t id) {
   v1::ListCheckpointsRequest request;
   request.set_id(id);
-  ASSIGN_OR_RETURN(const v1::ListCheckpointsResponse reply,
-                   session.api.Call(session.api.training(),
-                                    &TrainingStub::ListCheckpoints, request));
+  ASSIGN_OR_RETURN(
+      const v1::ListCheckpointsResponse reply,
+      session.api.Call(&v1::TrainingService::Stub::ListCheckpoints, request));
   if (session.console.json()) {
     nlohmann::json json = nlohmann::json::array();
     for (const v1::Checkpoint& checkpoint : reply.checkpoints()) {

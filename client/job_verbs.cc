@@ -10,6 +10,7 @@
 #include "client/train.h"
 #include "client/verbs.h"
 #include "common/status_macros.h"
+#include "promptd/v1/training.grpc.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -27,8 +28,8 @@ absl::Status List(Session& session, const ListFlags& flags) {
                          request.set_task(flags.task);
                          request.set_page_token(token);
                          return session.api.Call(
-                             session.api.training(),
-                             &TrainingStub::ListTrainingJobs, request);
+                             &v1::TrainingService::Stub::ListTrainingJobs,
+                             request);
                        },
                        [](const auto& reply) -> auto& { return reply.jobs(); },
                        static_cast<size_t>(flags.limit)));
@@ -45,9 +46,9 @@ absl::Status List(Session& session, const ListFlags& flags) {
 absl::Status Show(Session& session, int64_t id) {
   v1::GetTrainingJobRequest request;
   request.set_id(id);
-  ASSIGN_OR_RETURN(const v1::TrainingJob job,
-                   session.api.Call(session.api.training(),
-                                    &TrainingStub::GetTrainingJob, request));
+  ASSIGN_OR_RETURN(
+      const v1::TrainingJob job,
+      session.api.Call(&v1::TrainingService::Stub::GetTrainingJob, request));
   if (session.console.json()) {
     session.console.Json(ToJson(job));
   } else {
@@ -75,11 +76,11 @@ absl::Status Watch(Session& session, int64_t id) {
 // One call that changes a job, and its row afterwards.
 template <typename Request>
 absl::Status Change(Session& session, const Request& request,
-                    grpc::Status (TrainingStub::*method)(grpc::ClientContext*,
-                                                         const Request&,
-                                                         v1::TrainingJob*)) {
+                    grpc::Status (v1::TrainingService::Stub::*method)(
+                        grpc::ClientContext*, const Request&,
+                        v1::TrainingJob*)) {
   ASSIGN_OR_RETURN(const v1::TrainingJob job,
-                   session.api.Call(session.api.training(), method, request));
+                   session.api.Call(method, request));
   if (session.console.json()) {
     session.console.Json(ToJson(job));
   } else {
@@ -91,13 +92,14 @@ absl::Status Change(Session& session, const Request& request,
 absl::Status Pause(Session& session, int64_t id) {
   v1::PauseTrainingJobRequest request;
   request.set_id(id);
-  return Change(session, request, &TrainingStub::PauseTrainingJob);
+  return Change(session, request, &v1::TrainingService::Stub::PauseTrainingJob);
 }
 
 absl::Status Resume(Session& session, int64_t id) {
   v1::ResumeTrainingJobRequest request;
   request.set_id(id);
-  return Change(session, request, &TrainingStub::ResumeTrainingJob);
+  return Change(session, request,
+                &v1::TrainingService::Stub::ResumeTrainingJob);
 }
 
 void AddCancel(CLI::App* noun, Action* chosen) {
@@ -118,7 +120,8 @@ void AddCancel(CLI::App* noun, Action* chosen) {
       "  promptctl job cancel 42 --after-checkpoint");
   cancel->callback([chosen, request] {
     *chosen = [request](Session& session) {
-      return Change(session, *request, &TrainingStub::CancelTrainingJob);
+      return Change(session, *request,
+                    &v1::TrainingService::Stub::CancelTrainingJob);
     };
   });
 }

@@ -7,6 +7,7 @@
 #include "absl/time/time.h"
 #include "client/session.h"
 #include "google/protobuf/timestamp.pb.h"
+#include "promptd/v1/training.pb.h"
 
 namespace promptd::client {
 

@@ -2,6 +2,8 @@
 
 #include "client/image_batches.h"
 #include "common/status_macros.h"
+#include "promptd/v1/classify.grpc.pb.h"
+#include "promptd/v1/server.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -37,9 +39,9 @@ absl::StatusOr<std::vector<ClassifyOutcome>> ClassifyFilesWithTasks(
       choice->set_top_k(options.top_k);
     }
     for (const std::string& image : batch.images) request.add_images(image);
-    ASSIGN_OR_RETURN(const v1::MultiClassifyResponse response,
-                     session.api.Call(session.api.classify(),
-                                      &ClassifyStub::MultiClassify, request));
+    ASSIGN_OR_RETURN(
+        const v1::MultiClassifyResponse response,
+        session.api.Call(&v1::ClassifyService::Stub::MultiClassify, request));
     if (response.tasks_size() != static_cast<int>(tasks.size())) {
       return BadReply(response.tasks_size(), tasks.size(), "tasks");
     }

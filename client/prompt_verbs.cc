@@ -13,6 +13,7 @@
 #include "client/verbs.h"
 #include "client/version_archive.h"
 #include "common/status_macros.h"
+#include "promptd/v1/prompt.grpc.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -31,8 +32,8 @@ absl::Status ListTasks(Session& session) {
           [&session](const std::string& token) {
             v1::ListTasksRequest request;
             request.set_page_token(token);
-            return session.api.Call(session.api.prompts(),
-                                    &PromptStub::ListTasks, request);
+            return session.api.Call(&v1::PromptService::Stub::ListTasks,
+                                    request);
           },
           [](const auto& reply) -> auto& { return reply.tasks(); }));
   if (session.console.json()) {
@@ -48,7 +49,7 @@ absl::Status ShowTask(Session& session, const std::string& name) {
   request.set_name(name);
   ASSIGN_OR_RETURN(
       const v1::Task task,
-      session.api.Call(session.api.prompts(), &PromptStub::GetTask, request));
+      session.api.Call(&v1::PromptService::Stub::GetTask, request));
   if (session.console.json()) {
     session.console.Json(ToJson(task));
   } else {
@@ -71,8 +72,8 @@ absl::Status ListVersions(Session& session, const VersionListFlags& flags) {
             request.set_task(flags.task);
             request.set_page_token(token);
             for (const std::string& tag : flags.tags) request.add_tags(tag);
-            return session.api.Call(session.api.prompts(),
-                                    &PromptStub::ListVersions, request);
+            return session.api.Call(&v1::PromptService::Stub::ListVersions,
+                                    request);
           },
           [](const auto& reply) -> auto& { return reply.versions(); }));
   if (session.console.json()) {
@@ -87,9 +88,9 @@ absl::Status ShowVersion(Session& session, const std::string& text) {
   ASSIGN_OR_RETURN(const TaskSelector selector, ParseTaskSelector(text));
   v1::GetVersionRequest request;
   SetSelector(selector, &request);
-  ASSIGN_OR_RETURN(const v1::PromptVersion version,
-                   session.api.Call(session.api.prompts(),
-                                    &PromptStub::GetVersion, request));
+  ASSIGN_OR_RETURN(
+      const v1::PromptVersion version,
+      session.api.Call(&v1::PromptService::Stub::GetVersion, request));
   if (session.console.json()) {
     session.console.Json(ToJson(version));
   } else {
@@ -165,8 +166,7 @@ absl::Status DeleteTask(Session& session, const std::string& name) {
   v1::DeleteTaskRequest request;
   request.set_name(name);
   RETURN_IF_ERROR(
-      session.api.Call(session.api.prompts(), &PromptStub::DeleteTask, request)
-          .status());
+      session.api.Call(&v1::PromptService::Stub::DeleteTask, request).status());
   if (session.console.json()) {
     session.console.Json({{"deleted", name}});
   } else {

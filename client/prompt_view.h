@@ -6,6 +6,7 @@
 
 #include "absl/time/time.h"
 #include "client/session.h"
+#include "promptd/v1/prompt.pb.h"
 
 namespace promptd::client {
 

@@ -14,6 +14,7 @@
 #include "common/file.h"
 #include "common/sha256.h"
 #include "common/status_macros.h"
+#include "promptd/v1/dataset.grpc.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -65,7 +66,8 @@ void WriteManifest(const datasets::Manifest& manifest, Stream& stream) {
 absl::StatusOr<Announced> Announce(Session& session,
                                    const datasets::Manifest& manifest) {
   const auto context = session.api.StreamContext();
-  const auto stream = session.api.datasets().PushDataset(context.get());
+  const auto stream = v1::DatasetService::Stub(session.api.channel())
+                          .PushDataset(context.get());
   std::thread writer([&] { WriteManifest(manifest, *stream); });
   Announced announced;
   v1::PushDatasetResponse response;
@@ -121,8 +123,8 @@ absl::StatusOr<v1::UploadImagesResponse> Upload(
     const Announced& announced, int64_t* sent_bytes) {
   const auto context = session.api.StreamContext();
   v1::UploadImagesResponse response;
-  const auto writer =
-      session.api.datasets().UploadImages(context.get(), &response);
+  const auto writer = v1::DatasetService::Stub(session.api.channel())
+                          .UploadImages(context.get(), &response);
   Progress progress(session.console, session.clock);
   std::set<std::string> sent;
   const absl::Time start = session.clock.Now();
@@ -235,9 +237,9 @@ absl::StatusOr<PushOutcome> PushDataset(Session& session,
   }
   v1::CommitDatasetRequest commit;
   commit.set_push_id(announced.push_id);
-  ASSIGN_OR_RETURN(outcome.dataset,
-                   session.api.Call(session.api.datasets(),
-                                    &DatasetStub::CommitDataset, commit));
+  ASSIGN_OR_RETURN(
+      outcome.dataset,
+      session.api.Call(&v1::DatasetService::Stub::CommitDataset, commit));
   return outcome;
 }
 

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "client/session.h"
 #include "datasets/folder_reader.h"
+#include "promptd/v1/dataset.pb.h"
 
 namespace promptd::client {
 

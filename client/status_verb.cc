@@ -9,6 +9,8 @@
 #include "client/text.h"
 #include "client/verbs.h"
 #include "common/status_macros.h"
+#include "promptd/v1/encoder.grpc.pb.h"
+#include "promptd/v1/server.grpc.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -65,14 +67,12 @@ std::string StatusText(const v1::GetServerInfoResponse& server,
 }
 
 absl::Status Status(Session& session) {
-  ASSIGN_OR_RETURN(
-      const auto server,
-      session.api.Call(session.api.server(), &ServerStub::GetServerInfo,
-                       v1::GetServerInfoRequest()));
-  ASSIGN_OR_RETURN(
-      const auto encoders,
-      session.api.Call(session.api.encoders(), &EncoderStub::ListEncoders,
-                       v1::ListEncodersRequest()));
+  ASSIGN_OR_RETURN(const auto server,
+                   session.api.Call(&v1::ServerService::Stub::GetServerInfo,
+                                    v1::GetServerInfoRequest()));
+  ASSIGN_OR_RETURN(const auto encoders,
+                   session.api.Call(&v1::EncoderService::Stub::ListEncoders,
+                                    v1::ListEncodersRequest()));
   if (session.console.json()) {
     nlohmann::json json = ToJson(server);
     json["address"] = session.api.address();

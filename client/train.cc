@@ -19,6 +19,8 @@
 #include "common/error.h"
 #include "common/id.h"
 #include "common/status_macros.h"
+#include "promptd/v1/encoder.grpc.pb.h"
+#include "promptd/v1/training.grpc.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -39,8 +41,8 @@ grpc::Status ReadEvents(Session& session, int64_t id,
   request.set_id(id);
   request.set_from_sequence(*sequence + 1);
   const auto context = session.api.StreamContext();
-  const auto stream =
-      session.api.training().WatchTrainingJob(context.get(), request);
+  const auto stream = v1::TrainingService::Stub(session.api.channel())
+                          .WatchTrainingJob(context.get(), request);
   v1::JobEvent event;
   while (stream->Read(&event)) {
     *sequence = event.sequence();
@@ -156,8 +158,8 @@ absl::StatusOr<v1::TrainingJob> SubmitJob(Session& session,
   request.set_priority(PriorityOf(options.priority));
   request.set_fresh(options.fresh);
   request.set_validate_only(options.validate_only);
-  const absl::StatusOr<v1::TrainingJob> job = session.api.Call(
-      session.api.training(), &TrainingStub::CreateTrainingJob, request);
+  const absl::StatusOr<v1::TrainingJob> job =
+      session.api.Call(&v1::TrainingService::Stub::CreateTrainingJob, request);
   if (!job.ok()) {
     const bool applies =
         request.spec().has_epochs() && request.spec().epochs() == 0;
@@ -191,8 +193,7 @@ absl::StatusOr<v1::TrainingJob> FollowJob(Session& session, int64_t id,
   }
   v1::GetTrainingJobRequest request;
   request.set_id(id);
-  return session.api.Call(session.api.training(), &TrainingStub::GetTrainingJob,
-                          request);
+  return session.api.Call(&v1::TrainingService::Stub::GetTrainingJob, request);
 }
 
 absl::StatusOr<v1::TrainingJob> FollowJobWithProgress(Session& session,
@@ -271,8 +272,8 @@ absl::Status JobOutcome(const v1::TrainingJob& job) {
 void WarnAboutDemonstration(Session& session, const std::string& encoder) {
   v1::GetEncoderRequest request;
   request.set_name(encoder);
-  const absl::StatusOr<v1::Encoder> found = session.api.Call(
-      session.api.encoders(), &EncoderStub::GetEncoder, request);
+  const absl::StatusOr<v1::Encoder> found =
+      session.api.Call(&v1::EncoderService::Stub::GetEncoder, request);
   // Only a hint: when it cannot be had, the job is none the worse.
   if (!found.ok() || !found->demonstration()) return;
   session.console.Warn(absl::StrCat(

@@ -12,6 +12,7 @@
 #include "client/selector.h"
 #include "client/session.h"
 #include "common/training_options.h"
+#include "promptd/v1/training.pb.h"
 
 namespace promptd::client {
 

@@ -16,6 +16,7 @@
 #include "client/verbs.h"
 #include "common/method_traits.h"
 #include "common/status_macros.h"
+#include "promptd/v1/training.pb.h"
 
 namespace promptd::client {
 namespace {

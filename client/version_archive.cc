@@ -10,6 +10,7 @@
 #include "common/error.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "promptd/v1/archive.grpc.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -44,8 +45,8 @@ absl::Status ExportVersionArchive(Session& session,
   request.set_task(selector.task);
   request.set_version(selector.version);
   const auto context = session.api.StreamContext();
-  const auto reader =
-      session.api.archives().ExportArchive(context.get(), request);
+  const auto reader = v1::ArchiveService::Stub(session.api.channel())
+                          .ExportArchive(context.get(), request);
   std::string bytes;
   v1::ExportArchiveResponse response;
   while (reader->Read(&response)) bytes += response.chunk();
@@ -71,8 +72,8 @@ absl::Status ImportVersionArchive(Session& session, const std::string& path,
   ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path, kMaxArchiveBytes));
   const auto context = session.api.StreamContext();
   v1::ImportArchiveResponse response;
-  const auto writer =
-      session.api.archives().ImportArchive(context.get(), &response);
+  const auto writer = v1::ArchiveService::Stub(session.api.channel())
+                          .ImportArchive(context.get(), &response);
   v1::ImportArchiveRequest request;
   request.set_task(task);
   for (size_t at = 0; at < bytes.size(); at += kChunkBytes) {

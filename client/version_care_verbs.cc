@@ -10,6 +10,7 @@
 #include "client/selector.h"
 #include "client/verbs.h"
 #include "common/status_macros.h"
+#include "promptd/v1/prompt.grpc.pb.h"
 
 namespace promptd::client {
 namespace {
@@ -45,9 +46,9 @@ absl::Status Tag(Session& session, const TagFlags& flags) {
         equals == std::string::npos ? "" : text.substr(equals + 1);
   }
   for (const std::string& key : flags.remove) request.add_remove(key);
-  ASSIGN_OR_RETURN(const v1::ChangeVersionTagsResponse reply,
-                   session.api.Call(session.api.prompts(),
-                                    &PromptStub::ChangeVersionTags, request));
+  ASSIGN_OR_RETURN(
+      const v1::ChangeVersionTagsResponse reply,
+      session.api.Call(&v1::PromptService::Stub::ChangeVersionTags, request));
   if (session.console.json()) {
     session.console.Json(ToJson(reply)["tags"]);
   } else {
@@ -60,9 +61,9 @@ absl::Status Lineage(Session& session, const std::string& text) {
   ASSIGN_OR_RETURN(const TaskSelector selector, ParseTaskSelector(text));
   v1::GetLineageRequest request;
   SetSelector(selector, &request);
-  ASSIGN_OR_RETURN(const v1::GetLineageResponse reply,
-                   session.api.Call(session.api.prompts(),
-                                    &PromptStub::GetLineage, request));
+  ASSIGN_OR_RETURN(
+      const v1::GetLineageResponse reply,
+      session.api.Call(&v1::PromptService::Stub::GetLineage, request));
   if (session.console.json()) {
     session.console.Json(ToJson(reply));
   } else {
@@ -102,8 +103,8 @@ absl::Status Derived(Session& session, const DerivedFlags& flags) {
       AllPages<v1::PromptVersion>(
           [&](const std::string& token) {
             request.set_page_token(token);
-            return session.api.Call(session.api.prompts(),
-                                    &PromptStub::ListDerivedVersions, request);
+            return session.api.Call(
+                &v1::PromptService::Stub::ListDerivedVersions, request);
           },
           [](const auto& reply) -> auto& { return reply.versions(); }));
   if (session.console.json()) {
@@ -122,8 +123,7 @@ absl::Status Delete(Session& session, const std::string& text) {
   request.set_task(selector.task);
   request.set_version(selector.version);
   RETURN_IF_ERROR(
-      session.api
-          .Call(session.api.prompts(), &PromptStub::DeleteVersion, request)
+      session.api.Call(&v1::PromptService::Stub::DeleteVersion, request)
           .status());
   if (session.console.json()) {
     session.console.Json({{"deleted", ToString(selector)}});

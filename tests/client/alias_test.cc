@@ -1,5 +1,6 @@
 // promptctl alias show|set|rollback|delete|history.
 #include "gmock/gmock.h"
+#include "promptd/v1/prompt.pb.h"
 #include "tests/client/cli_fixture.h"
 
 namespace promptd::client {

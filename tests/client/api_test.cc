@@ -4,6 +4,8 @@
 #include "common/file.h"
 #include "common/sha256.h"
 #include "gmock/gmock.h"
+#include "promptd/v1/classify.pb.h"
+#include "promptd/v1/training.pb.h"
 #include "tests/client/cli_fixture.h"
 
 namespace promptd::client {

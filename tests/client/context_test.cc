@@ -8,6 +8,7 @@
 #include "common/file.h"
 #include "common/sha256.h"
 #include "gmock/gmock.h"
+#include "promptd/v1/training.pb.h"
 #include "tests/client/cli_fixture.h"
 #include "weights/safetensors.h"
 

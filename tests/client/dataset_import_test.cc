@@ -6,6 +6,7 @@
 #include "common/sha256.h"
 #include "datasets/coop_layout.h"
 #include "gmock/gmock.h"
+#include "promptd/v1/dataset.pb.h"
 #include "tests/client/cli_fixture.h"
 #include "tests/testing/coop_trees.h"
 #include "tests/testing/tar_writer.h"

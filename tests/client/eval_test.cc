@@ -1,5 +1,6 @@
 // promptctl eval and evaluation, over a real channel.
 #include "gmock/gmock.h"
+#include "promptd/v1/training.pb.h"
 #include "tests/client/cli_fixture.h"
 
 namespace promptd::client {

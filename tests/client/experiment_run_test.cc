@@ -13,6 +13,9 @@
 #include "gmock/gmock.h"
 #include "grpcpp/server_builder.h"
 #include "gtest/gtest.h"
+#include "promptd/v1/prompt.grpc.pb.h"
+#include "promptd/v1/server.grpc.pb.h"
+#include "promptd/v1/training.grpc.pb.h"
 #include "tests/client/fake_server.h"
 #include "tests/testing/temp_dir.h"
 

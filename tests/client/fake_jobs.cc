@@ -3,6 +3,8 @@
 #include <memory>
 
 #include "common/sha256.h"
+#include "promptd/v1/dataset.grpc.pb.h"
+#include "promptd/v1/training.grpc.pb.h"
 #include "tests/client/fake_services.h"
 
 namespace promptd::testing {

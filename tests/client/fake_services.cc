@@ -4,6 +4,13 @@
 
 #include "absl/strings/escaping.h"
 #include "common/sha256.h"
+#include "promptd/v1/archive.grpc.pb.h"
+#include "promptd/v1/classify.grpc.pb.h"
+#include "promptd/v1/encoder.grpc.pb.h"
+#include "promptd/v1/prompt.grpc.pb.h"
+#include "promptd/v1/server.grpc.pb.h"
+#include "promptd/v1/storage.grpc.pb.h"
+#include "promptd/v1/training.pb.h"
 
 namespace promptd::testing {
 namespace {

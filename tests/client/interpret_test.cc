@@ -1,6 +1,7 @@
 // promptctl version interpret against the fake server.
 #include "client/interpret_view.h"
 #include "gmock/gmock.h"
+#include "promptd/v1/prompt.pb.h"
 #include "tests/client/cli_fixture.h"
 
 namespace promptd::client {

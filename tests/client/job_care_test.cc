@@ -1,6 +1,7 @@
 // promptctl job pause|resume|retry|logs, and how train queues.
 #include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
+#include "promptd/v1/training.pb.h"
 #include "tests/client/cli_fixture.h"
 
 namespace promptd::client {

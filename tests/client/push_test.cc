@@ -6,6 +6,7 @@
 #include "common/sha256.h"
 #include "gmock/gmock.h"
 #include "opencv2/imgcodecs.hpp"
+#include "promptd/v1/dataset.pb.h"
 #include "tests/client/cli_fixture.h"
 
 namespace promptd::client {

@@ -1,6 +1,7 @@
 // promptctl version tag|lineage|derived|delete, task delete and gc.
 #include "common/file.h"
 #include "gmock/gmock.h"
+#include "promptd/v1/prompt.pb.h"
 #include "tests/client/cli_fixture.h"
 
 namespace promptd::client {
