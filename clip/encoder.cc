@@ -182,17 +182,12 @@ absl::Status Encoder::EncodeImages(
   const auto batch = static_cast<int64_t>(images.size());
   RETURN_IF_ERROR(CheckPixels(images, batch));
   return Guarded("encode images", [&] {
-    const at::NoGradGuard no_grad;
-    if (options_.device == "cpu") {
-      EncodeInParts(
-          batch,
-          [&](int64_t first, int64_t count) {
-            return Gather(images, first, count);
-          },
-          take);
-    } else {
-      take(0, image_tower_->Encode(Gather(images, 0, batch)));
-    }
+    EncodeInParts(
+        batch,
+        [&](int64_t first, int64_t count) {
+          return Gather(images, first, count);
+        },
+        take);
     return absl::OkStatus();
   });
 }
@@ -200,11 +195,9 @@ absl::Status Encoder::EncodeImages(
 absl::StatusOr<at::Tensor> Encoder::EncodeBatch(int64_t images,
                                                 PixelsOf pixels) const {
   return Guarded("encode images", [&] {
-    const at::NoGradGuard no_grad;
-    if (options_.device != "cpu") {
-      return image_tower_->Encode(pixels(0, images));
-    }
-    at::Tensor features = at::empty({images, config_.embed_dim});
+    at::Tensor features =
+        at::empty({images, config_.embed_dim},
+                  at::TensorOptions(at::kFloat).device(options_.device));
     EncodeInParts(images, pixels, [&](int64_t first, const at::Tensor& part) {
       features.narrow(0, first, part.size(0)).copy_(part);
     });
@@ -214,6 +207,10 @@ absl::StatusOr<at::Tensor> Encoder::EncodeBatch(int64_t images,
 
 void Encoder::EncodeInParts(int64_t images, PixelsOf pixels,
                             TakePart take) const {
+  const at::NoGradGuard no_grad;
+  if (options_.device != "cpu") {
+    return take(0, image_tower_->Encode(pixels(0, images)));
+  }
   const int64_t slice = std::max<int64_t>(
       1, kMaxActivationBytes / image_tower_->activation_bytes());
   const auto encode = [&](int64_t first, int64_t end) {

@@ -105,7 +105,7 @@ class Encoder {
   // Pixels of images [first, first + count) of a batch.
   using PixelsOf = absl::FunctionRef<at::Tensor(int64_t first, int64_t count)>;
   absl::StatusOr<at::Tensor> EncodeBatch(int64_t images, PixelsOf pixels) const;
-  // On the processor: part by part.
+  // Without gradients; a batch is one part on any device but the processor.
   void EncodeInParts(int64_t images, PixelsOf pixels, TakePart take) const;
   absl::Status CheckPixels(const std::vector<absl::Span<const float>>& images,
                            int64_t batch) const;
