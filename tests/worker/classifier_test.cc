@@ -1,9 +1,5 @@
-#include <ATen/Parallel.h>
-
 #include <numeric>
 
-#include "absl/synchronization/blocking_counter.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "common/error.h"
 #include "common/float_tensor.h"
@@ -62,50 +58,6 @@ TEST_F(ClassifierTest, AnImagesScoresDoNotDependOnItsBatch) {
       EXPECT_NEAR(scores[k].similarity, lone[k].similarity, 1e-5);
     }
   }
-}
-
-// Each thread answers what it has encoded: here, two answers of one batch wait
-// for each other.
-TEST_F(ClassifierTest, AnAnswerDoesNotHoldUpTheOthersOfItsBatch) {
-  const int threads = at::get_num_threads();
-  at::set_num_threads(2);
-  {
-    const auto worker = StartWorker();
-    ASSERT_NE(worker, nullptr);
-    const auto call = [&](const std::string& image) {
-      ClassifyCall call = ZeroShotCall(*worker, {Image(image)});
-      call.no_cache = true;
-      return call;
-    };
-    // Holds the device until the two wait for it.
-    ASSERT_TRUE(Classify(worker.get(), call("jpeg_444.jpeg")).ok());
-    absl::Notification held, release;
-    worker->Classify(call("jpeg_444.jpeg"), [&](const auto& outcome) {
-      EXPECT_TRUE(outcome.ok()) << outcome.status();
-      held.Notify();
-      release.WaitForNotification();
-    });
-    held.WaitForNotification();
-    absl::Notification answered[2];
-    absl::BlockingCounter left(2);
-    for (const int i : {0, 1}) {
-      worker->Classify(
-          call(i == 0 ? "jpeg_420.jpeg" : "png_48x64_to_64.png"),
-          [&, i](const absl::StatusOr<ClassifyOutcome>& outcome) {
-            ASSERT_TRUE(outcome.ok()) << outcome.status();
-            EXPECT_EQ(outcome->images[0].batch_size, 2);
-            answered[i].Notify();
-            EXPECT_TRUE(answered[1 - i].WaitForNotificationWithTimeout(
-                absl::Seconds(30)));
-            left.DecrementCount();
-          });
-    }
-    // Decoded by now.
-    absl::SleepFor(absl::Milliseconds(500));
-    release.Notify();
-    left.Wait();
-  }
-  at::set_num_threads(threads);
 }
 
 TEST_F(ClassifierTest, ALearnedPromptComesFromItsBlob) {

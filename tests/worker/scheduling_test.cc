@@ -1,10 +1,13 @@
 // Whose images the classifier takes next, and which calls it turns away.
+#include <ATen/Parallel.h>
+
 #include <atomic>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
@@ -208,6 +211,47 @@ TEST(WaitScaleTest, FollowsAHighQuantile) {
     scale.Observed(absl::Milliseconds(100), absl::Hours(1));
   }
   EXPECT_EQ(scale.Get(), WaitScale::kMost);
+}
+
+// Each thread answers what it has encoded: here, two answers of one batch wait
+// for each other.
+TEST_F(SchedulingTest, AnAnswerDoesNotHoldUpTheOthersOfItsBatch) {
+  Start({});
+  int threads = 0;
+  ASSERT_TRUE(loop_
+                  .RunServing([&] {
+                    threads = at::get_num_threads();
+                    at::set_num_threads(2);
+                    return absl::OkStatus();
+                  })
+                  .ok());
+  HoldDevice();
+  absl::Notification answered[2];
+  absl::BlockingCounter left(2);
+  for (const int i : {0, 1}) {
+    classifier_->Classify(
+        Call("t", 1), [&, i](const absl::StatusOr<ClassifyOutcome>& outcome) {
+          EXPECT_TRUE(outcome.ok()) << outcome.status();
+          if (outcome.ok()) EXPECT_EQ(outcome->images[0].batch_size, 2);
+          answered[i].Notify();
+          EXPECT_TRUE(answered[1 - i].WaitForNotificationWithTimeout(
+              absl::Seconds(30)));
+          left.DecrementCount();
+        });
+  }
+  // The one decode thread takes it behind the two, which wait for the device.
+  ClassifyCall last = Call("t", 1);
+  last.images[0] = "not an image";
+  const auto behind = Send(last);
+  behind->here.WaitForNotification();
+  release_.Notify();
+  left.Wait();
+  ASSERT_TRUE(loop_
+                  .RunServing([&] {
+                    at::set_num_threads(threads);
+                    return absl::OkStatus();
+                  })
+                  .ok());
 }
 
 // An image whose batch would end too late is not encoded.
