@@ -5,7 +5,6 @@
 #include "client/proto_json.h"
 #include "client/table.h"
 #include "client/text.h"
-#include "promptd/v1/dataset.pb.h"
 
 namespace promptd::client {
 namespace {

@@ -10,7 +10,6 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "client/table.h"
-#include "promptd/v1/prompt.pb.h"
 
 namespace promptd::client {
 namespace {

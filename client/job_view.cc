@@ -7,7 +7,6 @@
 #include "client/table.h"
 #include "client/text.h"
 #include "common/method_traits.h"
-#include "promptd/v1/training.pb.h"
 
 namespace promptd::client {
 namespace {

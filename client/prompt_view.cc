@@ -8,7 +8,6 @@
 #include "client/job_view.h"
 #include "client/table.h"
 #include "client/text.h"
-#include "promptd/v1/prompt.pb.h"
 
 namespace promptd::client {
 namespace {

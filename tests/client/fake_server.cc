@@ -6,7 +6,6 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "grpcpp/server_builder.h"
-#include "promptd/v1/encoder.pb.h"
 #include "tests/client/fake_services.h"
 
 namespace promptd::testing {
