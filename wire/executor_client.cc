@@ -15,6 +15,17 @@ namespace {
 constexpr absl::Duration kSweepInterval = absl::Milliseconds(20);
 constexpr absl::Duration kCheckPromptTime = absl::Seconds(10);
 
+// Why a call failed that somebody still waits for. It was not cancelled by the
+// caller: by us, who gave the worker up, or by a worker that is stopping.
+absl::Status WhyAwaited(const grpc::Status& status, const std::string& peer) {
+  if (status.error_code() != grpc::StatusCode::CANCELLED) {
+    return FromGrpc(status, peer);
+  }
+  return FromGrpc(grpc::Status(grpc::StatusCode::UNAVAILABLE,
+                               "it does not answer any more"),
+                  peer);
+}
+
 }  // namespace
 
 // One call under way.
@@ -92,16 +103,8 @@ void ExecutorClient::Send(std::shared_ptr<Request> request, absl::Time deadline,
             state->flights.erase(flight.get());
           }
           if (status.ok()) return done(FromProto(*response));
-          absl::Status why = FromGrpc(status, peer);
-          // Not by the caller: by us, who gave the worker up, or by a worker
-          // that is stopping.
-          if (why.code() == absl::StatusCode::kCancelled &&
-              !(flight->cancelled && flight->cancelled())) {
-            why = FromGrpc(grpc::Status(grpc::StatusCode::UNAVAILABLE,
-                                        "it does not answer any more"),
-                           peer);
-          }
-          done(why);
+          const bool gone = flight->cancelled && flight->cancelled();
+          done(gone ? FromGrpc(status, peer) : WhyAwaited(status, peer));
         });
 }
 
@@ -166,7 +169,7 @@ absl::StatusOr<worker::PromptCheck> ExecutorClient::CheckPrompt(
   Prepare(token_, absl::Now() + kCheckPromptTime, &context);
   pb::PromptCheck check;
   const grpc::Status status = stub_->CheckPrompt(&context, request, &check);
-  if (!status.ok()) return FromGrpc(status, peer_);
+  if (!status.ok()) return WhyAwaited(status, peer_);
   return FromProto(check);
 }
 

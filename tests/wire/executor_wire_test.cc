@@ -137,6 +137,12 @@ class CancellingExecutor : public testing::FakeExecutor {
   void Classify(worker::ClassifyCall /*call*/, ClassifyCallback done) override {
     done(absl::CancelledError("the call was cancelled"));
   }
+  absl::StatusOr<worker::PromptCheck> CheckPrompt(
+      const std::string& /*encoder_digest*/, int /*context_tokens*/,
+      const std::string& /*context_init*/,
+      const std::vector<std::string>& /*class_names*/) const override {
+    return absl::CancelledError("the call was cancelled");
+  }
 };
 
 TEST_F(ExecutorWireTest, AWorkerThatCancelsItsCallsHasNotAnswered) {
@@ -153,6 +159,8 @@ TEST_F(ExecutorWireTest, AWorkerThatCancelsItsCallsHasNotAnswered) {
     const absl::Status status = promise.get_future().get().status();
     EXPECT_EQ(IsUnreachable(status), !gone) << status;
   }
+  const absl::Status check = client.CheckPrompt("", 4, "", {}).status();
+  EXPECT_TRUE(IsUnreachable(check)) << check;
 }
 
 TEST_F(ExecutorWireTest, TheClientMayGoBeforeItsAnswers) {
