@@ -45,8 +45,11 @@ function(room_test)
   if(ROOM_TORCH)
     target_link_libraries(${ROOM_NAME}_test PRIVATE promptd_torch)
   endif()
-  # Test code itself is compiled for the compiler's speed, not its own.
+  # Test code itself is compiled for the compiler's speed, not its own: the
+  # headers of torch and gRPC, which take most of it, once for several files.
   target_compile_options(${ROOM_NAME}_test PRIVATE -O0)
+  set_target_properties(${ROOM_NAME}_test PROPERTIES
+    UNITY_BUILD ${PROMPTD_UNITY_TESTS} UNITY_BUILD_BATCH_SIZE 6)
   if(NOT ROOM_TIMEOUT)
     set(ROOM_TIMEOUT 300)
   endif()

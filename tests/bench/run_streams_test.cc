@@ -17,11 +17,11 @@ using Stream = grpc::ServerReaderWriter<v1::ClassifyStreamResponse,
                                         v1::ClassifyStreamRequest>;
 
 // Serves each stream by the function given.
-class Service : public v1::ClassifyService::Service {
+class StreamService : public v1::ClassifyService::Service {
  public:
   using Serve = std::function<grpc::Status(Stream*)>;
 
-  explicit Service(Serve serve) : serve_(std::move(serve)) {}
+  explicit StreamService(Serve serve) : serve_(std::move(serve)) {}
 
   grpc::Status ClassifyStream(grpc::ServerContext*, Stream* stream) override {
     return serve_(stream);
@@ -51,8 +51,8 @@ class RunStreamsTest : public testing::Test {
     pace_.concurrency = 6;
   }
 
-  LoadResult Run(Service::Serve serve, int channels = 1) {
-    Service service(std::move(serve));
+  LoadResult Run(StreamService::Serve serve, int channels = 1) {
+    StreamService service(std::move(serve));
     const LocalServer server(&service);
     RequestMaker requests(request_, {},
                           *ImageSource::OfFiles(TwoJpegs(false), 1), 1);

@@ -43,18 +43,10 @@ double SmallestCosine(const FloatTensor& a, const FloatTensor& b) {
   return smallest;
 }
 
-std::shared_ptr<const Encoder> Load(const std::string& name,
-                                    Precision precision) {
-  const auto folder = weights::EncoderFolder::Open(EncoderPath(name));
-  if (!folder.ok()) return nullptr;
-  const auto encoder = Encoder::Load(*folder, {precision});
-  return encoder.ok() ? *encoder : nullptr;
-}
-
 class BFloat16ParityTest : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    encoder_ = Load(GetParam(), Precision::kBFloat16);
+    encoder_ = LoadEncoder(GetParam(), Precision::kBFloat16);
     ASSERT_NE(encoder_, nullptr);
     EXPECT_EQ(encoder_->precision(), Precision::kBFloat16);
     goldens_ = LoadGoldens(GetParam());
@@ -81,7 +73,7 @@ TEST_P(BFloat16ParityTest, TextFeaturesPointWhereOpenClipsDo) {
 
 TEST_P(BFloat16ParityTest, ContextGradientPointsWhereFloat32sDoes) {
   const std::shared_ptr<const Encoder> exact =
-      Load(GetParam(), Precision::kFloat32);
+      LoadEncoder(GetParam(), Precision::kFloat32);
   ASSERT_NE(exact, nullptr);
   constexpr int64_t kContext = 4;
   std::vector<TokenRow> rows;

@@ -20,7 +20,7 @@ namespace {
 
 constexpr int64_t kContext = 4;
 
-struct Case {
+struct DeviceCase {
   std::string encoder;
   Precision precision;
   double tolerance;  // of max|a - b| / max|b|
@@ -31,7 +31,7 @@ double RelativeDifference(const at::Tensor& a, const at::Tensor& b) {
          b.abs().max().item<double>();
 }
 
-class DeviceTest : public ::testing::TestWithParam<Case> {
+class DeviceTest : public ::testing::TestWithParam<DeviceCase> {
  protected:
   void SetUp() override {
     ASSERT_EQ(FakeDevice().str(), kFakeDevice);
@@ -118,10 +118,10 @@ TEST(FakeDeviceTest, RefusesTensorsOfTwoDevices) {
 
 INSTANTIATE_TEST_SUITE_P(
     Towers, DeviceTest,
-    ::testing::Values(Case{"tiny", Precision::kFloat32, 1e-5},
-                      Case{"tiny", Precision::kBFloat16, 0.05},
-                      Case{"tiny_vit", Precision::kFloat32, 1e-5},
-                      Case{"tiny_vit", Precision::kBFloat16, 0.05}),
+    ::testing::Values(DeviceCase{"tiny", Precision::kFloat32, 1e-5},
+                      DeviceCase{"tiny", Precision::kBFloat16, 0.05},
+                      DeviceCase{"tiny_vit", Precision::kFloat32, 1e-5},
+                      DeviceCase{"tiny_vit", Precision::kBFloat16, 0.05}),
     [](const auto& tested) {
       return tested.param.encoder + "_" + PrecisionName(tested.param.precision);
     });

@@ -12,18 +12,13 @@
 #include <tuple>
 
 #include "gtest/gtest.h"
+#include "tests/clip/plain_prompt.h"
 
 namespace promptd::clip {
 namespace {
 
-double RelativeError(const at::Tensor& a, const at::Tensor& b) {
-  const at::Tensor exact = b.to(at::kDouble);
-  const at::Tensor difference = a.to(at::kDouble).sub(exact);
-  return difference.abs().max().div(exact.abs().max()).item().toDouble();
-}
-
 // float32 accumulated over up to 2048 products, worst of 700,000 results.
-constexpr double kTolerance = 2e-6;
+constexpr double kLinearTolerance = 2e-6;
 
 // rows, in, out
 class FrozenLinearShapeTest
@@ -43,13 +38,13 @@ TEST_P(FrozenLinearShapeTest, MatchesThePlainOperatorsBothWays) {
   ASSERT_EQ(y.sizes(), at::IntArrayRef({rows, out}));
   const at::Tensor exact = at::linear(x.to(at::kDouble), weight.to(at::kDouble),
                                       bias.to(at::kDouble));
-  EXPECT_LT(RelativeError(y, exact), kTolerance);
+  EXPECT_LT(RelativeError(y, exact), kLinearTolerance);
 
   const at::Tensor dx = layer.InputGradient(dy);
   ASSERT_EQ(dx.sizes(), at::IntArrayRef({rows, in}));
   EXPECT_LT(
       RelativeError(dx, at::matmul(dy.to(at::kDouble), weight.to(at::kDouble))),
-      kTolerance);
+      kLinearTolerance);
   // The second call runs on the packed transpose of the first.
   EXPECT_TRUE(layer.InputGradient(dy).equal(dx));
 }
@@ -89,9 +84,9 @@ TEST(FrozenLinearTest, ActivationsAreThoseOfTheOperators) {
     const auto error = [&](Activation activation, const at::Tensor& expected) {
       return RelativeError(layer.Forward(x, activation), expected);
     };
-    EXPECT_LT(error(Activation::kRelu, at::relu(y)), kTolerance);
-    EXPECT_LT(error(Activation::kSilu, at::silu(y)), kTolerance);
-    EXPECT_LT(error(Activation::kGelu, at::gelu(y)), kTolerance);
+    EXPECT_LT(error(Activation::kRelu, at::relu(y)), kLinearTolerance);
+    EXPECT_LT(error(Activation::kSilu, at::silu(y)), kLinearTolerance);
+    EXPECT_LT(error(Activation::kGelu, at::gelu(y)), kLinearTolerance);
   }
 }
 

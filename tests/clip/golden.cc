@@ -95,6 +95,14 @@ double RelativeError(const FloatTensor& a, const FloatTensor& b) {
   return difference / scale;
 }
 
+std::shared_ptr<const Encoder> LoadEncoder(const std::string& name,
+                                           Precision precision) {
+  const auto folder = weights::EncoderFolder::Open(EncoderPath(name));
+  if (!folder.ok()) return nullptr;
+  const auto encoder = Encoder::Load(*folder, {precision});
+  return encoder.ok() ? *encoder : nullptr;
+}
+
 OpenEncoder OpenEncoder::Read(const std::string& name) {
   const weights::EncoderFolder folder =
       Must(weights::EncoderFolder::Open(EncoderPath(name)));

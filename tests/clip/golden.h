@@ -42,6 +42,10 @@ inline double ImageTolerance(const weights::EncoderConfig& config) {
 // max |a - b| / max |b|; infinity when the shapes differ or a is not finite.
 double RelativeError(const FloatTensor& a, const FloatTensor& b);
 
+// Null when there is none of that name, or it cannot be loaded.
+std::shared_ptr<const Encoder> LoadEncoder(
+    const std::string& name, Precision precision = Precision::kFloat32);
+
 // Everything an encoder is made of, open to change.
 struct OpenEncoder {
   weights::EncoderConfig config;

@@ -12,22 +12,13 @@
 #include "common/file.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
-#include "tests/clip/golden_paths.h"
+#include "tests/clip/golden.h"
 #include "tests/clip/random_text_tower.h"
-#include "weights/encoder_folder.h"
 
 namespace promptd::clip {
 namespace {
 
-constexpr double kTolerance = 1e-12;
-
-std::shared_ptr<const Encoder> Load(const std::string& name,
-                                    Precision precision = Precision::kFloat32) {
-  const auto folder = weights::EncoderFolder::Open(EncoderPath(name));
-  if (!folder.ok()) return nullptr;
-  const auto encoder = Encoder::Load(*folder, {precision});
-  return encoder.ok() ? *encoder : nullptr;
-}
+constexpr double kDistanceTolerance = 1e-12;
 
 // Numbers and answers of tools/goldens/make_nearest_goldens.py.
 struct NearestGoldens {
@@ -60,24 +51,25 @@ void ExpectGoldens(const TextTower& tower) {
   ASSERT_EQ(found->size(), goldens.ids.size());
   for (size_t row = 0; row < found->size(); ++row) {
     const VectorNeighbours& one = (*found)[row];
-    EXPECT_NEAR(one.norm, goldens.norms[row], kTolerance * one.norm);
+    EXPECT_NEAR(one.norm, goldens.norms[row], kDistanceTolerance * one.norm);
     ASSERT_EQ(one.tokens.size(), goldens.ids[row].size());
     for (size_t i = 0; i < one.tokens.size(); ++i) {
       const double distance = goldens.distances[row][i];
       EXPECT_EQ(one.tokens[i].id, goldens.ids[row][i]) << row << ", " << i;
-      EXPECT_NEAR(one.tokens[i].distance, distance, kTolerance * distance);
+      EXPECT_NEAR(one.tokens[i].distance, distance,
+                  kDistanceTolerance * distance);
     }
   }
 }
 
 TEST(NearestTokensTest, AreThoseOfPyTorchInFloat64) {
-  const auto encoder = Load("tiny");
+  const auto encoder = LoadEncoder("tiny");
   ASSERT_NE(encoder, nullptr);
   ExpectGoldens(*encoder->text_tower());
 }
 
 TEST(NearestTokensTest, DoNotDependOnWhatTheLayersComputeIn) {
-  const auto encoder = Load("tiny", Precision::kBFloat16);
+  const auto encoder = LoadEncoder("tiny", Precision::kBFloat16);
   ASSERT_NE(encoder, nullptr);
   ExpectGoldens(*encoder->text_tower());
 }
@@ -144,7 +136,7 @@ TEST(NearestTokensTest, AreExactWhereTheProductIsNot) {
 }
 
 TEST(NearestTokensTest, AContextOfWordsGivesTheWordsBack) {
-  const auto encoder = Load("embedded");
+  const auto encoder = LoadEncoder("embedded");
   ASSERT_NE(encoder, nullptr);
   const Tokenizer& tokenizer = encoder->tokenizer();
   std::vector<int32_t> ids = tokenizer.Encode("a photo of a zebra").value();
@@ -166,7 +158,7 @@ TEST(NearestTokensTest, AContextOfWordsGivesTheWordsBack) {
 }
 
 TEST(NearestTokensTest, EqualTokensComeByNumberAndHugeVectorsStayFinite) {
-  const auto encoder = Load("tiny");
+  const auto encoder = LoadEncoder("tiny");
   ASSERT_NE(encoder, nullptr);
   const auto width = static_cast<size_t>(encoder->text_tower()->width());
   const int vocabulary = encoder->tokenizer().vocab_size();
@@ -187,7 +179,7 @@ TEST(NearestTokensTest, EqualTokensComeByNumberAndHugeVectorsStayFinite) {
 }
 
 TEST(NearestTokensTest, OfNoVectorsAreNone) {
-  const auto encoder = Load("tiny");
+  const auto encoder = LoadEncoder("tiny");
   ASSERT_NE(encoder, nullptr);
   const auto found = NearestTokens(*encoder->text_tower(), {}, 3);
   ASSERT_TRUE(found.ok()) << found.status();

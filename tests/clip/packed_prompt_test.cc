@@ -14,7 +14,7 @@
 namespace promptd::clip {
 namespace {
 
-struct Case {
+struct PromptCase {
   int width;
   int heads;
   int layers;
@@ -23,7 +23,7 @@ struct Case {
   int64_t max_chunk_rows;
 };
 
-void PrintTo(const Case& c, std::ostream* out) {
+void PrintTo(const PromptCase& c, std::ostream* out) {
   *out << "width " << c.width << " layers " << c.layers << " M "
        << c.options.context_tokens << " name at "
        << ChoiceName(c.options.position)
@@ -31,10 +31,10 @@ void PrintTo(const Case& c, std::ostream* out) {
        << " chunk rows " << c.max_chunk_rows;
 }
 
-class PackedPromptTest : public ::testing::TestWithParam<Case> {};
+class PackedPromptTest : public ::testing::TestWithParam<PromptCase> {};
 
 TEST_P(PackedPromptTest, EqualsThePlainPathForwardAndBackward) {
-  const Case c = GetParam();
+  const PromptCase c = GetParam();
   const weights::EncoderConfig config =
       TinyTextConfig(c.width, c.heads, c.layers, c.quick_gelu);
   const TextWeights weights = RandomTextWeights(config, 7);
@@ -68,14 +68,15 @@ TEST_P(PackedPromptTest, EqualsThePlainPathForwardAndBackward) {
   EXPECT_LE(RelativeError(gradient, plain.gradient), 1e-5);
 }
 
-std::vector<Case> Cases() {
+std::vector<PromptCase> Cases() {
   const ContextOptions four = {4, ClassPosition::kEnd, false};
   const ContextOptions sixteen = {16, ClassPosition::kEnd, false};
-  std::vector<Case> cases = {{64, 4, 2, false, four, 4096},
-                             {96, 3, 3, false, sixteen, 40},
-                             {64, 4, 1, true, four, 4096},  // one block only
-                             {64, 4, 1, true, four, 40},
-                             {512, 8, 3, true, sixteen, 32}};
+  std::vector<PromptCase> cases = {
+      {64, 4, 2, false, four, 4096},
+      {96, 3, 3, false, sixteen, 40},
+      {64, 4, 1, true, four, 4096},  // one block only
+      {64, 4, 1, true, four, 40},
+      {512, 8, 3, true, sixteen, 32}};
   for (const bool class_specific : {false, true}) {
     for (const ClassPosition position :
          {ClassPosition::kEnd, ClassPosition::kMiddle, ClassPosition::kFront}) {

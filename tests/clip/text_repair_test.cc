@@ -33,13 +33,13 @@ TEST(TextRepairTest, EqualsFtfyOnStratifiedTexts) {
   EXPECT_GT(count, 4000);
 }
 
-struct Case {
+struct RepairCase {
   const char32_t* broken;
   const char32_t* repaired;
 };
 
 TEST(TextRepairTest, RepairsOneOfEachKind) {
-  const Case cases[] = {
+  const RepairCase cases[] = {
       {U"", U""},
       {U"\u201cit\u2019s\u201d", U"\"it's\""},
       {U"\ufb02u\ufb03e\ufb06 \u01c8", U"fluffiest Lj"},
@@ -52,7 +52,7 @@ TEST(TextRepairTest, RepairsOneOfEachKind) {
       {U"P&EACUTE;REZ &SZLIG; &eacute", U"P\u00c9REZ SS &eacute"},
       {U"&amp;amp;lt;", U"<"},
       {U"&#59;&#x41;&#x41g;", U"&#59;A&#x41g;"}};
-  for (const Case& c : cases) {
+  for (const RepairCase& c : cases) {
     EXPECT_EQ(EncodeUtf8(RepairText(c.broken)), EncodeUtf8(c.repaired));
   }
 }

@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
-#include "common/file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/datasets/golden_images.h"
@@ -39,9 +38,7 @@ Manifest MakeManifest(const std::vector<int>& train,
 }
 
 TEST(FewShotTest, EqualsCoOpsSamplerInCPython) {
-  const auto text = ReadFile(testing::GoldenPath("few_shot.json"), 1 << 20);
-  ASSERT_TRUE(text.ok()) << text.status();
-  const nlohmann::json golden = nlohmann::json::parse(*text);
+  const nlohmann::json golden = GoldenJson("few_shot.json");
   ASSERT_EQ(golden.at("splits").size(), 60u);
   for (const nlohmann::json& expected : golden.at("splits")) {
     const nlohmann::json& layout =

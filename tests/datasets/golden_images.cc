@@ -7,7 +7,7 @@
 #include "common/check.h"
 #include "common/file.h"
 
-namespace promptd::datasets::testing {
+namespace promptd::datasets {
 namespace {
 
 std::string MustRead(const std::string& path) {
@@ -59,10 +59,14 @@ std::string GoldenPath(const std::string& name) {
   return std::string(source) + "/tests/golden/datasets/" + name;
 }
 
+nlohmann::json GoldenJson(const std::string& name) {
+  return nlohmann::json::parse(MustRead(GoldenPath(name)));
+}
+
 const std::vector<GoldenImage>& GoldenImages() {
   static const auto* const images =
       new std::vector<GoldenImage>(ReadGoldenImages());
   return *images;
 }
 
-}  // namespace promptd::datasets::testing
+}  // namespace promptd::datasets

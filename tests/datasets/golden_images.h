@@ -2,12 +2,13 @@
 // Pillow.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "datasets/image.h"
 
-namespace promptd::datasets::testing {
+namespace promptd::datasets {
 
 struct GoldenImage {
   std::string name;     // the file's
@@ -31,10 +32,13 @@ const std::vector<GoldenImage>& GoldenImages();
 // PROMPTD_SOURCE_DIR/tests/golden/datasets/`name`.
 std::string GoldenPath(const std::string& name);
 
+// The file there, parsed; aborts when it cannot be read.
+nlohmann::json GoldenJson(const std::string& name);
+
 template <typename T>
 std::string Bytes(const std::vector<T>& values) {
   return std::string(reinterpret_cast<const char*>(values.data()),
                      values.size() * sizeof(T));
 }
 
-}  // namespace promptd::datasets::testing
+}  // namespace promptd::datasets

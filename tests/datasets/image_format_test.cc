@@ -11,9 +11,6 @@
 namespace promptd::datasets {
 namespace {
 
-using testing::GoldenImage;
-using testing::GoldenImages;
-
 std::string Golden(const std::string& name) {
   for (const GoldenImage& image : GoldenImages()) {
     if (image.name == name) return image.encoded;

@@ -14,10 +14,6 @@
 namespace promptd::datasets {
 namespace {
 
-using testing::Bytes;
-using testing::GoldenImage;
-using testing::GoldenImages;
-
 // How many of Pillow's pixels differ by more than one level, in [0, 1].
 double ShareOff(const RgbImage& image, const std::string& golden) {
   const auto off_by = [&](size_t i) {

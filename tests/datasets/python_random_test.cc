@@ -3,7 +3,6 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "common/file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/datasets/golden_images.h"
@@ -11,14 +10,8 @@
 namespace promptd::datasets {
 namespace {
 
-nlohmann::json Golden() {
-  const auto text = ReadFile(testing::GoldenPath("few_shot.json"), 1 << 20);
-  EXPECT_TRUE(text.ok()) << text.status();
-  return nlohmann::json::parse(text.value_or("{}"));
-}
-
 TEST(PythonRandomTest, GeneratorEqualsCPython) {
-  const nlohmann::json cases = Golden().at("generator");
+  const nlohmann::json cases = GoldenJson("few_shot.json").at("generator");
   ASSERT_EQ(cases.size(), 9u);
   for (const nlohmann::json& golden : cases) {
     SCOPED_TRACE(golden.at("seed").get<std::string>());
@@ -40,7 +33,7 @@ TEST(PythonRandomTest, GeneratorEqualsCPython) {
 }
 
 TEST(PythonRandomTest, SampleEqualsCPythonOnBothBranches) {
-  const nlohmann::json cases = Golden().at("samples");
+  const nlohmann::json cases = GoldenJson("few_shot.json").at("samples");
   ASSERT_GE(cases.size(), 15u);
   for (const nlohmann::json& golden : cases) {
     const auto size = golden.at("size").get<uint32_t>();

@@ -14,22 +14,13 @@
 namespace promptd::datasets {
 namespace {
 
-using testing::Bytes;
-
-// Written by tools/goldens/datasets_views.py.
-nlohmann::json Goldens() {
-  const auto text = ReadFile(testing::GoldenPath("views.json"), 1 << 20);
-  EXPECT_TRUE(text.ok()) << text.status();
-  return nlohmann::json::parse(text.value_or("{}"));
-}
-
 RandomView ViewOf(const nlohmann::json& golden) {
   const auto box = golden.at("box").get<std::vector<int>>();
   return {box[0], box[1], box[2], box[3], golden.at("flip").get<bool>()};
 }
 
 TEST(DrawViewTest, EqualsTorchvisionsGetParams) {
-  const nlohmann::json goldens = Goldens();
+  const nlohmann::json goldens = GoldenJson("views.json");
   ASSERT_GE(goldens.at("draws").size(), 150u);
   int fallbacks = 0;
   for (const nlohmann::json& golden : goldens.at("draws")) {
@@ -44,13 +35,12 @@ TEST(DrawViewTest, EqualsTorchvisionsGetParams) {
 }
 
 TEST(RenderViewTest, EqualsTorchvisionOnPillowBitForBit) {
-  const nlohmann::json goldens = Goldens();
+  const nlohmann::json goldens = GoldenJson("views.json");
   ASSERT_GE(goldens.at("rendered").size(), 60u);
   for (const nlohmann::json& golden : goldens.at("rendered")) {
     SCOPED_TRACE(golden.dump());
     const auto encoded = ReadFile(
-        testing::GoldenPath("images/" + golden.at("file").get<std::string>()),
-        1 << 20);
+        GoldenPath("images/" + golden.at("file").get<std::string>()), 1 << 20);
     ASSERT_TRUE(encoded.ok()) << encoded.status();
     const auto image = DecodeImage(*encoded);
     ASSERT_TRUE(image.ok()) << image.status();

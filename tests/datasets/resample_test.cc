@@ -12,10 +12,6 @@
 namespace promptd::datasets {
 namespace {
 
-using testing::Bytes;
-using testing::GoldenImage;
-using testing::GoldenImages;
-
 // Pillow's own decoded pixels, so that only the resampling is compared.
 RgbImage PillowPixels(const GoldenImage& golden) {
   if (!golden.lossy) {

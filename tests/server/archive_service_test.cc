@@ -7,20 +7,14 @@
 #include "promptd/v1/archive.grpc.pb.h"
 #include "server/plain_tar.h"
 #include "tests/server/server_fixture.h"
+#include "tests/testing/filled_tensor.h"
 #include "worker/head_blob.h"
 #include "worker/tensor_blob.h"
 
 namespace promptd::server {
 namespace {
 
-FloatTensor Filled(std::vector<int64_t> shape, float value) {
-  FloatTensor tensor;
-  int64_t count = 1;
-  for (const int64_t dimension : shape) count *= dimension;
-  tensor.shape = std::move(shape);
-  tensor.values.assign(static_cast<size_t>(count), value);
-  return tensor;
-}
+using testing::Filled;
 
 class ArchiveServiceTest : public ServerFixture {
  protected:

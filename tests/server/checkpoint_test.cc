@@ -7,23 +7,16 @@
 #include "common/random.h"
 #include "learners/checkpoint.h"
 #include "tests/server/server_fixture.h"
+#include "tests/testing/filled_tensor.h"
 #include "worker/tensor_blob.h"
 
 namespace promptd::server {
 namespace {
 
-// Of the fake encoders.
-constexpr int64_t kWidth = 16;
-constexpr int kTokens = 4;
+using testing::Filled;
+using testing::kFakeTextWidth;
 
-FloatTensor Filled(std::vector<int64_t> shape, float value) {
-  FloatTensor tensor;
-  int64_t count = 1;
-  for (const int64_t dimension : shape) count *= dimension;
-  tensor.shape = std::move(shape);
-  tensor.values.assign(static_cast<size_t>(count), value);
-  return tensor;
-}
+constexpr int kTokens = 4;
 
 // What a learner writes.
 std::string CheckpointBytes(const std::vector<int64_t>& shape, float value,
@@ -63,7 +56,8 @@ class CheckpointTest : public ServerFixture {
                     .ok());
   }
   void SaveContext(float value, int epoch = 1) {
-    Save(CheckpointBytes({kTokens, kWidth}, value, std::nullopt), epoch);
+    Save(CheckpointBytes({kTokens, kFakeTextWidth}, value, std::nullopt),
+         epoch);
   }
   void EndCancelled() {
     ASSERT_TRUE(
@@ -194,7 +188,7 @@ TEST_F(CheckpointTest, TrainingMayGoOnFromOne) {
 
 TEST_F(CheckpointTest, WhereValidationSelectsItIsTheBestContext) {
   Run(FourTokens());
-  Save(CheckpointBytes({kTokens, kWidth}, 0.25f, 0.75f));
+  Save(CheckpointBytes({kTokens, kFakeTextWidth}, 0.25f, 0.75f));
   EXPECT_EQ(ValueOf(CreateJob(Publishing(1)).spec().initial_context_digest()),
             0.75f);
 }
@@ -203,7 +197,7 @@ TEST_F(CheckpointTest, AClassSpecificContextFitsItsOwnClassesOnly) {
   v1::CreateTrainingJobRequest training = FourTokens();
   training.mutable_spec()->set_class_specific(true);
   Run(training);
-  Save(CheckpointBytes({2, kTokens, kWidth}, 0.25f));
+  Save(CheckpointBytes({2, kTokens, kFakeTextWidth}, 0.25f));
   EXPECT_TRUE(CreateJob(Publishing(1)).spec().class_specific());
   v1::CreateTrainingJobRequest other = Publishing(1);
   other.mutable_spec()->clear_dataset();
@@ -263,7 +257,7 @@ TEST_F(CheckpointTest, AMethodWithoutAContextHasNoneToGive) {
   v1::CreateTrainingJobRequest training = PetsJob();
   training.mutable_spec()->set_method("text_bias");
   Run(training);
-  Save(CheckpointBytes({2, kWidth}, 0.25f));
+  Save(CheckpointBytes({2, kFakeTextWidth}, 0.25f));
   EXPECT_TRUE(absl::StrContains(Violation(Publishing(1)),
                                 "text_bias, which has no context to start"));
 }
@@ -283,7 +277,7 @@ TEST_F(CheckpointTest, ADamagedOneIsSaidToBe) {
   const ErrorDetails refused = Refused(Publishing(1));
   EXPECT_EQ(refused.code, grpc::DATA_LOSS);
   EXPECT_EQ(refused.reason, "BLOB_CORRUPT");
-  Save(CheckpointBytes({kTokens + 1, kWidth}, 1));
+  Save(CheckpointBytes({kTokens + 1, kFakeTextWidth}, 1));
   EXPECT_EQ(Refused(Publishing(2)).reason, "BLOB_CORRUPT");
 }
 

@@ -5,22 +5,18 @@
 #include "absl/strings/match.h"
 #include "common/sha256.h"
 #include "tests/server/server_fixture.h"
+#include "tests/testing/filled_tensor.h"
 #include "worker/tensor_blob.h"
 
 namespace promptd::server {
 namespace {
 
-// Of the fake encoders.
-constexpr int64_t kWidth = 16;
+using testing::kFakeTextWidth;
 
 // A context's file; the values do not matter.
 std::string ContextBytes(std::vector<int64_t> shape, float value = 0.5f) {
-  FloatTensor tensor;
-  int64_t count = 1;
-  for (const int64_t dimension : shape) count *= dimension;
-  tensor.shape = std::move(shape);
-  tensor.values.assign(static_cast<size_t>(count), value);
-  return *worker::SerializeTensor("ctx", tensor);
+  return *worker::SerializeTensor("ctx",
+                                  testing::Filled(std::move(shape), value));
 }
 
 class ContextUploadTest : public ServerFixture {
@@ -78,7 +74,7 @@ class ContextUploadTest : public ServerFixture {
 };
 
 TEST_F(ContextUploadTest, StoresTheBytesAndSaysTheShape) {
-  const std::string bytes = ContextBytes({4, kWidth});
+  const std::string bytes = ContextBytes({4, kFakeTextWidth});
   for (const size_t chunk : {size_t{1} << 20, size_t{7}}) {
     v1::UploadContextResponse reply;
     const grpc::Status status = Send(bytes, &reply, chunk);
@@ -86,7 +82,7 @@ TEST_F(ContextUploadTest, StoresTheBytesAndSaysTheShape) {
     EXPECT_EQ(reply.digest(), Sha256Hex(bytes));
     ASSERT_EQ(reply.shape_size(), 2);
     EXPECT_EQ(reply.shape(0), 4);
-    EXPECT_EQ(reply.shape(1), kWidth);
+    EXPECT_EQ(reply.shape(1), kFakeTextWidth);
   }
   EXPECT_EQ(server_->control()->GetBlob(Sha256Hex(bytes)).value(), bytes);
 }
@@ -102,15 +98,15 @@ TEST_F(ContextUploadTest, RefusesWhatIsNoContext) {
   EXPECT_EQ(reason(""), "BAD_CONTEXT");
   EXPECT_EQ(reason("not a tensor"), "BAD_CONTEXT");
   EXPECT_EQ(reason(*worker::SerializeTensor("weights", other)), "BAD_CONTEXT");
-  EXPECT_EQ(reason(ContextBytes({kWidth})), "BAD_CONTEXT");
-  EXPECT_EQ(reason(ContextBytes({1, 2, 3, kWidth})), "BAD_CONTEXT");
-  EXPECT_EQ(
-      reason(ContextBytes({2, kWidth}, std::numeric_limits<float>::infinity())),
-      "BAD_CONTEXT");
-  std::string half = ContextBytes({2, kWidth});
+  EXPECT_EQ(reason(ContextBytes({kFakeTextWidth})), "BAD_CONTEXT");
+  EXPECT_EQ(reason(ContextBytes({1, 2, 3, kFakeTextWidth})), "BAD_CONTEXT");
+  EXPECT_EQ(reason(ContextBytes({2, kFakeTextWidth},
+                                std::numeric_limits<float>::infinity())),
+            "BAD_CONTEXT");
+  std::string half = ContextBytes({2, kFakeTextWidth});
   half[half.find("F32") + 1] = '6';  // says F62
   EXPECT_EQ(reason(half), "BAD_CONTEXT");
-  std::string cut = ContextBytes({2, kWidth});
+  std::string cut = ContextBytes({2, kFakeTextWidth});
   cut.pop_back();
   EXPECT_EQ(reason(cut), "BAD_CONTEXT");
 }
@@ -126,7 +122,7 @@ TEST_F(ContextUploadTest, IsBounded) {
   EXPECT_NE(Decode(Send(large, &reply, large.size())).Field("chunk"), "");
 
   // Two idle uploads take the room; one that goes away gives it back.
-  const std::string good = ContextBytes({4, kWidth});
+  const std::string good = ContextBytes({4, kFakeTextWidth});
   const auto open = [&](Context* context, v1::UploadContextResponse* out) {
     auto stream = training_->UploadContext(context, out);
     v1::UploadContextRequest message;
@@ -152,7 +148,7 @@ TEST_F(ContextUploadTest, IsBounded) {
 
 TEST_F(ContextUploadTest, AppliesToADatasetsClasses) {
   PushPets();
-  const std::string digest = Stored(ContextBytes({4, kWidth}));
+  const std::string digest = Stored(ContextBytes({4, kFakeTextWidth}));
   v1::CreateTrainingJobRequest request = Applying(digest);
   request.mutable_spec()->set_class_position(v1::CLASS_POSITION_MIDDLE);
   const v1::TrainingSpec spec = CreateJob(request).spec();
@@ -172,11 +168,11 @@ TEST_F(ContextUploadTest, AppliesToADatasetsClasses) {
 TEST_F(ContextUploadTest, AppliesToADatasetWithoutTrainingImages) {
   PushDataset("pets", {"cat", "dog"},
               {{0, v1::SPLIT_TEST, 1}, {1, v1::SPLIT_TEST, 1}});
-  CreateJob(Applying(Stored(ContextBytes({4, kWidth}))));
+  CreateJob(Applying(Stored(ContextBytes({4, kFakeTextWidth}))));
 }
 
 TEST_F(ContextUploadTest, AppliesToAListOfClassesWithoutImages) {
-  const std::string digest = Stored(ContextBytes({2, 4, kWidth}));
+  const std::string digest = Stored(ContextBytes({2, 4, kFakeTextWidth}));
   const v1::TrainingJob created =
       CreateJob(ApplyingToNames(digest, {"owl", "tit"}));
   EXPECT_EQ(created.spec().class_names_size(), 2);
@@ -224,7 +220,7 @@ TEST_F(ContextUploadTest, AnUploadedContextCanStartATraining) {
   PushPets();
   v1::CreateTrainingJobRequest request = PetsJob();
   request.mutable_spec()->set_initial_context_digest(
-      Stored(ContextBytes({5, kWidth})));
+      Stored(ContextBytes({5, kFakeTextWidth})));
   const v1::TrainingSpec spec = CreateJob(request).spec();
   EXPECT_EQ(spec.context_tokens(), 5);
   EXPECT_GT(spec.epochs(), 0);
@@ -242,16 +238,17 @@ TEST_F(ContextUploadTest, SaysWhyAContextDoesNotFit) {
   EXPECT_TRUE(absl::StrContains(why(image), "is no context"));
   EXPECT_TRUE(absl::StrContains(why(Stored(ContextBytes({4, 512}))),
                                 "width 512, encoder \"small\" has 16"));
+  EXPECT_TRUE(absl::StrContains(why(Stored(ContextBytes({65, kFakeTextWidth}))),
+                                "65 tokens"));
   EXPECT_TRUE(
-      absl::StrContains(why(Stored(ContextBytes({65, kWidth}))), "65 tokens"));
-  EXPECT_TRUE(absl::StrContains(why(Stored(ContextBytes({3, 4, kWidth}))),
-                                "of 3 classes, this job has 2"));
+      absl::StrContains(why(Stored(ContextBytes({3, 4, kFakeTextWidth}))),
+                        "of 3 classes, this job has 2"));
   v1::CreateTrainingJobRequest request =
-      Applying(Stored(ContextBytes({4, kWidth})));
+      Applying(Stored(ContextBytes({4, kFakeTextWidth})));
   request.mutable_spec()->set_context_tokens(5);
   EXPECT_TRUE(absl::StrContains(Violation(request, "initial_context_digest"),
                                 "4 tokens"));
-  request = Applying(Stored(ContextBytes({4, kWidth})));
+  request = Applying(Stored(ContextBytes({4, kFakeTextWidth})));
   request.mutable_spec()->set_class_specific(true);
   EXPECT_TRUE(absl::StrContains(Violation(request, "initial_context_digest"),
                                 "all classes share"));
@@ -259,7 +256,7 @@ TEST_F(ContextUploadTest, SaysWhyAContextDoesNotFit) {
 
 TEST_F(ContextUploadTest, SaysWhatIsMissingToApply) {
   PushPets();
-  const std::string digest = Stored(ContextBytes({4, kWidth}));
+  const std::string digest = Stored(ContextBytes({4, kFakeTextWidth}));
   v1::CreateTrainingJobRequest request = Applying("");
   request.mutable_spec()->set_shots(4);
   EXPECT_NE(Violation(request, "epochs"), "");

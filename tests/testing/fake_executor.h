@@ -20,6 +20,9 @@
 
 namespace promptd::testing {
 
+// Of the encoders below.
+inline constexpr int kFakeTextWidth = 16;
+
 class FakeExecutor : public worker::Executor {
  public:
   FakeExecutor() {
@@ -30,7 +33,7 @@ class FakeExecutor : public worker::Executor {
       encoder.embed_dim = 8;
       encoder.image_size = 32;
       encoder.context_length = 77;
-      encoder.text_width = 16;
+      encoder.text_width = kFakeTextWidth;
       encoder.logit_scale = name[0] == 'l' ? 100.0f : 20.0f;
       encoder.parameters = 1000;
       encoder.demonstration = name[0] == 's';

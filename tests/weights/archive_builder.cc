@@ -2,7 +2,7 @@
 
 #include "weights/crc32.h"
 
-namespace promptd::weights::testing {
+namespace promptd::weights {
 
 std::string Number(uint64_t value, int width) {
   std::string bytes;
@@ -15,6 +15,16 @@ std::string Number(uint64_t value, int width) {
 
 void Patch(std::string& bytes, size_t at, uint64_t value, int width) {
   bytes.replace(at, static_cast<size_t>(width), Number(value, width));
+}
+
+ZipPart Local(ZipPart part, Edit edit) {
+  part.edit_local = std::move(edit);
+  return part;
+}
+
+ZipPart Record(ZipPart part, Edit edit) {
+  part.edit_record = std::move(edit);
+  return part;
 }
 
 std::string BuildZip(const std::vector<ZipPart>& parts, const Edit& edit_end,
@@ -88,8 +98,13 @@ std::string PickleDict(
   return Pickle(body + "u");
 }
 
+std::string Floats(const std::vector<float>& values) {
+  return std::string(reinterpret_cast<const char*>(values.data()),
+                     values.size() * sizeof(float));
+}
+
 std::string TorchZip(const std::string& pickle, const std::string& storage) {
   return BuildZip({{"archive/data.pkl", pickle}, {"archive/data/0", storage}});
 }
 
-}  // namespace promptd::weights::testing
+}  // namespace promptd::weights

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-namespace promptd::weights::testing {
+namespace promptd::weights {
 
 // Little-endian bytes of a number.
 std::string Number(uint64_t value, int width);
@@ -26,6 +26,14 @@ struct ZipPart {
   Edit edit_local = {};   // 30 bytes and the name
   Edit edit_record = {};  // 46 bytes and the name
 };
+
+// Two parts as torch writes them.
+inline const ZipPart kFirst = {"a/one", "first content"};
+inline const ZipPart kSecond = {"a/two", "second"};
+
+// `part` after an edit of its local header or of its record.
+ZipPart Local(ZipPart part, Edit edit);
+ZipPart Record(ZipPart part, Edit edit);
 
 // Offsets of fields, for edits.
 constexpr size_t kLocalFlags = 6, kLocalMethod = 8, kLocalCrc = 14,
@@ -63,6 +71,9 @@ std::string Pickle(const std::string& body);
 std::string PickleDict(
     const std::vector<std::pair<std::string, std::string>>& members);
 
+// The bytes of float32 values.
+std::string Floats(const std::vector<float>& values);
+
 // A torch file: archive/data.pkl and archive/data/0 of 16 bytes.
 std::string TorchZip(const std::string& pickle,
                      const std::string& storage = std::string(16, '\1'));
@@ -89,4 +100,4 @@ struct NameOfCase {
   }
 };
 
-}  // namespace promptd::weights::testing
+}  // namespace promptd::weights

@@ -13,8 +13,6 @@
 namespace promptd::weights {
 namespace {
 
-using testing::Mutator;
-
 void ExpectConsistent(const RawTensors& tensors) {
   for (const auto& [name, tensor] : tensors) {
     int64_t elements = 1;
@@ -26,7 +24,7 @@ void ExpectConsistent(const RawTensors& tensors) {
 }
 
 std::string GoldenPickle(const std::string& name) {
-  const auto archive = ZipArchive::FromFile(testing::Golden(name));
+  const auto archive = ZipArchive::FromFile(Golden(name));
   return std::string(
       archive.value().Read(archive->root() + "/data.pkl").value());
 }
@@ -47,20 +45,17 @@ TEST(CheckpointFuzzTest, Pickles) {
 
 TEST(CheckpointFuzzTest, TorchFilesAroundMutatedPickles) {
   Mutator mutate;
-  testing::PickledTensor whole, turned;
+  PickledTensor whole, turned;
   turned.shape = turned.strides = {2, 2};
   turned.strides = {1, 2};
-  const std::string module = testing::PickleGlobalLine("__torch__.m", "C") +
-                             ")\x81}(" + testing::PickleString("a") +
-                             testing::Pickled(turned) + "ub";
+  const std::string module = PickleGlobalLine("__torch__.m", "C") + ")\x81}(" +
+                             PickleString("a") + Pickled(turned) + "ub";
   int accepted = 0;
   for (const std::string& good :
-       {testing::PickleDict(
-            {{"a", testing::Pickled(whole)}, {"b", testing::Pickled(turned)}}),
-        testing::Pickle(module)}) {
+       {PickleDict({{"a", Pickled(whole)}, {"b", Pickled(turned)}}),
+        Pickle(module)}) {
     for (int i = 0; i < 4000; ++i) {
-      const auto file =
-          TorchFile::FromBytes(testing::TorchZip(mutate(good)), "mutated");
+      const auto file = TorchFile::FromBytes(TorchZip(mutate(good)), "mutated");
       if (!file.ok()) continue;
       ++accepted;
       ExpectConsistent(file->tensors());
@@ -71,8 +66,7 @@ TEST(CheckpointFuzzTest, TorchFilesAroundMutatedPickles) {
 
 TEST(CheckpointFuzzTest, Archives) {
   Mutator mutate;
-  const std::string good =
-      testing::TorchZip(testing::PickleDict({{"a", testing::Pickled({})}}));
+  const std::string good = TorchZip(PickleDict({{"a", Pickled({})}}));
   ASSERT_TRUE(TorchFile::FromBytes(good, "good").ok());
   for (int i = 0; i < 6000; ++i) {
     const auto file = TorchFile::FromBytes(mutate(good), "mutated");
@@ -83,8 +77,8 @@ TEST(CheckpointFuzzTest, Archives) {
 // The importer behind the reader: names and shapes that no CLIP has.
 TEST(CheckpointFuzzTest, StateDictsOfMutatedNamesAndShapes) {
   Mutator mutate;
-  auto file = Safetensors::FromFile(
-      testing::Golden("rn/open_clip/open_clip_model.safetensors"));
+  auto file =
+      Safetensors::FromFile(Golden("rn/open_clip/open_clip_model.safetensors"));
   const RawTensors good =
       RawTensorsOf(std::make_shared<const Safetensors>(file.value()));
   std::mt19937_64 random(7);
@@ -113,10 +107,9 @@ TEST(CheckpointFuzzTest, StateDictsOfMutatedNamesAndShapes) {
 TEST(CheckpointFuzzTest, HuggingFaceConfigurations) {
   Mutator mutate;
   const std::string good =
-      ReadFile(testing::Golden("vit/hf/config.json"), 1 << 20).value();
+      ReadFile(Golden("vit/hf/config.json"), 1 << 20).value();
   const std::string preprocessor =
-      ReadFile(testing::Golden("vit/hf/preprocessor_config.json"), 1 << 20)
-          .value();
+      ReadFile(Golden("vit/hf/preprocessor_config.json"), 1 << 20).value();
   for (int i = 0; i < 1000; ++i) {
     const auto config = ParseHuggingFaceConfig(mutate(good), "mutated");
     EncoderConfig other = config.ok() ? *config : EncoderConfig();

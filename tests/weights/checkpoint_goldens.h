@@ -7,7 +7,7 @@
 #include "common/file.h"
 #include "weights/checkpoint_import.h"
 
-namespace promptd::weights::testing {
+namespace promptd::weights {
 
 // ctest says where the sources are.
 inline std::string SourceDir() {
@@ -40,4 +40,4 @@ inline ImportOptions GoldenOptions(
   return options;
 }
 
-}  // namespace promptd::weights::testing
+}  // namespace promptd::weights

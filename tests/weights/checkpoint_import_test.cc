@@ -15,8 +15,6 @@ namespace promptd::weights {
 namespace {
 
 using Json = nlohmann::json;
-using testing::Golden;
-using testing::GoldenOptions;
 
 class CheckpointImportTest : public ::testing::Test {
  protected:
@@ -229,7 +227,7 @@ TEST_F(CheckpointImportTest, LoneFilesOfOtherModelsAreRefused) {
 
 TEST_F(CheckpointImportTest, OpenAiSizesMustMatchTheShapes) {
   auto options = GoldenOptions();
-  options.merges = testing::ClipMerges();
+  options.merges = ClipMerges();
   ExpectRefusal(ReadCheckpoint(Golden("vit/openai.pt"), options).status(),
                 "TOKENIZER_MISMATCH", {"544", "49408"});
 }

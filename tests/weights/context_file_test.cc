@@ -17,9 +17,6 @@
 namespace promptd::weights {
 namespace {
 
-using testing::BuildZip;
-using testing::Golden;
-
 std::string Bytes(const std::string& golden) {
   return ReadFile(Golden("context/" + golden), 1 << 20).value();
 }
@@ -39,7 +36,7 @@ FloatTensor Values(const std::vector<int64_t>& shape) {
 const std::vector<int64_t> kUnified = {4, 8};
 const std::vector<int64_t> kOwn = {3, 4, 8};
 
-struct Case {
+struct ContextCase {
   const char* file;
   std::vector<int64_t> shape;
   const char* format;
@@ -48,7 +45,7 @@ struct Case {
 };
 
 TEST(ContextFileTest, ReadsWhatOtherProgramsWrite) {
-  for (const Case& each : std::vector<Case>{
+  for (const ContextCase& each : std::vector<ContextCase>{
            {"model.pth.tar-50", kUnified, "CoOp checkpoint", 50},
            {"half.pth.tar", kUnified, "CoOp checkpoint", 7, 81.25},
            {"own.pth.tar", kOwn, "CoOp checkpoint", 200},
@@ -127,22 +124,21 @@ TEST(ContextFileTest, RefusesHostileArchives) {
             "ZIP_BAD_NAME");
   EXPECT_EQ(reason(BuildZip({{"ctx.npy", array}, {"ctx.npy", array}})),
             "ZIP_DUPLICATE_ENTRY");
-  testing::ZipPart bzip2{"ctx.npy", array};
+  ZipPart bzip2{"ctx.npy", array};
   bzip2.method = 12;
   EXPECT_EQ(reason(BuildZip({bzip2})), "ZIP_COMPRESSED");
-  testing::ZipPart claims{"ctx.npy", array};
+  ZipPart claims{"ctx.npy", array};
   claims.method = 8;  // says deflated, is not
   EXPECT_EQ(reason(BuildZip({claims})), "ZIP_BAD_DEFLATE");
   // A claim of 2 GiB, out of 200 bytes, is not even tried.
-  testing::ZipPart bomb = claims;
+  ZipPart bomb = claims;
   bomb.flags = 0;
   const auto grow = [](size_t field) {
-    return [field](std::string& header) {
-      testing::Patch(header, field, 0x7fffffff, 4);
-    };
+    return
+        [field](std::string& header) { Patch(header, field, 0x7fffffff, 4); };
   };
-  bomb.edit_local = grow(testing::kLocalSize);
-  bomb.edit_record = grow(testing::kRecordSize);
+  bomb.edit_local = grow(kLocalSize);
+  bomb.edit_record = grow(kRecordSize);
   EXPECT_EQ(reason(BuildZip({bomb})), "ZIP_BAD_DEFLATE");
   ContextFileLimits small;
   small.max_context_bytes = 1 << 20;
@@ -200,17 +196,15 @@ TEST(ZipWriterTest, TheReaderReadsIt) {
 // An optimizer and a schedule in a pickle are passed over, never built, and
 // cannot stand where a tensor belongs.
 TEST(ContextFileTest, AnOptimizerIsNoTensor) {
-  using testing::PickleDict;
-  using testing::PickleGlobalLine;
   const std::string sgd = PickleGlobalLine("torch.optim.sgd", "SGD") + ")\x81";
-  EXPECT_EQ(ErrorReason(TorchFile::FromBytes(
-                            testing::TorchZip(PickleDict({{"ctx", sgd}})), "x")
-                            .status()),
+  EXPECT_EQ(ErrorReason(
+                TorchFile::FromBytes(TorchZip(PickleDict({{"ctx", sgd}})), "x")
+                    .status()),
             "TORCH_NOT_A_STATE_DICT");
-  const std::string built = testing::PickleString("x") + "\x85";  // arguments
+  const std::string built = PickleString("x") + "\x85";  // arguments
   EXPECT_EQ(
       ErrorReason(TorchFile::FromBytes(
-                      testing::TorchZip(PickleDict(
+                      TorchZip(PickleDict(
                           {{"ctx", PickleGlobalLine("torch.optim.sgd", "SGD") +
                                        built + "\x81"}})),
                       "x")
@@ -219,7 +213,7 @@ TEST(ContextFileTest, AnOptimizerIsNoTensor) {
 }
 
 TEST(ContextFuzzTest, MutatedFilesAreValuesOrErrors) {
-  testing::Mutator mutate;
+  Mutator mutate;
   int accepted = 0;
   for (const char* file :
        {"model.pth.tar-50", "own.pth.tar", "ctx.npz", "half.npz", "double.npz",

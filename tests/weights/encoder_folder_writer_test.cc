@@ -25,7 +25,7 @@ EncoderConfig Config() {
   return config;
 }
 
-const RawTensors& Tensors() {
+const RawTensors& FolderTensors() {
   static const auto* const tensors = new RawTensors{
       {"b", MakeRawTensor(DType::kF16, {3}, std::string(6, 'h'))},
       {"c", MakeRawTensor(DType::kF32, {1}, std::string(4, 'f'))},
@@ -74,13 +74,14 @@ TEST(EncoderConfigWriterTest, ReadsBackToTheSame) {
 TEST(EncoderFolderWriterTest, WritesWhatTheFolderReads) {
   const ::promptd::testing::TempDir temporary;
   const std::string path = temporary.path() + "/vit-b-32";
-  ASSERT_TRUE(WriteEncoderFolder(path, Config(), Tensors(), "m\na b\n").ok());
+  ASSERT_TRUE(
+      WriteEncoderFolder(path, Config(), FolderTensors(), "m\na b\n").ok());
   const auto folder = EncoderFolder::Open(path);
   ASSERT_TRUE(folder.ok()) << folder.status();
   EXPECT_EQ(folder->merges, "m\na b\n");
   EXPECT_EQ(folder->tensors.metadata().at("format"), "pt");
   ExpectSame(folder->config, Config());
-  for (const auto& [name, tensor] : Tensors()) {
+  for (const auto& [name, tensor] : FolderTensors()) {
     const TensorRecord& record = folder->tensors.tensors().at(name);
     EXPECT_EQ(record.dtype, tensor.dtype);
     EXPECT_EQ(record.shape, tensor.shape);
@@ -90,7 +91,8 @@ TEST(EncoderFolderWriterTest, WritesWhatTheFolderReads) {
   EXPECT_EQ(Files(temporary.path()), 1u);
   EXPECT_EQ(Files(path), 3u);
   const std::string again = temporary.path() + "/again";
-  ASSERT_TRUE(WriteEncoderFolder(again, Config(), Tensors(), "m\na b\n").ok());
+  ASSERT_TRUE(
+      WriteEncoderFolder(again, Config(), FolderTensors(), "m\na b\n").ok());
   EXPECT_EQ(EncoderFolder::Open(again)->digest.get(), folder->digest.get());
 }
 
@@ -100,20 +102,21 @@ TEST(EncoderFolderWriterTest, RefusesAndLeavesNothing) {
     return ErrorReason(WriteEncoderFolder(temporary.path() + "/" + name,
                                           Config(), tensors, "m\na b\n"));
   };
-  EXPECT_EQ(reason("Upper", Tensors()), "BAD_ENCODER_NAME");
-  EXPECT_EQ(reason("", Tensors()), "BAD_ENCODER_NAME");
-  EXPECT_EQ(reason("..", Tensors()), "BAD_ENCODER_NAME");
-  EXPECT_EQ(reason("missing/e", Tensors()), "FILE_WRITE_FAILED");
-  EXPECT_EQ(reason("e", {{"a b", Tensors().at("a")}}), "SAFETENSORS_BAD_NAME");
-  RawTensor cut = Tensors().at("a");
+  EXPECT_EQ(reason("Upper", FolderTensors()), "BAD_ENCODER_NAME");
+  EXPECT_EQ(reason("", FolderTensors()), "BAD_ENCODER_NAME");
+  EXPECT_EQ(reason("..", FolderTensors()), "BAD_ENCODER_NAME");
+  EXPECT_EQ(reason("missing/e", FolderTensors()), "FILE_WRITE_FAILED");
+  EXPECT_EQ(reason("e", {{"a b", FolderTensors().at("a")}}),
+            "SAFETENSORS_BAD_NAME");
+  RawTensor cut = FolderTensors().at("a");
   cut.shape = {2};
   EXPECT_EQ(reason("e", {{"a", cut}}), "SAFETENSORS_SIZE_MISMATCH");
   EXPECT_EQ(Files(temporary.path()), 0u);
   std::filesystem::create_directory(temporary.path() + "/e");
-  EXPECT_EQ(reason("e", Tensors()), "ENCODER_EXISTS");
+  EXPECT_EQ(reason("e", FolderTensors()), "ENCODER_EXISTS");
   ASSERT_TRUE(
       WriteFileAtomically(temporary.path() + "/file", "a user's file").ok());
-  EXPECT_EQ(reason("file", Tensors()), "ENCODER_EXISTS");
+  EXPECT_EQ(reason("file", FolderTensors()), "ENCODER_EXISTS");
   EXPECT_EQ(Files(temporary.path()), 2u);
 }
 
@@ -126,8 +129,9 @@ TEST(EncoderFolderWriterTest, AFullDiskLeavesNothing) {
   for (const rlim_t limit : {0u, 100u, 400u, 600u}) {
     const rlimit small = {limit, before.rlim_max};
     ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
-    const absl::Status status = WriteEncoderFolder(
-        temporary.path() + "/e", Config(), Tensors(), std::string(1000, 'm'));
+    const absl::Status status =
+        WriteEncoderFolder(temporary.path() + "/e", Config(), FolderTensors(),
+                           std::string(1000, 'm'));
     ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
     EXPECT_EQ(ErrorReason(status), "DISK_FULL") << limit << status;
     EXPECT_EQ(Files(temporary.path()), 0u);
@@ -136,7 +140,7 @@ TEST(EncoderFolderWriterTest, AFullDiskLeavesNothing) {
 }
 
 TEST(ClipVocabularyTest, IsClips) {
-  const std::string merges = testing::ClipMerges();
+  const std::string merges = ClipMerges();
   EXPECT_EQ(MergesVocabSize(merges), 49408);
   const std::vector<std::string> tokens = MergesVocabulary(merges);
   ASSERT_EQ(tokens.size(), 49408u);

@@ -1,20 +1,8 @@
 #include "tests/weights/archive_builder.h"
 
-namespace promptd::weights::testing {
+namespace promptd::weights {
 namespace {
 
-const ZipPart kFirst = {"a/one", "first content"};
-const ZipPart kSecond = {"a/two", "second"};
-
-// `part` after an edit of its local header or of its record.
-ZipPart Local(ZipPart part, Edit edit) {
-  part.edit_local = std::move(edit);
-  return part;
-}
-ZipPart Record(ZipPart part, Edit edit) {
-  part.edit_record = std::move(edit);
-  return part;
-}
 Edit Set(size_t at, uint64_t value, int width) {
   return [=](std::string& bytes) { Patch(bytes, at, value, width); };
 }
@@ -74,7 +62,7 @@ std::vector<HostileCase> EntryCases() {
   };
 }
 
-std::vector<HostileCase> FrameCases() {
+std::vector<HostileCase> ArchiveFrameCases() {
   const std::string good = BuildZip({kFirst, kSecond});
   const auto end = [](size_t at, uint64_t value, int width) {
     return BuildZip({kFirst, kSecond}, Set(at, value, width));
@@ -147,8 +135,8 @@ std::vector<HostileCase> FrameCases() {
 
 std::vector<HostileCase> HostileArchives() {
   std::vector<HostileCase> all = EntryCases();
-  for (HostileCase& one : FrameCases()) all.push_back(std::move(one));
+  for (HostileCase& one : ArchiveFrameCases()) all.push_back(std::move(one));
   return all;
 }
 
-}  // namespace promptd::weights::testing
+}  // namespace promptd::weights

@@ -1,6 +1,6 @@
 #include "tests/weights/archive_builder.h"
 
-namespace promptd::weights::testing {
+namespace promptd::weights {
 namespace {
 
 std::string Call(const std::string& module, const std::string& name,
@@ -162,4 +162,4 @@ std::vector<HostileCase> HostilePickles() {
   return all;
 }
 
-}  // namespace promptd::weights::testing
+}  // namespace promptd::weights

@@ -1,6 +1,6 @@
 #include "tests/weights/archive_builder.h"
 
-namespace promptd::weights::testing {
+namespace promptd::weights {
 
 std::vector<HostileCase> HostileTorchFiles() {
   const auto tensor = [](auto edit) {
@@ -73,4 +73,4 @@ std::vector<HostileCase> HostileTorchFiles() {
   };
 }
 
-}  // namespace promptd::weights::testing
+}  // namespace promptd::weights

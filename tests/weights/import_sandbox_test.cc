@@ -166,8 +166,7 @@ TEST(ImportSandboxTest, EndsWhatHasSideEffects) {
 // Every hostile file, by the reason that it is refused for.
 std::map<std::string, std::string> WriteCorpus(const std::string& folder) {
   std::map<std::string, std::string> reasons;
-  const auto add = [&](const std::string& kind,
-                       const testing::HostileCase& hostile,
+  const auto add = [&](const std::string& kind, const HostileCase& hostile,
                        const std::string& bytes) {
     const std::string path =
         absl::StrCat(folder, "/", kind, "_", hostile.name, ".pt");
@@ -177,23 +176,23 @@ std::map<std::string, std::string> WriteCorpus(const std::string& folder) {
                         ? "UNKNOWN_CHECKPOINT"
                         : hostile.reason;
   };
-  for (const auto& hostile : testing::HostileArchives()) {
+  for (const auto& hostile : HostileArchives()) {
     add("archive", hostile, hostile.bytes);
   }
-  for (const auto& hostile : testing::HostilePickles()) {
-    add("pickle", hostile, testing::TorchZip(hostile.bytes));
+  for (const auto& hostile : HostilePickles()) {
+    add("pickle", hostile, TorchZip(hostile.bytes));
   }
-  for (const auto& hostile : testing::HostileTorchFiles()) {
+  for (const auto& hostile : HostileTorchFiles()) {
     add("torch", hostile, hostile.bytes);
   }
   for (const char* name : {"system", "eval", "open", "getattr", "torch_load",
                            "module", "set", "complex", "sparse", "quantized"}) {
-    reasons[testing::Golden(absl::StrCat("evil/", name, ".pt"))] =
+    reasons[Golden(absl::StrCat("evil/", name, ".pt"))] =
         "PICKLE_FORBIDDEN_GLOBAL";
   }
-  reasons[testing::Golden("evil/legacy.pt")] = "TORCH_LEGACY_FORMAT";
-  reasons[testing::Golden("evil/tensor.pt")] = "TORCH_NOT_A_STATE_DICT";
-  reasons[testing::Golden("evil/double.pt")] = "TORCH_BAD_DTYPE";
+  reasons[Golden("evil/legacy.pt")] = "TORCH_LEGACY_FORMAT";
+  reasons[Golden("evil/tensor.pt")] = "TORCH_NOT_A_STATE_DICT";
+  reasons[Golden("evil/double.pt")] = "TORCH_BAD_DTYPE";
   reasons["/dev/null"] = "NOT_A_REGULAR_FILE";
   return reasons;
 }
@@ -202,7 +201,7 @@ TEST(ImportSandboxTest, TheHostileCorpusHasNoSideEffects) {
   const ::promptd::testing::TempDir folder;
   const auto reasons = WriteCorpus(folder.path());
   EXPECT_GE(reasons.size(), 150u);
-  const ImportOptions options = testing::GoldenOptions(Activation::kQuickGelu);
+  const ImportOptions options = GoldenOptions(Activation::kQuickGelu);
   const Outcome outcome = Sandboxed([&] {
     std::string lines;
     for (const auto& [path, reason] : reasons) {
@@ -229,8 +228,7 @@ TEST(ImportSandboxTest, GoodCheckpointsAreReadInTheSandbox) {
   for (const char* name : {"vit/openai.pt", "vit/hf", "vit/hf_sharded",
                            "rn/training.pt", "rn/open_clip"}) {
     const Outcome outcome = Sandboxed([&] {
-      return ReadCheckpoint(testing::Golden(name),
-                            testing::GoldenOptions(Activation::kQuickGelu))
+      return ReadCheckpoint(Golden(name), GoldenOptions(Activation::kQuickGelu))
           .status()
           .ToString();
     });
@@ -252,7 +250,7 @@ TEST(ImportSandboxTest, ContextsAreReadInTheSandbox) {
            {"evil/legacy.pth.tar", "TORCH_LEGACY_FORMAT"},
            {"../evil/system.pt", "PICKLE_FORBIDDEN_GLOBAL"},
            {"../evil/eval.pt", "PICKLE_FORBIDDEN_GLOBAL"}}) {
-    const std::string path = testing::Golden("context/" + name);
+    const std::string path = Golden("context/" + name);
     const Outcome outcome = Sandboxed([&] {
       const absl::Status status = ReadContextFile(path).status();
       return status.ok() ? std::string() : ErrorReason(status);

@@ -5,7 +5,7 @@
 #include <random>
 #include <string>
 
-namespace promptd::weights::testing {
+namespace promptd::weights {
 
 // Flips, cuts, repeats, and bytes that mean something in a pickle.
 class Mutator {
@@ -45,4 +45,4 @@ class Mutator {
   std::mt19937_64 random_{20240229};
 };
 
-}  // namespace promptd::weights::testing
+}  // namespace promptd::weights

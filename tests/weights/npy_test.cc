@@ -10,8 +10,6 @@
 namespace promptd::weights {
 namespace {
 
-using testing::Number;
-
 // An array of format 1.0 with this header and these bytes.
 std::string Npy(const std::string& header, const std::string& data) {
   return "\x93NUMPY" + std::string("\1\0", 2) + Number(header.size(), 2) +
@@ -25,11 +23,6 @@ std::string Header(const std::string& descr, const std::string& shape,
 }
 
 const std::string kFour(16, '\0');
-
-std::string Floats(const std::vector<float>& values) {
-  return std::string(reinterpret_cast<const char*>(values.data()),
-                     values.size() * sizeof(float));
-}
 
 TEST(NpyTest, ReadsEveryShapeAndSpellingThatPythonWrites) {
   const std::string values = Floats({1, 2, -3, 0.5});
@@ -73,10 +66,10 @@ TEST(NpyTest, WritesWhatNumpyWrites) {
     tensor.values.push_back(static_cast<float>(i) / 16 - 1);
   }
   EXPECT_EQ(WriteNpy(tensor),
-            ReadFile(testing::Golden("context/ctx.npy"), 1 << 20).value());
+            ReadFile(Golden("context/ctx.npy"), 1 << 20).value());
 }
 
-class NpyHostileTest : public ::testing::TestWithParam<testing::HostileCase> {};
+class NpyHostileTest : public ::testing::TestWithParam<HostileCase> {};
 
 TEST_P(NpyHostileTest, IsRefusedWithItsReason) {
   const auto read = ReadNpy(GetParam().bytes, "hostile.npy");
@@ -86,7 +79,7 @@ TEST_P(NpyHostileTest, IsRefusedWithItsReason) {
   EXPECT_EQ(read.status().message().substr(0, 12), "hostile.npy:");
 }
 
-std::vector<testing::HostileCase> HostileArrays() {
+std::vector<HostileCase> HostileArrays() {
   const std::string good = Header("'<f4'", "(2, 2)");
   const std::string nine = "(1,1,1,1,1,1,1,1,1)";
   std::string version = Npy(good, kFour);
@@ -143,8 +136,7 @@ std::vector<testing::HostileCase> HostileArrays() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Arrays, NpyHostileTest,
-                         ::testing::ValuesIn(HostileArrays()),
-                         testing::NameOfCase());
+                         ::testing::ValuesIn(HostileArrays()), NameOfCase());
 
 }  // namespace
 }  // namespace promptd::weights

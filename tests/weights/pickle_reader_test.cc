@@ -8,13 +8,6 @@
 namespace promptd::weights {
 namespace {
 
-using testing::Number;
-using testing::Pickle;
-using testing::Pickled;
-using testing::PickleDict;
-using testing::PickledTensor;
-using testing::PickleGlobalLine;
-using testing::PickleString;
 using Kind = PickleValue::Kind;
 
 const char kNewFalse[] = "\x89";
@@ -118,8 +111,7 @@ TEST(PickleReaderTest, ReadsModules) {
   EXPECT_EQ(Member(*document, "training").kind, Kind::kBool);
 }
 
-class PickleHostileTest
-    : public ::testing::TestWithParam<testing::HostileCase> {};
+class PickleHostileTest : public ::testing::TestWithParam<HostileCase> {};
 
 TEST_P(PickleHostileTest, IsRefusedWithItsReason) {
   const auto document = ReadPickle(GetParam().bytes, "hostile.pkl");
@@ -132,8 +124,7 @@ TEST_P(PickleHostileTest, IsRefusedWithItsReason) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Pickles, PickleHostileTest,
-                         ::testing::ValuesIn(testing::HostilePickles()),
-                         testing::NameOfCase());
+                         ::testing::ValuesIn(HostilePickles()), NameOfCase());
 
 TEST(PickleReaderTest, NamesTheGlobalAndItsOffset) {
   EXPECT_EQ(ReadPickle(Pickle(PickleGlobalLine("os", "system")), "a.pt")

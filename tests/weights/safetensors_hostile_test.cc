@@ -48,19 +48,19 @@ std::string ManyTensors(int count) {
   return header + "}";
 }
 
-struct Case {
+struct HeaderCase {
   const char* name;
   const char* reason;
   std::string bytes;
 };
 
-void PrintTo(const Case& test_case, std::ostream* out) {
+void PrintTo(const HeaderCase& test_case, std::ostream* out) {
   *out << test_case.name;
 }
 
 const std::string kGood = Tensor("a", "F32", "[2]", "[0,8]");
 
-std::vector<Case> FrameCases() {
+std::vector<HeaderCase> HeaderFrameCases() {
   return {
       {"Empty", "SAFETENSORS_TRUNCATED", ""},
       {"SevenBytes", "SAFETENSORS_TRUNCATED", std::string(7, '\0')},
@@ -81,7 +81,7 @@ std::vector<Case> FrameCases() {
   };
 }
 
-std::vector<Case> MemberCases() {
+std::vector<HeaderCase> MemberCases() {
   return {
       {"DuplicateTensor", "SAFETENSORS_DUPLICATE_KEY",
        File("{" + kGood + "," + kGood + "}", 8)},
@@ -125,7 +125,7 @@ std::vector<Case> MemberCases() {
   };
 }
 
-std::vector<Case> TensorCases() {
+std::vector<HeaderCase> TensorCases() {
   const auto one = [](const char* dtype, const char* shape, const char* offsets,
                       size_t data) {
     return File("{" + Tensor("a", dtype, shape, offsets) + "}", data);
@@ -184,10 +184,10 @@ std::vector<Case> TensorCases() {
   };
 }
 
-class SafetensorsHostileTest : public ::testing::TestWithParam<Case> {};
+class SafetensorsHostileTest : public ::testing::TestWithParam<HeaderCase> {};
 
 TEST_P(SafetensorsHostileTest, IsRefusedWithItsReason) {
-  const Case& test_case = GetParam();
+  const HeaderCase& test_case = GetParam();
   const auto file = Safetensors::FromBytes(test_case.bytes, "hostile.file");
   ASSERT_FALSE(file.ok());
   EXPECT_EQ(file.status().code(), absl::StatusCode::kInvalidArgument);
@@ -196,12 +196,12 @@ TEST_P(SafetensorsHostileTest, IsRefusedWithItsReason) {
   EXPECT_LT(file.status().message().size(), 400u);
 }
 
-std::string NameOf(const ::testing::TestParamInfo<Case>& info) {
+std::string NameOf(const ::testing::TestParamInfo<HeaderCase>& info) {
   return info.param.name;
 }
 
 INSTANTIATE_TEST_SUITE_P(Frame, SafetensorsHostileTest,
-                         ::testing::ValuesIn(FrameCases()), NameOf);
+                         ::testing::ValuesIn(HeaderFrameCases()), NameOf);
 INSTANTIATE_TEST_SUITE_P(Members, SafetensorsHostileTest,
                          ::testing::ValuesIn(MemberCases()), NameOf);
 INSTANTIATE_TEST_SUITE_P(Tensors, SafetensorsHostileTest,

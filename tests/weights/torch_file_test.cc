@@ -12,21 +12,6 @@
 namespace promptd::weights {
 namespace {
 
-using testing::Golden;
-using testing::Number;
-using testing::Pickle;
-using testing::Pickled;
-using testing::PickleDict;
-using testing::PickledTensor;
-using testing::PickleGlobalLine;
-using testing::PickleString;
-using testing::TorchZip;
-
-std::string Floats(const std::vector<float>& values) {
-  return std::string(reinterpret_cast<const char*>(values.data()),
-                     values.size() * sizeof(float));
-}
-
 // The tensors of the safetensors file that the same script wrote.
 RawTensors Expected(const std::string& architecture) {
   auto file = Safetensors::FromFile(
@@ -107,8 +92,7 @@ TEST(TorchFileTest, TensorsOutliveTheFile) {
   EXPECT_EQ(kept.bytes, std::string(16, '\1'));
 }
 
-class TorchFileHostileTest
-    : public ::testing::TestWithParam<testing::HostileCase> {};
+class TorchFileHostileTest : public ::testing::TestWithParam<HostileCase> {};
 
 TEST_P(TorchFileHostileTest, IsRefusedWithItsReason) {
   const auto file = TorchFile::FromBytes(GetParam().bytes, "hostile.pt");
@@ -119,8 +103,8 @@ TEST_P(TorchFileHostileTest, IsRefusedWithItsReason) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, TorchFileHostileTest,
-                         ::testing::ValuesIn(testing::HostileTorchFiles()),
-                         testing::NameOfCase());
+                         ::testing::ValuesIn(HostileTorchFiles()),
+                         NameOfCase());
 
 // A chain of modules, each with the next one under two names: 2^n paths.
 TEST(TorchFileTest, SharedModulesDoNotMultiplyWithoutEnd) {

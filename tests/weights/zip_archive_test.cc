@@ -11,24 +11,6 @@
 namespace promptd::weights {
 namespace {
 
-using testing::BuildZip;
-using testing::Number;
-using testing::Patch;
-using testing::ZipPart;
-
-const ZipPart kFirst = {"a/one", "first content"};
-const ZipPart kSecond = {"a/two", "second"};
-
-// `part` after an edit of its local header or of its record.
-ZipPart Local(ZipPart part, testing::Edit edit) {
-  part.edit_local = std::move(edit);
-  return part;
-}
-ZipPart Record(ZipPart part, testing::Edit edit) {
-  part.edit_record = std::move(edit);
-  return part;
-}
-
 TEST(Crc32Test, KnownChecksums) {
   EXPECT_EQ(Crc32(""), 0u);
   EXPECT_EQ(Crc32("123456789"), 0xcbf43926u);
@@ -53,15 +35,15 @@ TEST(ZipArchiveTest, ReadsStoredEntries) {
 TEST(ZipArchiveTest, ReadsPaddingAndZip64Fields) {
   const std::string padding = "FB" + Number(3, 2) + "ZZZ";
   const auto pad = [&](std::string& local) {
-    Patch(local, testing::kLocalExtraBytes, padding.size(), 2);
+    Patch(local, kLocalExtraBytes, padding.size(), 2);
     local += padding;
   };
   const std::string sizes64 =
       Number(1, 2) + Number(16, 2) + Number(6, 8) + Number(6, 8);
   const auto as64 = [&](std::string& record) {
-    Patch(record, testing::kRecordStored, 0xffffffff, 4);
-    Patch(record, testing::kRecordSize, 0xffffffff, 4);
-    Patch(record, testing::kRecordExtraBytes, sizes64.size(), 2);
+    Patch(record, kRecordStored, 0xffffffff, 4);
+    Patch(record, kRecordSize, 0xffffffff, 4);
+    Patch(record, kRecordExtraBytes, sizes64.size(), 2);
     record += sizes64;
   };
   const auto archive = ZipArchive::FromBytes(
@@ -108,7 +90,7 @@ TEST(ZipArchiveTest, KeepsToItsLimits) {
       "ZIP_TOO_MANY_ENTRIES");
 }
 
-class ZipHostileTest : public ::testing::TestWithParam<testing::HostileCase> {};
+class ZipHostileTest : public ::testing::TestWithParam<HostileCase> {};
 
 TEST_P(ZipHostileTest, IsRefusedWithItsReason) {
   const auto archive = ZipArchive::FromBytes(GetParam().bytes, "hostile.pt");
@@ -122,8 +104,7 @@ TEST_P(ZipHostileTest, IsRefusedWithItsReason) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Archives, ZipHostileTest,
-                         ::testing::ValuesIn(testing::HostileArchives()),
-                         testing::NameOfCase());
+                         ::testing::ValuesIn(HostileArchives()), NameOfCase());
 
 TEST(ZipArchiveTest, EveryPrefixIsRefused) {
   const std::string bytes = BuildZip({kFirst, kSecond});

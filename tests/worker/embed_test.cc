@@ -23,10 +23,10 @@
 namespace promptd::worker {
 namespace {
 
-constexpr double kTolerance = 1e-5;
+constexpr double kEmbeddingTolerance = 1e-5;
 
 // Collects decodes and batch sizes.
-class CountingObserver : public Observer {
+class BatchObserver : public Observer {
  public:
   void OnStage(Stage stage, absl::Duration) override {
     absl::MutexLock lock(&mutex_);
@@ -61,7 +61,7 @@ void ExpectNormalized(const Embedding& embedding,
   double square = 0;
   for (const float value : feature) square += double{value} * value;
   const double norm = std::sqrt(square);
-  EXPECT_NEAR(embedding.norm, norm, kTolerance * norm);
+  EXPECT_NEAR(embedding.norm, norm, kEmbeddingTolerance * norm);
   double length = 0;
   double difference = 0;
   for (size_t i = 0; i < feature.size(); ++i) {
@@ -69,8 +69,8 @@ void ExpectNormalized(const Embedding& embedding,
     difference =
         std::max(difference, std::abs(embedding.values[i] - feature[i] / norm));
   }
-  EXPECT_NEAR(length, 1.0, kTolerance);
-  EXPECT_LE(difference, kTolerance);
+  EXPECT_NEAR(length, 1.0, kEmbeddingTolerance);
+  EXPECT_LE(difference, kEmbeddingTolerance);
 }
 
 class EmbedTest : public WorkerFixture {
@@ -153,7 +153,7 @@ TEST_F(EmbedTest, SharesABatchWithClassifyCalls) {
   const auto encoders = EncoderSet::Load({SourceDir() + "/models/embedded"},
                                          clip::EncoderOptions());
   ASSERT_TRUE(encoders.ok()) << encoders.status();
-  CountingObserver observer;
+  BatchObserver observer;
   DeviceLoop loop;
   ClassifierOptions options;
   options.decode_threads = 1;

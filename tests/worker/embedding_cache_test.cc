@@ -10,7 +10,7 @@
 namespace promptd::worker {
 namespace {
 
-class CountingObserver : public Observer {
+class EmbeddingCounts : public Observer {
  public:
   void OnCacheUse(Cache cache, CacheUse use) override {
     EXPECT_EQ(cache, Cache::kEmbedding);
@@ -52,7 +52,7 @@ class EmbeddingCacheTest : public ::testing::Test {
     return found.use;
   }
 
-  CountingObserver observer_;
+  EmbeddingCounts observer_;
   std::map<std::string, Landing> landings_;
   std::vector<std::string> order_;
 };

@@ -15,7 +15,7 @@ ClassHead Features(int64_t floats) {
 }
 
 // Counts looks, and keeps the last size told.
-class CountingObserver : public Observer {
+class HeadCounts : public Observer {
  public:
   void OnCacheUse(Cache cache, CacheUse use) override {
     EXPECT_EQ(cache, Cache::kTextFeatures);
@@ -53,7 +53,7 @@ class HeadCacheTest : public ::testing::Test {
     EXPECT_TRUE(cache->FindOrLoad(key, [] { return Features(4); }).ok());
   }
   const int64_t kEntry = ResidentHead(Features(4)).bytes() + 512;
-  CountingObserver observer_;
+  HeadCounts observer_;
 };
 
 TEST_F(HeadCacheTest, LoadsOnceAndKeeps) {
