@@ -10,8 +10,13 @@
 #include "common/method_traits.h"
 #include "common/status_macros.h"
 #include "datasets/manifest.h"
+#include "jobs/job_store.h"
+#include "registry/registry.h"
 #include "server/version_archive.h"
+#include "store/blob_store.h"
+#include "store/database.h"
 #include "worker/evaluation_spec.h"
+#include "worker/executor.h"
 #include "worker/head_blob.h"
 #include "worker/tensor_blob.h"
 

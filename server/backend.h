@@ -5,22 +5,37 @@
 #include <string>
 
 #include "absl/time/time.h"
-#include "common/clock.h"
-#include "common/work_pool.h"
-#include "jobs/job_store.h"
-#include "registry/registry.h"
-#include "server/garbage_collector.h"
 #include "server/limits.h"
-#include "server/metrics.h"
-#include "server/version_pins.h"
-#include "store/blob_store.h"
-#include "store/database.h"
-#include "wire/routed_executor.h"
-#include "wire/worker_registry.h"
-#include "worker/executor.h"
+
+namespace promptd {
+class Clock;
+class WorkPool;
+namespace jobs {
+class JobStore;
+}
+namespace registry {
+class Registry;
+}
+namespace store {
+class BlobStore;
+class Database;
+}  // namespace store
+namespace wire {
+class RoutedExecutor;
+class WorkerRegistry;
+}  // namespace wire
+namespace worker {
+class Executor;
+}
+}  // namespace promptd
 
 namespace promptd::server {
 
+class GarbageCollector;
+class Metrics;
+class VersionPins;
+
+// A file includes what it uses of these.
 struct Backend {
   store::Database* db = nullptr;
   store::BlobStore* blobs = nullptr;

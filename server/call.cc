@@ -9,7 +9,10 @@
 #include "common/id.h"
 #include "common/log.h"
 #include "common/utf8.h"
+#include "grpcpp/server_context.h"
+#include "grpcpp/support/status.h"
 #include "server/grpc_status.h"
+#include "server/metrics.h"
 
 namespace promptd::server {
 namespace {

@@ -9,12 +9,16 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "grpcpp/server_context.h"
-#include "grpcpp/support/status.h"
-#include "server/metrics.h"
 #include "server/principal.h"
 
+namespace grpc {
+class CallbackServerContext;
+class Status;
+}  // namespace grpc
+
 namespace promptd::server {
+
+struct RpcSeries;
 
 // A method's own bounds on a call's time.
 struct DeadlineRule {

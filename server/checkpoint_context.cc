@@ -7,6 +7,8 @@
 #include "absl/strings/str_join.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "jobs/job_store.h"
+#include "store/blob_store.h"
 #include "worker/tensor_blob.h"
 
 namespace promptd::server {

@@ -12,6 +12,7 @@
 #include "server/item_checks.h"
 #include "server/spec_resolver.h"
 #include "server/top_k.h"
+#include "worker/executor.h"
 
 namespace promptd::server {
 namespace {

@@ -6,12 +6,14 @@
 #include "common/method_traits.h"
 #include "common/status_macros.h"
 #include "registry/prompt_registry.h"
+#include "registry/registry.h"
 #include "server/checkpoint_context.h"
 #include "server/choices.h"
 #include "server/context_check.h"
 #include "server/context_upload.h"
 #include "server/grpc_status.h"
 #include "server/version_selector.h"
+#include "store/blob_store.h"
 #include "worker/tensor_blob.h"
 
 namespace promptd::server {

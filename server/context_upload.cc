@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "store/blob_store.h"
 #include "worker/tensor_blob.h"
 
 namespace promptd::server {

@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "common/failpoint.h"
 #include "common/status_macros.h"
+#include "registry/registry.h"
 #include "server/convert_registry.h"
 #include "server/paging.h"
 #include "server/push_stream.h"

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "promptd/v1/dataset.grpc.pb.h"
+#include "registry/records.h"
 #include "server/backend.h"
 #include "server/byte_budget.h"
 #include "server/rpc.h"

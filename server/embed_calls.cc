@@ -9,6 +9,7 @@
 #include "server/convert_classify.h"
 #include "server/item_checks.h"
 #include "server/spec_resolver.h"
+#include "worker/executor.h"
 
 namespace promptd::server {
 namespace {

@@ -8,6 +8,7 @@
 #include "server/convert_registry.h"
 #include "server/embed_calls.h"
 #include "server/spec_resolver.h"
+#include "worker/executor.h"
 
 namespace promptd::server {
 

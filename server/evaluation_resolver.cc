@@ -10,11 +10,13 @@
 #include "common/status_macros.h"
 #include "datasets/class_subset.h"
 #include "datasets/name_rules.h"
+#include "registry/registry.h"
 #include "server/choices.h"
 #include "server/context_check.h"
 #include "server/split_images.h"
 #include "server/templates.h"
 #include "server/version_selector.h"
+#include "worker/executor.h"
 #include "worker/training_spec.h"
 
 namespace promptd::server {

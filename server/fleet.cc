@@ -2,6 +2,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "prometheus/family.h"
+#include "wire/worker_registry.h"
+#include "worker/executor.h"
 
 namespace promptd::server {
 namespace {

@@ -15,6 +15,7 @@
 #include "server/infer_request.h"
 #include "server/infer_tensors.h"
 #include "server/item_checks.h"
+#include "worker/executor.h"
 
 namespace promptd::server {
 namespace {

@@ -19,6 +19,7 @@
 #include "absl/strings/string_view.h"
 #include "inference/inference.pb.h"
 #include "server/backend.h"
+#include "server/version_pins.h"
 #include "worker/executor.h"
 
 namespace promptd::server {

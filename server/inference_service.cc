@@ -5,8 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "registry/registry.h"
 #include "server/infer_call.h"
 #include "server/infer_model.h"
+#include "worker/executor.h"
 
 namespace promptd::server {
 namespace {

@@ -11,9 +11,11 @@
 #include "common/nearest_name.h"
 #include "common/status_macros.h"
 #include "common/utf8.h"
+#include "registry/registry.h"
 #include "server/context_check.h"
 #include "server/grpc_status.h"
 #include "server/version_selector.h"
+#include "worker/executor.h"
 #include "worker/training_spec.h"
 
 namespace promptd::server {

@@ -1,8 +1,13 @@
 // TrainingService's calls that change a job: cancel, pause, resume, retry.
 #include "common/status_macros.h"
+#include "jobs/job_store.h"
+#include "registry/registry.h"
 #include "server/convert_job.h"
 #include "server/job_request.h"
+#include "server/metrics.h"
 #include "server/training_service.h"
+#include "store/blob_store.h"
+#include "store/database.h"
 
 namespace promptd::server {
 namespace {

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "common/status_macros.h"
+#include "jobs/job_store.h"
+#include "registry/registry.h"
 #include "server/convert_time.h"
 #include "server/progress_json.h"
 

@@ -5,6 +5,8 @@
 #include "common/status_macros.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "jobs/job_store.h"
+#include "registry/registry.h"
 
 namespace promptd::server {
 namespace {

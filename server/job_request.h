@@ -6,8 +6,10 @@
 
 #include "absl/status/statusor.h"
 #include "google/protobuf/message_lite.h"
+#include "jobs/job.h"
 #include "promptd/v1/training.pb.h"
 #include "server/backend.h"
+#include "store/database.h"
 
 namespace promptd::server {
 

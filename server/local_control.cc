@@ -3,13 +3,19 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/failpoint.h"
 #include "common/log.h"
 #include "common/monotonic.h"
 #include "common/status_macros.h"
+#include "jobs/job_store.h"
+#include "registry/registry.h"
 #include "server/grpc_status.h"
+#include "server/metrics.h"
 #include "server/progress_json.h"
+#include "store/blob_store.h"
+#include "store/database.h"
 
 namespace promptd::server {
 namespace {

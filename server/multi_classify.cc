@@ -14,6 +14,7 @@
 #include "server/item_checks.h"
 #include "server/top_k.h"
 #include "server/version_pins.h"
+#include "worker/executor.h"
 
 namespace promptd::server {
 namespace {

@@ -3,6 +3,7 @@
 #include <iterator>
 
 #include "common/error.h"
+#include "grpcpp/server_context.h"
 #include "registry/prompt_registry.h"
 
 namespace promptd::server {

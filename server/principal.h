@@ -4,7 +4,10 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "grpcpp/server_context.h"
+
+namespace grpc {
+class CallbackServerContext;
+}
 
 namespace promptd::server {
 

@@ -6,10 +6,12 @@
 #include "common/failpoint.h"
 #include "common/status_macros.h"
 #include "datasets/name_rules.h"
+#include "registry/registry.h"
 #include "server/convert_registry.h"
 #include "server/convert_time.h"
 #include "server/paging.h"
 #include "server/prompt_service.h"
+#include "store/blob_store.h"
 
 namespace promptd::server {
 namespace {

@@ -3,7 +3,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "jobs/job_store.h"
 #include "server/prompt_service.h"
+#include "store/database.h"
 #include "worker/evaluation_spec.h"
 
 namespace promptd::server {

@@ -1,12 +1,14 @@
 // PromptService's calls about evaluations.
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "jobs/job_store.h"
 #include "server/convert_job.h"
 #include "server/convert_registry.h"
 #include "server/evaluation_resolver.h"
 #include "server/job_request.h"
 #include "server/paging.h"
 #include "server/prompt_service.h"
+#include "store/database.h"
 
 namespace promptd::server {
 namespace {

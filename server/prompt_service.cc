@@ -7,6 +7,7 @@
 #include "server/interpret_call.h"
 #include "server/paging.h"
 #include "server/version_selector.h"
+#include "store/blob_store.h"
 #include "worker/training_spec.h"
 
 namespace promptd::server {

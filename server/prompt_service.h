@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "promptd/v1/prompt.grpc.pb.h"
+#include "registry/registry.h"
 #include "server/backend.h"
 #include "server/rpc.h"
 

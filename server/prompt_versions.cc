@@ -5,10 +5,13 @@
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "datasets/name_rules.h"
+#include "registry/registry.h"
 #include "server/convert_registry.h"
 #include "server/paging.h"
 #include "server/prompt_service.h"
 #include "server/version_selector.h"
+#include "store/database.h"
+#include "worker/executor.h"
 
 namespace promptd::server {
 namespace {

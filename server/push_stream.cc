@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "registry/registry.h"
 
 namespace promptd::server {
 namespace {

@@ -6,7 +6,10 @@
 #include "common/check.h"
 #include "common/error.h"
 #include "common/log.h"
+#include "common/work_pool.h"
 #include "google/protobuf/descriptor.h"
+#include "grpcpp/support/server_callback.h"
+#include "server/metrics.h"
 
 namespace promptd::server {
 namespace {

@@ -18,13 +18,20 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "common/work_pool.h"
-#include "grpcpp/server_context.h"
-#include "grpcpp/support/server_callback.h"
 #include "server/call.h"
-#include "server/metrics.h"
+
+namespace grpc {
+class CallbackServerContext;
+class ServerUnaryReactor;
+}  // namespace grpc
+
+namespace promptd {
+class WorkPool;
+}
 
 namespace promptd::server {
+
+class Metrics;
 
 // Where a step runs. One that waits for no disk and computes next to nothing
 // may run on gRPC's own thread: that spares a change of threads, which costs

@@ -2,8 +2,10 @@
 
 #include <string>
 
+#include "common/clock.h"
 #include "common/method_traits.h"
 #include "common/status_macros.h"
+#include "jobs/job_store.h"
 #include "server/fleet.h"
 #include "server/spec_resolver.h"
 

@@ -15,6 +15,7 @@
 #include "datasets/class_subset.h"
 #include "datasets/manifest.h"
 #include "registry/prompt_registry.h"
+#include "registry/registry.h"
 #include "server/choices.h"
 #include "server/context_check.h"
 #include "server/context_resolver.h"
@@ -22,6 +23,7 @@
 #include "server/method_fields.h"
 #include "server/split_images.h"
 #include "server/templates.h"
+#include "worker/executor.h"
 
 namespace promptd::server {
 namespace {

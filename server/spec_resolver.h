@@ -9,6 +9,7 @@
 #include "promptd/v1/training.pb.h"
 #include "registry/records.h"
 #include "server/backend.h"
+#include "worker/executor.h"
 #include "worker/training_spec.h"
 
 namespace promptd::server {

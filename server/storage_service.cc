@@ -3,6 +3,8 @@
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "registry/garbage.h"
+#include "server/garbage_collector.h"
+#include "store/blob_store.h"
 
 namespace promptd::server {
 namespace {

@@ -8,6 +8,8 @@
 #include "common/failpoint.h"
 #include "common/sha256.h"
 #include "common/status_macros.h"
+#include "jobs/job_store.h"
+#include "registry/registry.h"
 #include "server/context_upload.h"
 #include "server/convert_job.h"
 #include "server/fleet.h"
@@ -16,6 +18,7 @@
 #include "server/paging.h"
 #include "server/spec_resolver.h"
 #include "server/watch_stream.h"
+#include "store/database.h"
 
 namespace promptd::server {
 

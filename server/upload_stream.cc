@@ -7,6 +7,7 @@
 #include "common/status_macros.h"
 #include "common/utf8.h"
 #include "datasets/image_format.h"
+#include "registry/registry.h"
 #include "server/grpc_status.h"
 
 namespace promptd::server {

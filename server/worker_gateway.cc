@@ -6,8 +6,12 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "jobs/job_store.h"
+#include "registry/registry.h"
 #include "server/reflection_gate.h"
 #include "wire/control_service.h"
+#include "wire/routed_executor.h"
+#include "worker/executor.h"
 
 namespace promptd::server {
 namespace {
