@@ -18,6 +18,7 @@
 #include "bench/load/request_maker.h"
 #include "bench/load/run_load.h"
 #include "bench/load/run_streams.h"
+#include "common/process.h"
 #include "common/scheduling.h"
 #include "inference/inference.grpc.pb.h"
 #include "promptd/v1/classify.grpc.pb.h"
@@ -154,6 +155,7 @@ int Main(int argc, char** argv) {
   const ParsedOptions parsed = ParseOptions(argc, argv);
   if (parsed.exit_code.has_value()) return *parsed.exit_code;
   const Options& options = parsed.options;
+  UsePlainMutexes();
   // It is the clock: what it measures must not be its own waiting for a core.
   AnswerPromptly();
   const auto fail = [](const absl::Status& status) {
