@@ -1,6 +1,5 @@
 #include "common/scheduling.h"
 
-#include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -13,12 +12,13 @@ namespace {
 constexpr int kComputeNice = 5;
 constexpr uint64_t kShortestSlice = 100'000;  // ns, the least that Linux takes
 constexpr uint64_t kUsualSlice = 0;
+constexpr uint64_t kKeepPolicy = 0x08;  // SCHED_FLAG_KEEP_POLICY
 
 // The kernel's struct sched_attr, as of its first version; glibc 2.36 has none.
 struct SchedulingAttributes {
   uint32_t size = sizeof(SchedulingAttributes);
   uint32_t policy = 0;
-  uint64_t flags = 0;
+  uint64_t flags = kKeepPolicy;
   int32_t nice = 0;
   uint32_t priority = 0;
   uint64_t slice = 0;  // ns; "runtime" in the kernel
@@ -26,16 +26,12 @@ struct SchedulingAttributes {
   uint64_t period = 0;
 };
 
-// Of this thread. Linux keeps all of it for each thread. `policy` is taken for
-// the usual one, another stays. A refusal, of a thread with a real-time policy
-// or by an old kernel, costs nothing but the order.
-void SetOrder(int policy, int more_nice, uint64_t slice) {
+// Of this thread. Linux keeps both for each thread. A refusal, of a thread with
+// a real-time policy or by an old kernel, costs nothing but the order.
+void SetOrder(int more_nice, uint64_t slice) {
   const auto thread = static_cast<id_t>(::syscall(SYS_gettid));
   const int nice = ::getpriority(PRIO_PROCESS, thread) + more_nice;
   SchedulingAttributes attributes;
-  const int before = ::sched_getscheduler(0);
-  attributes.policy =
-      static_cast<uint32_t>(before == SCHED_OTHER ? policy : before);
   attributes.nice = nice;
   attributes.slice = slice;
   if (::syscall(SYS_sched_setattr, 0, &attributes, 0) != 0) {
@@ -45,8 +41,8 @@ void SetOrder(int policy, int more_nice, uint64_t slice) {
 
 }  // namespace
 
-void AnswerPromptly() { SetOrder(SCHED_OTHER, 0, kShortestSlice); }
+void AnswerPromptly() { SetOrder(0, kShortestSlice); }
 
-void YieldToAnswering() { SetOrder(SCHED_BATCH, kComputeNice, kUsualSlice); }
+void YieldToAnswering() { SetOrder(kComputeNice, kUsualSlice); }
 
 }  // namespace promptd

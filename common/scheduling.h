@@ -13,9 +13,7 @@ void AnswerPromptly();
 
 // For a thread that computes: lets those that answer go first. It, and those
 // that it starts, get a third of the processor time of one that does not yield,
-// when both want it, in slices of the usual length; and when they wake up they
-// push no other thread aside (SCHED_BATCH): a core that is free takes them, or
-// their turn comes.
+// when both want it, in slices of the usual length.
 void YieldToAnswering();
 
 }  // namespace promptd

@@ -20,7 +20,6 @@ namespace {
 constexpr uint64_t kShortest = 100'000;  // ns
 
 struct Order {
-  uint32_t policy = 0;
   int nice = 0;
   uint64_t slice = 0;
 };
@@ -35,7 +34,7 @@ Order OrderOfThisThread() {
   } attributes = {};
   EXPECT_EQ(::syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0),
             0);
-  return {attributes.policy, attributes.nice, attributes.slice};
+  return {attributes.nice, attributes.slice};
 }
 
 // Earlier kernels take the request and keep their own slices.
@@ -56,7 +55,6 @@ TEST(SchedulingTest, AThreadThatAnswersHasTheShortestSliceAsThoseItStarts) {
     const Order before = OrderOfThisThread();
     AnswerPromptly();
     EXPECT_EQ(OrderOfThisThread().nice, before.nice);
-    EXPECT_EQ(OrderOfThisThread().policy, before.policy);
     OnAThread([&] {
       const Order inherited = OrderOfThisThread();
       EXPECT_EQ(inherited.nice, before.nice);
@@ -75,24 +73,11 @@ TEST(SchedulingTest, AThreadThatComputesYieldsAlsoWhenAnAnsweringOneStartsIt) {
       YieldToAnswering();
       const Order computing = OrderOfThisThread();
       EXPECT_EQ(computing.nice, std::min(before.nice + 5, 19));
-      EXPECT_EQ(computing.policy, uint32_t{SCHED_BATCH});
       if (KernelHasSlices()) {
         EXPECT_GT(computing.slice, kShortest);
       }
     });
     EXPECT_EQ(OrderOfThisThread().nice, before.nice);
-    EXPECT_EQ(OrderOfThisThread().policy, before.policy);
-  });
-}
-
-TEST(SchedulingTest, APolicyThatSomebodyChoseStays) {
-  OnAThread([] {
-    const sched_param none = {};
-    ASSERT_EQ(::sched_setscheduler(0, SCHED_IDLE, &none), 0);
-    AnswerPromptly();
-    EXPECT_EQ(::sched_getscheduler(0), SCHED_IDLE);
-    YieldToAnswering();
-    EXPECT_EQ(::sched_getscheduler(0), SCHED_IDLE);
   });
 }
 
