@@ -11,7 +11,6 @@
 #include "common/status_macros.h"
 #include "server/classify_calls.h"
 #include "server/spec_resolver.h"
-#include "server/version_pins.h"
 
 namespace promptd::server {
 namespace {

@@ -23,7 +23,6 @@
 #include "server/method_fields.h"
 #include "server/split_images.h"
 #include "server/templates.h"
-#include "worker/executor.h"
 
 namespace promptd::server {
 namespace {
