@@ -23,9 +23,9 @@ constexpr int64_t kLayoutBatch = 4;
 // oneDNN's blocked convolution.
 using Scalars = c10::List<std::optional<at::Scalar>>;
 using OptionalText = std::optional<std::string_view>;
-using ReorderSignature = at::Tensor(const at::Tensor&, at::IntArrayRef,
-                                    at::IntArrayRef, at::IntArrayRef, int64_t,
-                                    at::OptionalIntArrayRef);
+using ReorderConvSignature = at::Tensor(const at::Tensor&, at::IntArrayRef,
+                                        at::IntArrayRef, at::IntArrayRef,
+                                        int64_t, at::OptionalIntArrayRef);
 using ConvSignature = at::Tensor(const at::Tensor&, const at::Tensor&,
                                  const std::optional<at::Tensor>&,
                                  at::IntArrayRef, at::IntArrayRef,
@@ -44,7 +44,7 @@ at::Tensor Pack(const at::Tensor& kernel,
                 const FrozenConv::Geometry& geometry) {
   static const auto reorder =
       FindOperator("mkldnn::_reorder_convolution_weight")
-          ->typed<ReorderSignature>();
+          ->typed<ReorderConvSignature>();
   const int64_t side = geometry.input_side;
   const std::vector<int64_t> input = {kLayoutBatch, kernel.size(1), side, side};
   return reorder.call(kernel, {geometry.padding, geometry.padding},

@@ -24,7 +24,8 @@ namespace {
 constexpr int64_t kSummationBlock = 256;
 
 // oneDNN's blocked linear layer.
-using ReorderSignature = at::Tensor(const at::Tensor&, std::optional<int64_t>);
+using ReorderLinearSignature = at::Tensor(const at::Tensor&,
+                                          std::optional<int64_t>);
 using LinearSignature = at::Tensor(const at::Tensor&, const at::Tensor&,
                                    const std::optional<at::Tensor>&,
                                    std::string_view,
@@ -38,8 +39,8 @@ bool HasBlockedLinear() {
 }
 
 at::Tensor Pack(const at::Tensor& weight) {
-  static const auto reorder =
-      FindOperator("mkldnn::_reorder_linear_weight")->typed<ReorderSignature>();
+  static const auto reorder = FindOperator("mkldnn::_reorder_linear_weight")
+                                  ->typed<ReorderLinearSignature>();
   return reorder.call(weight, std::nullopt);
 }
 

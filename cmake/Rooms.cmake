@@ -26,12 +26,20 @@ if(PROMPTD_SANITIZE)
     -fsanitize=${PROMPTD_SANITIZE})
 endif()
 
+# The headers of torch and gRPC take most of the compiler's time: they are read
+# once for several files.
+function(several_files_at_once target)
+  set_target_properties(${target} PROPERTIES
+    UNITY_BUILD ${PROMPTD_UNITY} UNITY_BUILD_BATCH_SIZE 6)
+endfunction()
+
 function(room_library)
   cmake_parse_arguments(ROOM "TORCH" "NAME" "SRCS;DEPS" ${ARGN})
   add_library(promptd_${ROOM_NAME} STATIC ${ROOM_SRCS})
   add_library(promptd::${ROOM_NAME} ALIAS promptd_${ROOM_NAME})
   target_link_libraries(promptd_${ROOM_NAME}
     PUBLIC promptd_options ${ROOM_DEPS})
+  several_files_at_once(promptd_${ROOM_NAME})
   if(ROOM_TORCH)
     target_link_libraries(promptd_${ROOM_NAME} PRIVATE promptd_torch)
   endif()
@@ -45,11 +53,9 @@ function(room_test)
   if(ROOM_TORCH)
     target_link_libraries(${ROOM_NAME}_test PRIVATE promptd_torch)
   endif()
-  # Test code itself is compiled for the compiler's speed, not its own: the
-  # headers of torch and gRPC, which take most of it, once for several files.
+  # Test code itself is compiled for the compiler's speed, not its own.
   target_compile_options(${ROOM_NAME}_test PRIVATE -O0)
-  set_target_properties(${ROOM_NAME}_test PROPERTIES
-    UNITY_BUILD ${PROMPTD_UNITY_TESTS} UNITY_BUILD_BATCH_SIZE 6)
+  several_files_at_once(${ROOM_NAME}_test)
   if(NOT ROOM_TIMEOUT)
     set(ROOM_TIMEOUT 300)
   endif()

@@ -16,12 +16,13 @@ namespace promptd::datasets {
 namespace {
 
 // Past this many, problems are only counted.
-constexpr size_t kMaxListed = 50;
-constexpr size_t kMaxQuotedBytes = 80;
+constexpr size_t kMaxListedProblems = 50;
+constexpr size_t kMaxQuotedNameBytes = 80;
 
 std::string Quoted(absl::string_view text) {
-  const bool cut = text.size() > kMaxQuotedBytes;
-  return absl::StrCat("\"", absl::CHexEscape(text.substr(0, kMaxQuotedBytes)),
+  const bool cut = text.size() > kMaxQuotedNameBytes;
+  return absl::StrCat("\"",
+                      absl::CHexEscape(text.substr(0, kMaxQuotedNameBytes)),
                       cut ? "..." : "", "\"");
 }
 
@@ -30,16 +31,16 @@ class Problems {
  public:
   void Add(std::string field, std::string description) {
     ++count_;
-    if (listed_.size() < kMaxListed) {
+    if (listed_.size() < kMaxListedProblems) {
       listed_.push_back({std::move(field), std::move(description)});
     }
   }
 
   absl::Status ToStatus() {
     if (count_ == 0) return absl::OkStatus();
-    if (count_ > kMaxListed) {
+    if (count_ > kMaxListedProblems) {
       listed_.push_back(
-          {"manifest", absl::StrCat("and ", count_ - kMaxListed,
+          {"manifest", absl::StrCat("and ", count_ - kMaxListedProblems,
                                     " more problems like these")});
     }
     return InvalidFields("INVALID_MANIFEST", listed_);

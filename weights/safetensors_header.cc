@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "weights/quoted.h"
 
 namespace promptd::weights {
 namespace {
@@ -19,10 +19,6 @@ constexpr size_t kMaxRank = 8;
 constexpr char kMetadataName[] = "__metadata__";
 
 // For names out of a hostile file: printable and short.
-std::string Quoted(absl::string_view text) {
-  return absl::StrCat("\"", absl::CHexEscape(text.substr(0, 80)), "\"");
-}
-
 // A state machine over the parser's events. Returning false stops the parser;
 // `status` then says why. The parser itself is not recursive.
 class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {

@@ -5,11 +5,11 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/error.h"
 #include "common/status_macros.h"
+#include "weights/quoted.h"
 #include "weights/safetensors_header.h"
 
 namespace promptd::weights {
@@ -20,10 +20,6 @@ using Kind = PickleValue::Kind;
 constexpr absl::string_view kParallel = "module.";
 // Modules may be shared, so that a small file could name very many paths.
 constexpr int kMaxModules = 100'000;
-
-std::string Quoted(absl::string_view text) {
-  return absl::StrCat("\"", absl::CHexEscape(text.substr(0, 80)), "\"");
-}
 
 // Adds names, each once and each one that a safetensors file may hold.
 class NameCollector {

@@ -17,8 +17,6 @@
 namespace promptd::weights {
 namespace {
 
-constexpr int64_t kLocalBytes = 30;
-
 // A local header and the descriptor after the content, compared with the
 // directory's record. Returns where the entry ends; sets `begin` to where its
 // content does. `limit` is where the directory begins.
@@ -30,26 +28,27 @@ class LocalEntry {
 
   absl::StatusOr<int64_t> Check(int64_t* begin) const {
     const int64_t at = record_.header_offset;
-    if (at > limit_ - kLocalBytes) return OutOfRange("its header");
+    if (at > limit_ - kZipLocalBytes) return OutOfRange("its header");
     const auto field = [&](int64_t offset, int width) {
       return LittleEndian(bytes_, at + offset, width);
     };
     if (field(0, 4) != 0x04034b50) return Differs("no local header is there");
     const int64_t name_bytes = static_cast<int64_t>(field(26, 2));
     const int64_t extra_bytes = static_cast<int64_t>(field(28, 2));
-    if (name_bytes + extra_bytes > limit_ - at - kLocalBytes) {
+    if (name_bytes + extra_bytes > limit_ - at - kZipLocalBytes) {
       return OutOfRange("its header");
     }
-    if (bytes_.substr(at + kLocalBytes, name_bytes) != record_.name) {
+    if (bytes_.substr(at + kZipLocalBytes, name_bytes) != record_.name) {
       return Differs("its local header has another name");
     }
     if (field(6, 2) != record_.flags || field(8, 2) != record_.method) {
       return Differs("its local header has other flags or another method");
     }
-    *begin = at + kLocalBytes + name_bytes + extra_bytes;
+    *begin = at + kZipLocalBytes + name_bytes + extra_bytes;
     absl::string_view zip64;
-    if (!ReadZipExtra(bytes_.substr(at + kLocalBytes + name_bytes, extra_bytes),
-                      &zip64)) {
+    if (!ReadZipExtra(
+            bytes_.substr(at + kZipLocalBytes + name_bytes, extra_bytes),
+            &zip64)) {
       return Differs("its local header has extra fields that torch's lack");
     }
     if (record_.compressed_bytes > limit_ - *begin) return OutOfRange("it");

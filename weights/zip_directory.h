@@ -11,6 +11,9 @@
 
 namespace promptd::weights {
 
+// A local header without its name and extra field.
+inline constexpr int64_t kZipLocalBytes = 30;
+
 // Where the central directory lies; it ends where the end records begin.
 struct ZipDirectoryPlace {
   int64_t begin_bytes = 0;

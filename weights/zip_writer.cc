@@ -4,11 +4,11 @@
 #include "common/check.h"
 #include "weights/crc32.h"
 #include "weights/little_endian.h"
+#include "weights/zip_directory.h"
 
 namespace promptd::weights {
 namespace {
 
-constexpr int64_t kLocalBytes = 30;
 constexpr int64_t kExtraHeadBytes = 4;
 constexpr uint64_t kVersion = 20;  // 2.0, what everybody reads
 constexpr uint64_t kUtf8Names = 0x0800;
@@ -20,7 +20,7 @@ void ZipWriter::Add(absl::string_view name, absl::string_view content) {
   const auto offset = static_cast<int64_t>(bytes_.size());
   int64_t padding = 0;
   if (alignment_ > 1) {
-    const int64_t begin = offset + kLocalBytes +
+    const int64_t begin = offset + kZipLocalBytes +
                           static_cast<int64_t>(name.size()) + kExtraHeadBytes;
     padding = (alignment_ - begin % alignment_) % alignment_;
   }

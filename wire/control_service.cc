@@ -13,7 +13,7 @@
 namespace promptd::wire {
 namespace {
 
-constexpr size_t kMaxBlobBytes = size_t{4} << 30;
+constexpr size_t kMaxPutBytes = size_t{4} << 30;
 
 std::string Path(const char* method) {
   return absl::StrCat("/promptd.worker.v1.ControlService/", method);
@@ -134,7 +134,7 @@ class Methods {
           return control->GetBlob(request.digest());
         });
     table_->BytesIn<pb::PutBlobResponse>(
-        Path("PutBlob"), kMaxBlobBytes,
+        Path("PutBlob"), kMaxPutBytes,
         [control = control_](
             const std::string& bytes) -> absl::StatusOr<pb::PutBlobResponse> {
           pb::PutBlobResponse reply;

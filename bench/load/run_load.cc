@@ -14,8 +14,6 @@
 namespace promptd::load {
 namespace {
 
-constexpr absl::Duration kDrain = absl::Seconds(30);
-
 struct Call {
   grpc::ClientContext context;
   std::unique_ptr<grpc::GenericClientAsyncResponseReader> reader;

@@ -16,8 +16,6 @@
 namespace promptd::load {
 namespace {
 
-constexpr absl::Duration kDrain = absl::Seconds(30);
-
 // An item that waits for its answer has a place, whose number is its id.
 struct Place {
   absl::Time due;
@@ -138,11 +136,11 @@ class Stream {
   Event finished_{this, &Stream::OnFinished};
 };
 
-class Loop {
+class StreamLoop {
  public:
-  Loop(const PaceOptions& pace,
-       const std::vector<std::shared_ptr<grpc::Channel>>& channels,
-       RequestMaker* requests)
+  StreamLoop(const PaceOptions& pace,
+             const std::vector<std::shared_ptr<grpc::Channel>>& channels,
+             RequestMaker* requests)
       : tally_(pace, requests->images_per_request()) {
     const int count = static_cast<int>(channels.size());
     for (int i = 0; i < count; ++i) {
@@ -200,7 +198,7 @@ LoadResult RunStreams(
     const PaceOptions& pace,
     const std::vector<std::shared_ptr<grpc::Channel>>& channels,
     RequestMaker* requests) {
-  return Loop(pace, channels, requests).Run();
+  return StreamLoop(pace, channels, requests).Run();
 }
 
 }  // namespace promptd::load

@@ -13,6 +13,9 @@
 
 namespace promptd::load {
 
+// Of what is under way when a run ends: then it is cancelled.
+inline constexpr absl::Duration kDrain = absl::Seconds(30);
+
 // Of the requests that were due in the measured time.
 struct LoadResult {
   int64_t requests = 0;  // due, sent or not
