@@ -15,6 +15,7 @@
 #include "weights/element_count.h"
 #include "weights/half_float.h"
 #include "weights/little_endian.h"
+#include "weights/quoted.h"
 
 namespace promptd::weights {
 namespace {
@@ -166,10 +167,9 @@ absl::StatusOr<FloatTensor> ReadNpy(absl::string_view bytes,
                    HeaderText(bytes, source, &data));
   Header header;
   if (!HeaderParser(text).Parse(&header)) {
-    return NpyError(
-        "NPY_BAD_HEADER", source,
-        absl::StrCat("the header \"", absl::CHexEscape(text.substr(0, 80)),
-                     "\" is not that of a plain array"));
+    return NpyError("NPY_BAD_HEADER", source,
+                    absl::StrCat("the header ", Quoted(text),
+                                 " is not that of a plain array"));
   }
   const std::string& descr = *header.descr;
   const int width = descr == "<f2"   ? 2

@@ -1,4 +1,4 @@
-// Names of a file in errors.
+// For names out of a hostile file: printable and short.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace promptd::weights {
 
-// The first 80 bytes of `text`, escaped and in quotes: it may be anything.
+// The first 80 bytes of `text`, escaped and in quotes.
 inline std::string Quoted(absl::string_view text) {
   return absl::StrCat("\"", absl::CHexEscape(text.substr(0, 80)), "\"");
 }

@@ -18,7 +18,6 @@ namespace {
 constexpr size_t kMaxRank = 8;
 constexpr char kMetadataName[] = "__metadata__";
 
-// For names out of a hostile file: printable and short.
 // A state machine over the parser's events. Returning false stops the parser;
 // `status` then says why. The parser itself is not recursive.
 class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {

@@ -12,7 +12,7 @@
 #include <tuple>
 
 #include "gtest/gtest.h"
-#include "tests/clip/plain_prompt.h"
+#include "tests/clip/relative_error.h"
 
 namespace promptd::clip {
 namespace {

@@ -12,12 +12,6 @@ namespace promptd::clip {
 
 constexpr int64_t kContextLength = 77;
 
-double RelativeError(const at::Tensor& a, const at::Tensor& b) {
-  const at::Tensor exact = b.to(at::kDouble);
-  const at::Tensor difference = a.to(at::kDouble).sub(exact);
-  return difference.abs().max().div(exact.abs().max()).item().toDouble();
-}
-
 at::Tensor PaddedIds(const std::vector<TokenRow>& rows) {
   std::vector<int64_t> ids;
   for (const TokenRow& row : rows) {

@@ -13,9 +13,6 @@
 
 namespace promptd::clip {
 
-// Largest absolute difference over the largest absolute value of `b`.
-double RelativeError(const at::Tensor& a, const at::Tensor& b);
-
 // [C, 77] int64, zero-padded.
 at::Tensor PaddedIds(const std::vector<TokenRow>& rows);
 

@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "tests/clip/plain_prompt.h"
 #include "tests/clip/random_text_tower.h"
+#include "tests/clip/relative_error.h"
 
 namespace promptd::clip {
 namespace {
