@@ -47,9 +47,12 @@ at::Tensor Pack(const at::Tensor& kernel,
           ->typed<ReorderConvSignature>();
   const int64_t side = geometry.input_side;
   const std::vector<int64_t> input = {kLayoutBatch, kernel.size(1), side, side};
-  return reorder.call(kernel, {geometry.padding, geometry.padding},
-                      {geometry.stride, geometry.stride}, {1, 1}, 1,
-                      at::OptionalIntArrayRef(at::IntArrayRef(input)));
+  at::Tensor packed =
+      reorder.call(kernel, {geometry.padding, geometry.padding},
+                   {geometry.stride, geometry.stride}, {1, 1}, 1,
+                   at::OptionalIntArrayRef(at::IntArrayRef(input)));
+  HoldInHugePages(packed);
+  return packed;
 }
 
 }  // namespace

@@ -41,7 +41,9 @@ bool HasBlockedLinear() {
 at::Tensor Pack(const at::Tensor& weight) {
   static const auto reorder = FindOperator("mkldnn::_reorder_linear_weight")
                                   ->typed<ReorderLinearSignature>();
-  return reorder.call(weight, std::nullopt);
+  at::Tensor packed = reorder.call(weight, std::nullopt);
+  HoldInHugePages(packed);
+  return packed;
 }
 
 // oneDNN's name of an activation; its gelu is the exact one on request.

@@ -1,5 +1,7 @@
 #include "clip/one_dnn.h"
 
+#include "common/huge_pages.h"
+
 namespace promptd::clip {
 
 std::optional<c10::OperatorHandle> FindOperator(const char* name,
@@ -14,6 +16,19 @@ bool OneDnnTakes(at::ScalarType type) {
     return supported && supported->typed<bool()>().call();
   }();
   return type == at::kBFloat16 && bfloat16;
+}
+
+void HoldInHugePages(const at::Tensor& packed) {
+  constexpr int64_t kLarge = 256 << 10;
+  static const auto address = FindOperator("mkldnn::data_ptr");
+  static const auto bytes = FindOperator("mkldnn::_nbytes");
+  if (!address || !bytes) return;
+  using Signature = int64_t(const at::Tensor&);
+  const int64_t size = bytes->typed<Signature>().call(packed);
+  if (size < kLarge) return;
+  PreferHugePages(
+      reinterpret_cast<const void*>(address->typed<Signature>().call(packed)),
+      static_cast<size_t>(size));
 }
 
 }  // namespace promptd::clip

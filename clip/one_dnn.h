@@ -2,6 +2,7 @@
 // wherever the build of torch has oneDNN.
 #pragma once
 
+#include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/ScalarType.h>
 
@@ -15,5 +16,9 @@ std::optional<c10::OperatorHandle> FindOperator(const char* name,
 // Whether oneDNN computes in this type on this processor: bfloat16 needs
 // AVX-512.
 bool OneDnnTakes(at::ScalarType type);
+
+// Moves weights in oneDNN's own layout into huge pages (common/huge_pages.h),
+// where they are large. A tower reads all of its weights for each batch.
+void HoldInHugePages(const at::Tensor& packed);
 
 }  // namespace promptd::clip
