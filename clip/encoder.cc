@@ -32,13 +32,6 @@ namespace {
 // page, each time, which takes longer than the convolutions that fill them.
 constexpr int64_t kMaxActivationBytes = int64_t{16} << 20;
 
-// Whether so many threads that take images through the tower side by side are
-// busy, all but a fifth of the time. Otherwise they share every operator.
-bool KeepBusy(int64_t threads, int64_t images) {
-  const int64_t most = (images + threads - 1) / threads;
-  return threads > 1 && 5 * images >= 4 * threads * most;
-}
-
 absl::StatusOr<Tokenizer> LoadTokenizer(const weights::EncoderFolder& folder) {
   absl::StatusOr<Tokenizer> tokenizer = Tokenizer::FromMerges(folder.merges);
   if (!tokenizer.ok()) {
@@ -177,53 +170,33 @@ absl::StatusOr<at::Tensor> Encoder::EncodeImages(
   });
 }
 
-absl::Status Encoder::EncodeImages(
-    const std::vector<absl::Span<const float>>& images, TakePart take) const {
-  const auto batch = static_cast<int64_t>(images.size());
-  RETURN_IF_ERROR(CheckPixels(images, batch));
-  return Guarded("encode images", [&] {
-    EncodeInParts(
-        batch,
-        [&](int64_t first, int64_t count) {
-          return Gather(images, first, count);
-        },
-        take);
-    return absl::OkStatus();
-  });
-}
-
 absl::StatusOr<at::Tensor> Encoder::EncodeBatch(int64_t images,
                                                 PixelsOf pixels) const {
   return Guarded("encode images", [&] {
-    at::Tensor features =
-        at::empty({images, config_.embed_dim},
-                  at::TensorOptions(at::kFloat).device(options_.device));
-    EncodeInParts(images, pixels, [&](int64_t first, const at::Tensor& part) {
-      features.narrow(0, first, part.size(0)).copy_(part);
-    });
-    return features;
-  });
-}
-
-void Encoder::EncodeInParts(int64_t images, PixelsOf pixels,
-                            TakePart take) const {
-  const at::NoGradGuard no_grad;
-  if (options_.device != "cpu") {
-    return take(0, image_tower_->Encode(pixels(0, images)));
-  }
-  const int64_t slice = std::max<int64_t>(
-      1, kMaxActivationBytes / image_tower_->activation_bytes());
-  const auto encode = [&](int64_t first, int64_t end) {
-    for (; first < end; first += slice) {
-      const int64_t count = std::min(slice, end - first);
-      take(first, image_tower_->Encode(pixels(first, count)));
+    const at::NoGradGuard no_grad;
+    if (options_.device != "cpu") {
+      return image_tower_->Encode(pixels(0, images));
     }
-  };
-  const int64_t threads = at::get_num_threads();
-  if (!KeepBusy(threads, images)) return encode(0, images);
-  const int64_t parts = std::min(threads, images);
-  RunSideBySide(parts, [&](int64_t part) {
-    encode(images * part / parts, images * (part + 1) / parts);
+    at::Tensor features = at::empty({images, config_.embed_dim}, at::kFloat);
+    const int64_t slice = std::max<int64_t>(
+        1, kMaxActivationBytes / image_tower_->activation_bytes());
+    const auto encode = [&](int64_t first, int64_t end) {
+      for (; first < end; first += slice) {
+        const int64_t count = std::min(slice, end - first);
+        features.narrow(0, first, count)
+            .copy_(image_tower_->Encode(pixels(first, count)));
+      }
+    };
+    const int64_t threads = at::get_num_threads();
+    if (KeepBusy(threads, images)) {
+      const int64_t parts = std::min(threads, images);
+      RunSideBySide(parts, [&](int64_t part) {
+        encode(images * part / parts, images * (part + 1) / parts);
+      });
+    } else {
+      encode(0, images);
+    }
+    return features;
   });
 }
 

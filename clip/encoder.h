@@ -90,23 +90,13 @@ class Encoder {
   absl::StatusOr<at::Tensor> EncodeImages(
       const std::vector<absl::Span<const float>>& images, int64_t batch) const;
 
-  // Takes features [n, E] of images [first, first + n) of a batch.
-  using TakePart =
-      absl::FunctionRef<void(int64_t first, const at::Tensor& features)>;
-  // The same of such images, handed over part by part as the parts are encoded:
-  // each image once, unless a failure is returned. Several threads may call
-  // `take` at once, and go on with other images behind it.
-  absl::Status EncodeImages(const std::vector<absl::Span<const float>>& images,
-                            TakePart take) const;
-
  private:
   Encoder();
 
   // Pixels of images [first, first + count) of a batch.
   using PixelsOf = absl::FunctionRef<at::Tensor(int64_t first, int64_t count)>;
+  // Without gradients.
   absl::StatusOr<at::Tensor> EncodeBatch(int64_t images, PixelsOf pixels) const;
-  // Without gradients; a batch is one part on any device but the processor.
-  void EncodeInParts(int64_t images, PixelsOf pixels, TakePart take) const;
   absl::Status CheckPixels(const std::vector<absl::Span<const float>>& images,
                            int64_t batch) const;
   // Images [first, first + count) of these, zeros behind the last.

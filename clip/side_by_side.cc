@@ -5,6 +5,7 @@
 
 #include <exception>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include "absl/synchronization/blocking_counter.h"
@@ -35,11 +36,16 @@ WorkPool* StartThreads() {
   return threads;
 }
 
+WorkPool* Threads() {
+  static WorkPool* const threads = StartThreads();
+  return threads;
+}
+
 // False: the caller runs it. The task is made here, where memory may be short.
 template <typename Piece>
-bool TrySubmit(const Piece& piece, WorkPool* threads) {
+bool TrySubmit(const Piece& piece) {
   try {
-    return threads->TrySubmit(piece);
+    return Threads()->TrySubmit(piece);
   } catch (const std::bad_alloc&) {
     return false;
   }
@@ -47,8 +53,12 @@ bool TrySubmit(const Piece& piece, WorkPool* threads) {
 
 }  // namespace
 
+bool KeepBusy(int64_t threads, int64_t pieces) {
+  const int64_t most = (pieces + threads - 1) / threads;
+  return threads > 1 && 5 * pieces >= 4 * threads * most;
+}
+
 void RunSideBySide(int64_t count, absl::FunctionRef<void(int64_t)> piece) {
-  static WorkPool* const threads = StartThreads();
   std::vector<std::exception_ptr> thrown(static_cast<size_t>(count));
   absl::BlockingCounter left(static_cast<int>(count));
   for (int64_t i = 0; i < count; ++i) {
@@ -61,12 +71,20 @@ void RunSideBySide(int64_t count, absl::FunctionRef<void(int64_t)> piece) {
       }
       left.DecrementCount();
     };
-    if (!TrySubmit(run, threads)) run();
+    if (!TrySubmit(run)) run();
   }
   left.Wait();
   for (const std::exception_ptr& what : thrown) {
     if (what != nullptr) std::rethrow_exception(what);
   }
+}
+
+void RunAside(std::function<void()> work) {
+  const auto run = [work = std::move(work)] {
+    const at::NoGradGuard no_grad;
+    work();
+  };
+  if (!TrySubmit(run)) run();
 }
 
 }  // namespace promptd::clip

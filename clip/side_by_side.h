@@ -7,9 +7,15 @@
 
 #include <cstdint>
 
+#include <functional>
+
 #include "absl/functional/function_ref.h"
 
 namespace promptd::clip {
+
+// Whether so many equal pieces keep so many threads, more than one, busy all
+// but a fifth of the time. Otherwise they had better share every operator.
+bool KeepBusy(int64_t threads, int64_t pieces);
 
 // Calls piece(0) ... piece(count - 1), each once, without gradients, and
 // returns when all have returned. They run on threads that live as long as the
@@ -21,5 +27,9 @@ namespace promptd::clip {
 // thread an operator: a program calls it before others compute, from a thread
 // that does not yield to those that answer (common/scheduling.h), as these do.
 void RunSideBySide(int64_t count, absl::FunctionRef<void(int64_t)> piece);
+
+// Has `work` run once on one of those threads, as a piece does, and returns
+// before it has. It must not throw. For as many at a time as there are threads.
+void RunAside(std::function<void()> work);
 
 }  // namespace promptd::clip

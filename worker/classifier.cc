@@ -1,7 +1,6 @@
 #include "worker/classifier.h"
 
 #include <algorithm>
-#include <atomic>
 #include <set>
 #include <utility>
 
@@ -54,9 +53,11 @@ Classifier::Classifier(const ClassifierOptions& options,
                  options.max_queued_images_of_tenant),
       // A tenant's decoded images fill the next batch and the one behind it.
       decode_queue_(2 * options.max_batch),
-      encode_queue_(
-          {options.max_batch, options.max_batch_time}, times, loop,
-          [this](std::vector<CallImage> batch) { Encode(std::move(batch)); }) {
+      encode_queue_({options.max_batch, options.max_batch_time, options.lanes},
+                    times, loop,
+                    [this](std::vector<CallImage> batch, int lanes) {
+                      Encode(std::move(batch), lanes);
+                    }) {
   for (int i = 0; i < options_.decode_threads; ++i) {
     decoders_.emplace_back([this] { DecodeLoop(); });
   }
@@ -266,12 +267,14 @@ void Classifier::QueueEncode(CallImage image) {
   }
 }
 
-std::vector<CallImage> Classifier::Wanted(std::vector<CallImage> batch) {
+std::vector<CallImage> Classifier::Wanted(std::vector<CallImage> batch,
+                                          int lanes) {
   const absl::Time now = absl::Now();
   // Whose batch would end too late makes room for who can be in time.
   const absl::Time answered =
       now + kReplyTime +
-      times_->Of(TowerKey(*batch.front().call), static_cast<int>(batch.size()));
+      times_->Of(TowerKey(*batch.front().call),
+                 lanes * static_cast<int>(batch.size()));
   std::vector<CallImage> wanted;
   for (CallImage& image : batch) {
     ImageCall& call = *image.call;
@@ -291,68 +294,64 @@ std::vector<CallImage> Classifier::Wanted(std::vector<CallImage> batch) {
   return wanted;
 }
 
-void Classifier::Encode(std::vector<CallImage> batch) {
+void Classifier::Encode(std::vector<CallImage> batch, int lanes) {
   std::vector<CallImage> images;
-  for (CallImage& image : Wanted(std::move(batch))) {
+  for (CallImage& image : Wanted(std::move(batch), lanes)) {
     if (image.feature == nullptr) {
       images.push_back(std::move(image));
     } else {
       Conclude(std::move(image));
     }
   }
-  if (!images.empty()) EncodeFresh(std::move(images));
+  if (!images.empty()) EncodeFresh(std::move(images), lanes);
 }
 
-void Classifier::EncodeFresh(std::vector<CallImage> images) {
+void Classifier::EncodeFresh(std::vector<CallImage> images, int lanes) {
   std::vector<absl::Span<const float>> pixels;
   const int rows = static_cast<int>(images.size());
   for (CallImage& image : images) {
     pixels.push_back(PixelsOf(image));
     image.batch_size = rows;
   }
-  const auto encoder = images.front().call->image_encoder;
+  const clip::Encoder& encoder = *images.front().call->image_encoder;
   observer_->OnBatch(rows, DistinctHeads(images));
   const absl::Time start = absl::Now();
   FailpointStep("classify.batch");
-  std::atomic<int64_t> encoded_rows = 0;
-  // Whoever has encoded a part answers it, while others still encode.
-  const absl::Status encoded = EncodeImageParts(
-      *encoder, pixels, [&](size_t first, const FloatTensor& features) {
-        const absl::Duration elapsed = absl::Now() - start;
-        // Before the last answer: who has it calls again at once.
-        if ((encoded_rows += features.shape[0]) == rows) {
-          times_->Measured(encoder->digest(), rows, elapsed);
-          probes_.Measured(start + elapsed);
-        }
-        const auto width = static_cast<size_t>(features.shape[1]);
-        auto next = features.values.begin();
-        for (int64_t i = 0; i < features.shape[0]; ++i, next += width) {
-          CallImage& image = images[first + i];
-          image.feature =
-              std::make_shared<const std::vector<float>>(next, next + width);
-          Encoded(std::move(image), start, elapsed);
-        }
-      });
-  const absl::Time end = absl::Now();
-  for (CallImage& image : images) {
-    if (image.call == nullptr) continue;  // handed on
-    RecordEncode(image, end - start);
-    Land(&image, {.kind = Landing::Kind::kFailed, .status = encoded});
-    image.call->Fail(encoded);
-    Finish(std::move(image), {});
+  const absl::StatusOr<std::vector<float>> features =
+      EncodeImageBatch(encoder, pixels, rows);
+  const absl::Duration elapsed = absl::Now() - start;
+  if (features.ok()) {
+    // The other lanes do as much meanwhile.
+    times_->Measured(encoder.digest(), lanes * rows, elapsed);
+    probes_.Measured(start + elapsed);
+  }
+  const auto width = static_cast<size_t>(encoder.config().embed_dim);
+  for (size_t i = 0; i < images.size(); ++i) {
+    CallImage& image = images[i];
+    RecordEncode(image, lanes, elapsed);
+    if (features.ok()) {
+      const auto row = features->begin() + static_cast<ptrdiff_t>(i * width);
+      image.feature =
+          std::make_shared<const std::vector<float>>(row, row + width);
+      Encoded(std::move(image), start + elapsed);
+    } else {
+      Land(&image,
+           {.kind = Landing::Kind::kFailed, .status = features.status()});
+      image.call->Fail(features.status());
+      Finish(std::move(image), {});
+    }
   }
 }
 
-void Classifier::RecordEncode(const CallImage& image, absl::Duration elapsed) {
+void Classifier::RecordEncode(const CallImage& image, int lanes,
+                              absl::Duration elapsed) {
   Record(image.call.get(), Stage::kEncode, &StageTimings::encode, elapsed);
   observer_->OnTenantCost(image.call->request.tenant,
-                          elapsed / image.batch_size);
+                          elapsed / (lanes * image.batch_size));
 }
 
-void Classifier::Encoded(CallImage image, absl::Time start,
-                         absl::Duration elapsed) {
-  RecordEncode(image, elapsed);
-  wait_scale_.Observed(image.predicted, start + elapsed - image.queued);
+void Classifier::Encoded(CallImage image, absl::Time when) {
+  wait_scale_.Observed(image.predicted, when - image.queued);
   Land(&image, {.kind = Landing::Kind::kFeature,
                 .feature = image.feature,
                 .batch_size = image.batch_size});
@@ -369,7 +368,7 @@ void Classifier::Conclude(CallImage image) {
     return Finish(std::move(image), {});
   }
   const SharedHeads heads = call.resolved();
-  // Texts are encoded on the device thread only.
+  // Texts are encoded on threads that compute only.
   if (heads == nullptr) return QueueEncode(std::move(image));
   const absl::Time start = absl::Now();
   ImageOutcome outcome;

@@ -34,6 +34,7 @@ struct ClassifierOptions {
   int64_t max_queued_bytes = int64_t{1} << 30;
   int max_queued_images_of_tenant = 512;
   int max_batch = 32;
+  int lanes = 1;  // of the device, as encode_queue.h has them
   absl::Duration max_batch_time = absl::InfiniteDuration();
   int64_t max_feature_cache_bytes = 256 << 20;    // of heads
   int64_t max_embedding_cache_bytes = 256 << 20;  // of images; 0: no cache
@@ -85,17 +86,18 @@ class Classifier {
   void DecodeLoop();
   void Decode(CallImage image);
   void QueueEncode(CallImage image);
-  void Encode(std::vector<CallImage> batch);
-  void EncodeFresh(std::vector<CallImage> images);
-  // The image's feature is known, `elapsed` after its batch began.
-  void Encoded(CallImage image, absl::Time start, absl::Duration elapsed);
+  // On a lane or, if there is one, on the whole device.
+  void Encode(std::vector<CallImage> batch, int lanes);
+  void EncodeFresh(std::vector<CallImage> images, int lanes);
+  // The image's feature is known, since `when`.
+  void Encoded(CallImage image, absl::Time when);
   void Conclude(CallImage image);
   void Finish(CallImage image, ImageOutcome outcome);
 
   // Finishes the images that nobody waits for; encodes the texts of the others.
-  std::vector<CallImage> Wanted(std::vector<CallImage> batch);
+  std::vector<CallImage> Wanted(std::vector<CallImage> batch, int lanes);
   // Finds the call's heads unless they are known, or to be encoded first and
-  // this is not the device thread.
+  // this is no thread that computes.
   void ResolveHeads(ImageCall* call, bool on_device);
   // Finds the encoder whose image tower the call's heads are of.
   void ResolveTower(ImageCall* call);
@@ -107,8 +109,8 @@ class Classifier {
   void Land(CallImage* image, const Landing& landing);
   void Record(ImageCall* call, Stage stage,
               absl::Duration StageTimings::*timing, absl::Duration elapsed);
-  // What an image's batch took until its part was encoded.
-  void RecordEncode(const CallImage& image, absl::Duration elapsed);
+  // What an image's batch took.
+  void RecordEncode(const CallImage& image, int lanes, absl::Duration elapsed);
 
   const ClassifierOptions options_;
   TunedEncoders* const encoders_;

@@ -21,6 +21,11 @@ bool DeviceLoop::PostServing(std::function<void()> unit) {
   return true;
 }
 
+bool DeviceLoop::ServingWaits() const {
+  absl::MutexLock lock(&mutex_);
+  return !serving_.empty();
+}
+
 absl::Status DeviceLoop::RunServing(absl::FunctionRef<absl::Status()> unit) {
   return RunIn(&serving_, unit);
 }

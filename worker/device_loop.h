@@ -13,7 +13,8 @@
 namespace promptd::worker {
 
 // Serving units go first; training units fill the gaps. Nothing else in the
-// process may call the compute library: every thread that does gets a thread
+// process may call the compute library, but the threads of clip/side_by_side.h
+// for a unit that waits for them: every other thread that does gets a thread
 // team of its own. Thread-safe.
 class DeviceLoop {
  public:
@@ -25,6 +26,9 @@ class DeviceLoop {
 
   // Queues a serving unit. False after Stop(): the unit will not run.
   bool PostServing(std::function<void()> unit);
+
+  // Whether a serving unit waits for its turn.
+  bool ServingWaits() const;
 
   // Runs one unit on the device thread and returns its result; waits for its
   // turn. UNAVAILABLE (SHUTTING_DOWN) after Stop(). Never call it from a unit.
@@ -40,7 +44,7 @@ class DeviceLoop {
   void Loop();
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   std::deque<std::function<void()>> serving_ ABSL_GUARDED_BY(mutex_);
   std::deque<std::function<void()>> training_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -1,9 +1,11 @@
 #include "worker/encode_queue.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "clip/side_by_side.h"
 
 namespace promptd::worker {
 namespace {
@@ -22,7 +24,7 @@ EncodeQueue::~EncodeQueue() {
 }
 
 bool EncodeQueue::Post(const std::string& name) {
-  if (!loop_->PostServing([this, name] { RunBatch(name); })) return false;
+  if (!loop_->PostServing([this, name] { RunTurn(name); })) return false;
   ++posted_;
   return true;
 }
@@ -40,7 +42,7 @@ std::vector<CallImage> EncodeQueue::Push(CallImage image) {
   }
   tower.waiting.Push(call.request.tenant, &call, call.request.priority, now,
                      std::move(image));
-  // Whoever comes first posts the batch; it takes what gathers.
+  // Whoever comes first posts the turn; its batches take what gathers.
   if (tower.posted) return {};
   tower.posted = Post(name);
   if (tower.posted) return {};
@@ -50,38 +52,76 @@ std::vector<CallImage> EncodeQueue::Push(CallImage image) {
   return lost;
 }
 
-void EncodeQueue::RunBatch(const std::string& name) {
-  std::vector<CallImage> batch;
-  {
-    absl::MutexLock lock(&mutex_);
-    Tower& tower = towers_[name];
-    const absl::Time now = absl::Now();
-    const size_t full = Full(name, tower, now);
-    batch = tower.waiting.TakeBatch(now, Share(tower, full), full);
-    tower.last_batch = batch.size();
-    tower.running = true;
-    tower.posted = tower.waiting.size() > 0 && Post(name);
+void EncodeQueue::RunTurn(const std::string& name) {
+  for (int begun = 0;; ++begun) {
+    std::optional<Batch> batch = NextBatch(name, begun);
+    if (!batch.has_value()) return;
+    if (batch->lanes == 1) {
+      RunBatch(name, *std::move(batch));
+    } else {
+      clip::RunAside(
+          [this, name, shared = std::make_shared<Batch>(*std::move(batch))] {
+            RunBatch(name, std::move(*shared));
+          });
+    }
   }
-  std::vector<std::string> tenants;
-  tenants.reserve(batch.size());
-  for (const CallImage& image : batch) {
-    tenants.push_back(image.call->request.tenant);
-  }
-  const absl::Time start = absl::Now();
-  encode_(std::move(batch));
-  const absl::Duration each =
-      (absl::Now() - start) / static_cast<int64_t>(tenants.size());
+}
+
+std::optional<EncodeQueue::Batch> EncodeQueue::NextBatch(
+    const std::string& name, int begun) {
   absl::MutexLock lock(&mutex_);
-  const auto tower = towers_.find(name);
-  for (const std::string& tenant : tenants) {
-    tower->second.waiting.Charge(tenant, each);
-    tower->second.waiting.Release(tenant);
+  Tower& tower = towers_[name];
+  const auto idle = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return tower.batches == 0;
+  };
+  const auto ready = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return idle() ||
+           (tower.batches < options_.lanes && tower.waiting.size() > 0);
+  };
+  mutex_.Await(absl::Condition(&ready));
+  const bool yields = begun >= options_.lanes && loop_->ServingWaits();
+  if (yields) mutex_.Await(absl::Condition(&idle));
+  const size_t waiting = tower.waiting.size();
+  if (waiting == 0 || (yields && Post(name))) {
+    if (waiting == 0) towers_.erase(name);
+    --posted_;
+    return std::nullopt;
   }
-  tower->second.running = false;
-  if (!tower->second.posted && tower->second.waiting.size() == 0) {
-    towers_.erase(tower);
+  const absl::Time now = absl::Now();
+  Batch batch;
+  if (tower.batches > 0 ||
+      clip::KeepBusy(options_.lanes, static_cast<int64_t>(waiting))) {
+    batch.lanes = options_.lanes;
   }
-  --posted_;
+  const size_t full = std::max<size_t>(
+      1, Full(name, tower, now) / static_cast<size_t>(batch.lanes));
+  batch.images =
+      tower.waiting.TakeBatch(now, Share(tower, batch.lanes, full), full);
+  tower.running += batch.images.size();
+  ++tower.batches;
+  return batch;
+}
+
+void EncodeQueue::RunBatch(const std::string& name, Batch batch) {
+  const size_t images = batch.images.size();
+  std::vector<std::shared_ptr<const ImageCall>> calls;
+  calls.reserve(images);
+  for (const CallImage& image : batch.images) calls.push_back(image.call);
+  const absl::Time start = absl::Now();
+  encode_(std::move(batch.images), batch.lanes);
+  const absl::Duration each =
+      (absl::Now() - start) /
+      (static_cast<int64_t>(images) * static_cast<int64_t>(batch.lanes));
+  absl::MutexLock lock(&mutex_);
+  Tower& tower = towers_[name];
+  tower.returning = 0;
+  for (const auto& call : calls) {
+    tower.waiting.Charge(call->request.tenant, each);
+    tower.waiting.Release(call->request.tenant);
+    if (call->remaining == 0) ++tower.returning;
+  }
+  tower.running -= images;
+  --tower.batches;
 }
 
 size_t EncodeQueue::Full(const std::string& name, const Tower& tower,
@@ -90,12 +130,15 @@ size_t EncodeQueue::Full(const std::string& name, const Tower& tower,
   return now < tower.mixed_until ? (full + 1) / 2 : full;
 }
 
-size_t EncodeQueue::Share(const Tower& tower, size_t most) {
+size_t EncodeQueue::Share(const Tower& tower, int lanes, size_t most) {
   // Clients with so many calls under way send the next once they are answered.
   // A batch of all that wait would leave one image, the first to come back, for
   // the batch behind it, and so on in turns.
-  if (tower.last_batch == 0) return most;  // nobody is to come back
-  return std::min(most, (tower.waiting.size() + tower.last_batch + 1) / 2);
+  const size_t under_way =
+      tower.waiting.size() + tower.running + tower.returning;
+  const size_t groups =
+      static_cast<size_t>(lanes) + (tower.returning > 0 ? 1 : 0);
+  return std::min(most, (under_way + groups - 1) / groups);
 }
 
 int64_t EncodeQueue::Ahead(const std::string& tower, const std::string& tenant,
@@ -108,7 +151,7 @@ int64_t EncodeQueue::Ahead(const std::string& tower, const std::string& tenant,
 bool EncodeQueue::Busy(const std::string& tower) {
   absl::MutexLock lock(&mutex_);
   const auto found = towers_.find(tower);
-  return found != towers_.end() && found->second.running;
+  return found != towers_.end() && found->second.batches > 0;
 }
 
 }  // namespace promptd::worker

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,22 +18,30 @@
 
 namespace promptd::worker {
 
-// An idle device never waits: a batch is posted as soon as one image is here,
-// and takes all that have gathered when its turn comes, whatever task they
-// belong to, in the order of fair_queue.h; as many as fit into the time that a
-// batch may take, and so many that the next batch is of the same size when
-// those who wait for answers come back. While images of several tenants come,
-// half as many fit: who comes next waits for a shorter batch. Thread-safe.
+// An idle device never waits: a turn on it is posted as soon as one image is
+// here, and each batch takes of all that have gathered when it begins, whatever
+// task they belong to, in the order of fair_queue.h; as many as fit into the
+// time that a batch may take, and so many that the next batch is of the same
+// size when those who wait for answers come back. While images of several
+// tenants come, half as many fit: who comes next waits for a shorter batch.
+//
+// The threads of a processor are lanes: each takes a batch of its own through
+// the tower and the next one when it is done, and waits for no other. Only when
+// there are too few images to keep the lanes busy do all threads share a batch,
+// operator by operator. Thread-safe.
 class EncodeQueue {
  public:
   struct Options {
-    int max_batch = 32;
+    int max_batch = 32;  // of the whole device
     absl::Duration max_batch_time = absl::InfiniteDuration();
+    int lanes = 1;  // 1: every batch has the whole device
   };
-  // Images of one tower, at least one.
-  using Encode = std::function<void(std::vector<CallImage>)>;
+  // Images of one tower, at least one, and the lanes that the device has
+  // meanwhile: 1 if the batch has all of it.
+  using Encode = std::function<void(std::vector<CallImage>, int lanes)>;
 
-  // `encode` runs on the device thread. `times` and `loop` must outlive this.
+  // `encode` runs on the device thread, or on those of clip/side_by_side.h.
+  // `times` and `loop` must outlive this.
   EncodeQueue(const Options& options, const BatchTimes* times, DeviceLoop* loop,
               Encode encode)
       : options_(options),
@@ -40,7 +49,7 @@ class EncodeQueue {
         loop_(loop),
         encode_(std::move(encode)) {}
 
-  // Waits for the batches that are posted.
+  // Waits for the turns that are posted.
   ~EncodeQueue();
   EncodeQueue(const EncodeQueue&) = delete;
   EncodeQueue& operator=(const EncodeQueue&) = delete;
@@ -48,7 +57,7 @@ class EncodeQueue {
   // Returns the images that nobody will encode, as the loop has stopped.
   std::vector<CallImage> Push(CallImage image);
 
-  // Images of the largest batch of a tower.
+  // Images of the largest batch of a tower that has the whole device.
   int BatchSize(const std::string& tower) const {
     return times_->Largest(tower, options_.max_batch_time, options_.max_batch);
   }
@@ -56,34 +65,46 @@ class EncodeQueue {
   // FairQueue::Ahead of the tower's images.
   int64_t Ahead(const std::string& tower, const std::string& tenant,
                 int64_t more);
-  // Whether a batch of the tower is posted or runs.
+  // Whether a batch of the tower runs.
   bool Busy(const std::string& tower);
 
  private:
+  struct Batch {
+    std::vector<CallImage> images;
+    int lanes = 1;
+  };
   struct Tower {
     FairQueue<CallImage> waiting;
-    size_t last_batch = 0;  // images of it
+    // Images of the batch that ended last whose calls have all their answers.
+    size_t returning = 0;
+    size_t running = 0;  // images
+    int batches = 0;     // that run
     std::string last_tenant;
     absl::Time mixed_until;  // images of several tenants come
-    bool posted = false;
-    bool running = false;
+    bool posted = false;     // a turn waits or runs
   };
 
-  // Whether it was posted.
+  // Whether a turn was posted.
   bool Post(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void RunBatch(const std::string& name);
-  // Images of the largest batch now.
+  // On the device thread: batches until no image waits, or something else does
+  // and each lane has had one.
+  void RunTurn(const std::string& name);
+  // Waits for a lane; nothing once the turn, which has begun so many batches,
+  // is over and they have ended.
+  std::optional<Batch> NextBatch(const std::string& name, int begun);
+  void RunBatch(const std::string& name, Batch batch);
+  // Images of the largest batch of the whole device now.
   size_t Full(const std::string& name, const Tower& tower, absl::Time now) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Of the next batch, of at most `most`.
-  static size_t Share(const Tower& tower, size_t most);
+  static size_t Share(const Tower& tower, int lanes, size_t most);
 
   const Options options_;
   const BatchTimes* const times_;
   DeviceLoop* const loop_;
   const Encode encode_;
   absl::Mutex mutex_;
-  int posted_ ABSL_GUARDED_BY(mutex_) = 0;  // batches that have not ended
+  int posted_ ABSL_GUARDED_BY(mutex_) = 0;  // turns that have not ended
   std::map<std::string, Tower> towers_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -44,7 +44,7 @@ class HeadSource {
   }
 
   // By place in `queries`, whose names are `names`. False when one of them is
-  // to be encoded first, which takes `on_device`: the device thread.
+  // to be encoded first, which takes `on_device`: a thread that computes.
   bool Resolve(const clip::Encoder& encoder,
                const std::vector<HeadQuery>& queries,
                const std::vector<std::string>& names, bool on_device,

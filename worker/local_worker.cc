@@ -1,5 +1,6 @@
 #include "worker/local_worker.h"
 
+#include <ATen/Parallel.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -61,6 +62,7 @@ class LocalWorkerImpl : public LocalWorker {
     classifier.max_queued_images_of_tenant =
         options_.max_queued_images_of_tenant;
     classifier.max_batch = options_.max_batch;
+    if (options_.device == "cpu") classifier.lanes = at::get_num_threads();
     classifier.max_batch_time = options_.max_batch_time;
     classifier.max_feature_cache_bytes = options_.max_feature_cache_bytes;
     classifier.max_embedding_cache_bytes = options_.max_embedding_cache_bytes;

@@ -51,15 +51,6 @@ absl::StatusOr<std::vector<float>> EncodeImageBatch(
   });
 }
 
-absl::Status EncodeImageParts(
-    const clip::Encoder& encoder,
-    const std::vector<absl::Span<const float>>& images, TakeFeatures take) {
-  return encoder.EncodeImages(
-      images, [&](int64_t first, const at::Tensor& features) {
-        take(static_cast<size_t>(first), clip::ToFloatTensor(features));
-      });
-}
-
 absl::StatusOr<FloatTensor> EncodeTokens(
     const clip::Encoder& encoder,
     const std::vector<std::vector<int32_t>>& token_rows) {

@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -28,17 +27,6 @@ datasets::PreprocessOptions PreprocessOptionsOf(const clip::Encoder& encoder);
 absl::StatusOr<std::vector<float>> EncodeImageBatch(
     const clip::Encoder& encoder,
     const std::vector<absl::Span<const float>>& images, int batch_size);
-
-// Takes features [n, E] of images [first, first + n) of a batch.
-using TakeFeatures =
-    absl::FunctionRef<void(size_t first, const FloatTensor& features)>;
-// Encodes such images, at least one, in one batch and hands their features
-// over part by part: each image once, unless a failure is returned. Several
-// threads may call `take` at once, and go on with other images behind it.
-// Device thread only.
-absl::Status EncodeImageParts(
-    const clip::Encoder& encoder,
-    const std::vector<absl::Span<const float>>& images, TakeFeatures take);
 
 // Features [N, E] of tokenised texts, SOT ... EOT each; not normalised. Device
 // thread only.

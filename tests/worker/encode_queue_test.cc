@@ -1,10 +1,14 @@
 #include "worker/encode_queue.h"
 
+#include <ATen/Parallel.h>
+
+#include <atomic>
 #include <memory>
 #include <utility>
 #include <vector>
 
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "clip/encoder.h"
 #include "gmock/gmock.h"
 #include "tests/worker/worker_fixture.h"
@@ -47,7 +51,9 @@ class EncodeQueueTest : public WorkerFixture {
     });
     held.WaitForNotification();
     for (int i = 0; i < images; ++i) EXPECT_TRUE(queue->Push(Image()).empty());
-    if (last != nullptr) EXPECT_TRUE(queue->Push({.call = last}).empty());
+    if (last != nullptr) {
+      EXPECT_TRUE(queue->Push({.call = last}).empty());
+    }
     release.Notify();
     ended_.WaitForNotification();
   }
@@ -72,7 +78,7 @@ TEST_F(EncodeQueueTest, ClientsThatComeBackFindBatchesOfOneSize) {
   int away = 7;
   EncodeQueue* to = nullptr;
   EncodeQueue queue({.max_batch = 32}, &times_, &loop_,
-                    [&](std::vector<CallImage> batch) {
+                    [&](const std::vector<CallImage>& batch, int) {
                       if (!Note(batch, 8)) return;
                       for (; away > 0; --away) to->Push(Image());
                       away = static_cast<int>(batch.size());
@@ -85,7 +91,7 @@ TEST_F(EncodeQueueTest, ClientsThatComeBackFindBatchesOfOneSize) {
 TEST_F(EncodeQueueTest, BesideAnotherTenantBatchesAreHalfAsLarge) {
   EncodeQueue queue(
       {.max_batch = 8}, &times_, &loop_,
-      [&](const std::vector<CallImage>& batch) { Note(batch, 5); });
+      [&](const std::vector<CallImage>& batch, int) { Note(batch, 5); });
   Run(&queue, 16, CallOf("other"));
   // The other one's image has a batch of its own once it is its turn.
   EXPECT_THAT(sizes_, UnorderedElementsAre(4, 4, 4, 4, 1));
@@ -94,9 +100,86 @@ TEST_F(EncodeQueueTest, BesideAnotherTenantBatchesAreHalfAsLarge) {
 TEST_F(EncodeQueueTest, ManyThatWaitFillTheLargestBatch) {
   EncodeQueue queue(
       {.max_batch = 4}, &times_, &loop_,
-      [&](const std::vector<CallImage>& batch) { Note(batch, 4); });
+      [&](const std::vector<CallImage>& batch, int) { Note(batch, 4); });
   Run(&queue, 15);
   EXPECT_THAT(sizes_, ElementsAre(4, 4, 4, 3));
+}
+
+TEST_F(EncodeQueueTest, WhoHasNotAllAnswersDoesNotComeBack) {
+  call_->remaining = 1;
+  EncodeQueue* to = nullptr;
+  EncodeQueue queue({.max_batch = 32}, &times_, &loop_,
+                    [&](const std::vector<CallImage>& batch, int) {
+                      if (!Note(batch, 2)) return;
+                      for (int i = 0; i < 7; ++i) to->Push(Image());
+                    });
+  to = &queue;
+  Run(&queue, 1);
+  EXPECT_THAT(sizes_, ElementsAre(1, 7));
+}
+
+// Threads of the device, two at least, each with a batch of its own.
+class LanesTest : public EncodeQueueTest {
+ protected:
+  LanesTest() { at::set_num_threads(2); }
+};
+
+TEST_F(LanesTest, ALaneThatIsDoneWaitsForNoOther) {
+  absl::Notification others;
+  std::atomic<int> batches = 0;
+  EncodeQueue queue(
+      {.max_batch = 4, .lanes = 2}, &times_, &loop_,
+      [&](const std::vector<CallImage>& batch, int lanes) {
+        EXPECT_EQ(lanes, 2);
+        EXPECT_EQ(batch.size(), 2u);
+        EXPECT_EQ(at::get_num_threads(), 1);
+        const int number = ++batches;
+        if (number == 1) {
+          EXPECT_TRUE(others.WaitForNotificationWithTimeout(absl::Seconds(30)));
+          ended_.Notify();
+        }
+        if (number == 8) others.Notify();
+      });
+  Run(&queue, 16);
+}
+
+TEST_F(LanesTest, OneImageHasTheWholeDevice) {
+  EncodeQueue queue({.lanes = 2}, &times_, &loop_,
+                    [&](const std::vector<CallImage>& batch, int lanes) {
+                      EXPECT_EQ(lanes, 1);
+                      Note(batch, 1);
+                    });
+  Run(&queue, 1);
+}
+
+// Images come for ever; a unit that needs the whole device gets it.
+TEST_F(LanesTest, SomethingElseHasTheDeviceBetweenTheBatches) {
+  EncodeQueue* to = nullptr;
+  std::atomic<bool> enough = false;
+  std::atomic<int> running = 0;
+  std::atomic<int> batches = 0;
+  EncodeQueue queue({.lanes = 2}, &times_, &loop_,
+                    [&](const std::vector<CallImage>& batch, int) {
+                      ++running;
+                      if (++batches == 10) ended_.Notify();
+                      absl::SleepFor(absl::Milliseconds(1));
+                      for (size_t i = 0; i < batch.size() && !enough; ++i) {
+                        EXPECT_TRUE(to->Push(Image()).empty());
+                      }
+                      --running;
+                    });
+  to = &queue;
+  Run(&queue, 8);
+  for (int i = 0; i < 20; ++i) {
+    const absl::Status ran = loop_.RunServing([&] {
+      EXPECT_EQ(running, 0);
+      return absl::OkStatus();
+    });
+    EXPECT_TRUE(ran.ok()) << ran;
+  }
+  const int before = batches;
+  while (batches < before + 10) absl::SleepFor(absl::Milliseconds(1));
+  enough = true;
 }
 
 }  // namespace

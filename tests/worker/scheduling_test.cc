@@ -116,6 +116,15 @@ class SchedulingTest : public WorkerFixture {
     held_.WaitForNotification();
   }
 
+  // Until the calls that were sent, of one image each, wait for the device.
+  void AwaitDecoded() {
+    // The one decode thread takes it behind them.
+    ClassifyCall last = Call("t", 1);
+    last.images[0] = "not an image";
+    const auto behind = Send(last);
+    behind->here.WaitForNotification();
+  }
+
   const std::string image_;
   EncoderSet encoders_;
   std::string digest_;
@@ -213,18 +222,12 @@ TEST(WaitScaleTest, FollowsAHighQuantile) {
   EXPECT_EQ(scale.Get(), WaitScale::kMost);
 }
 
-// Each thread answers what it has encoded: here, two answers of one batch wait
-// for each other.
-TEST_F(SchedulingTest, AnAnswerDoesNotHoldUpTheOthersOfItsBatch) {
-  Start({});
-  int threads = 0;
-  ASSERT_TRUE(loop_
-                  .RunServing([&] {
-                    threads = at::get_num_threads();
-                    at::set_num_threads(2);
-                    return absl::OkStatus();
-                  })
-                  .ok());
+// Each lane answers what it has encoded: here, two answers wait for each other.
+TEST_F(SchedulingTest, AnAnswerDoesNotHoldUpTheOtherLane) {
+  at::set_num_threads(2);
+  ClassifierOptions options;
+  options.lanes = 2;
+  Start(options);
   HoldDevice();
   absl::Notification answered[2];
   absl::BlockingCounter left(2);
@@ -232,26 +235,37 @@ TEST_F(SchedulingTest, AnAnswerDoesNotHoldUpTheOthersOfItsBatch) {
     classifier_->Classify(
         Call("t", 1), [&, i](const absl::StatusOr<ClassifyOutcome>& outcome) {
           EXPECT_TRUE(outcome.ok()) << outcome.status();
-          if (outcome.ok()) EXPECT_EQ(outcome->images[0].batch_size, 2);
+          if (outcome.ok()) {
+            EXPECT_EQ(outcome->images[0].batch_size, 1);
+          }
           answered[i].Notify();
           EXPECT_TRUE(answered[1 - i].WaitForNotificationWithTimeout(
               absl::Seconds(30)));
           left.DecrementCount();
         });
   }
-  // The one decode thread takes it behind the two, which wait for the device.
-  ClassifyCall last = Call("t", 1);
-  last.images[0] = "not an image";
-  const auto behind = Send(last);
-  behind->here.WaitForNotification();
+  AwaitDecoded();
   release_.Notify();
   left.Wait();
-  ASSERT_TRUE(loop_
-                  .RunServing([&] {
-                    at::set_num_threads(threads);
-                    return absl::OkStatus();
-                  })
-                  .ok());
+}
+
+// A lane takes as long for its part as all lanes together for all parts.
+TEST_F(SchedulingTest, ABatchOfALaneCountsForTheWholeDevice) {
+  ClassifierOptions options;
+  options.lanes = 2;
+  Start(options);
+  HoldDevice();
+  std::vector<std::unique_ptr<Answer>> answers;
+  for (int i = 0; i < 4; ++i) answers.push_back(Send(Call("t", 1)));
+  AwaitDecoded();
+  release_.Notify();
+  for (const auto& answer : answers) {
+    answer->here.WaitForNotification();
+    EXPECT_TRUE(answer->status.ok()) << answer->status;
+  }
+  EXPECT_EQ(counts_.first_batch, 2);
+  EXPECT_GT(times_.Of(digest_, 4), absl::ZeroDuration());
+  EXPECT_EQ(times_.Of(digest_, 4), times_.Of(digest_, 2));
 }
 
 // An image whose batch would end too late is not encoded.
