@@ -23,7 +23,7 @@ void DeclareServing(const std::string& prefix, TuningFlags* flags,
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 50))
       ->capture_default_str();
   app->add_option("--max-batch", flags->tuning.max_batch,
-                  "Images of one encode batch")
+                  "Images encoded at once, by all threads together")
       ->envname(prefix + "_MAX_BATCH")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

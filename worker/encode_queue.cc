@@ -104,22 +104,27 @@ std::optional<EncodeQueue::Batch> EncodeQueue::NextBatch(
 
 void EncodeQueue::RunBatch(const std::string& name, Batch batch) {
   const size_t images = batch.images.size();
+  std::vector<std::string> tenants;
   std::vector<std::shared_ptr<const ImageCall>> calls;
-  calls.reserve(images);
-  for (const CallImage& image : batch.images) calls.push_back(image.call);
+  for (const CallImage& image : batch.images) {
+    tenants.push_back(image.call->request.tenant);
+    calls.push_back(image.call);
+  }
   const absl::Time start = absl::Now();
   encode_(std::move(batch.images), batch.lanes);
   const absl::Duration each =
-      (absl::Now() - start) /
-      (static_cast<int64_t>(images) * static_cast<int64_t>(batch.lanes));
+      (absl::Now() - start) / (static_cast<int64_t>(images) * batch.lanes);
+  const auto answered =
+      std::count_if(calls.begin(), calls.end(),
+                    [](const auto& call) { return call->remaining == 0; });
+  calls.clear();  // whoever waits for this to be idle may then go
   absl::MutexLock lock(&mutex_);
   Tower& tower = towers_[name];
-  tower.returning = 0;
-  for (const auto& call : calls) {
-    tower.waiting.Charge(call->request.tenant, each);
-    tower.waiting.Release(call->request.tenant);
-    if (call->remaining == 0) ++tower.returning;
+  for (const std::string& tenant : tenants) {
+    tower.waiting.Charge(tenant, each);
+    tower.waiting.Release(tenant);
   }
+  tower.returning = static_cast<size_t>(answered);
   tower.running -= images;
   --tower.batches;
 }
