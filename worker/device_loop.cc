@@ -21,9 +21,9 @@ bool DeviceLoop::PostServing(std::function<void()> unit) {
   return true;
 }
 
-bool DeviceLoop::ServingWaits() const {
+bool DeviceLoop::OthersWait() const {
   absl::MutexLock lock(&mutex_);
-  return !serving_.empty();
+  return !serving_.empty() || !training_.empty();
 }
 
 absl::Status DeviceLoop::RunServing(absl::FunctionRef<absl::Status()> unit) {

@@ -27,8 +27,8 @@ class DeviceLoop {
   // Queues a serving unit. False after Stop(): the unit will not run.
   bool PostServing(std::function<void()> unit);
 
-  // Whether a serving unit waits for its turn.
-  bool ServingWaits() const;
+  // Whether a unit waits for its turn.
+  bool OthersWait() const;
 
   // Runs one unit on the device thread and returns its result; waits for its
   // turn. UNAVAILABLE (SHUTTING_DOWN) after Stop(). Never call it from a unit.

@@ -79,7 +79,9 @@ std::optional<EncodeQueue::Batch> EncodeQueue::NextBatch(
            (tower.batches < options_.lanes && tower.waiting.size() > 0);
   };
   mutex_.Await(absl::Condition(&ready));
-  const bool yields = begun >= options_.lanes && loop_->ServingWaits();
+  // Training has its turn only if no image waits then, but lanes that are never
+  // idle at once would leave it no gap at all.
+  const bool yields = begun >= options_.lanes && loop_->OthersWait();
   if (yields) mutex_.Await(absl::Condition(&idle));
   const size_t waiting = tower.waiting.size();
   if (waiting == 0 || (yields && Post(name))) {

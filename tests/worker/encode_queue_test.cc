@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <memory>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -180,6 +181,39 @@ TEST_F(LanesTest, SomethingElseHasTheDeviceBetweenTheBatches) {
   const int before = batches;
   while (batches < before + 10) absl::SleepFor(absl::Milliseconds(1));
   enough = true;
+}
+
+// Otherwise two clients whose calls overlap leave training no gap at all.
+TEST_F(LanesTest, WhileTrainingWaitsTheLanesBeginTogether) {
+  absl::Notification end[3];
+  std::atomic<int> begun = 0;
+  std::atomic<int> running = 0;
+  EncodeQueue queue({.max_batch = 2, .lanes = 2}, &times_, &loop_,
+                    [&](const std::vector<CallImage>&, int) {
+                      ++running;
+                      const int number = begun++;
+                      if (number == 1) ended_.Notify();
+                      end[number].WaitForNotification();
+                      --running;
+                    });
+  Run(&queue, 2);
+  std::thread training([&] {
+    const absl::Status ran = loop_.RunTraining([&] {
+      EXPECT_EQ(begun, 3);
+      EXPECT_EQ(running, 0);
+      return absl::OkStatus();
+    });
+    EXPECT_TRUE(ran.ok()) << ran;
+  });
+  while (!loop_.OthersWait()) absl::SleepFor(absl::Milliseconds(1));
+  end[0].Notify();
+  EXPECT_TRUE(queue.Push(Image()).empty());
+  absl::SleepFor(absl::Milliseconds(50));
+  EXPECT_EQ(begun, 2);
+  end[1].Notify();
+  while (begun < 3) absl::SleepFor(absl::Milliseconds(1));
+  end[2].Notify();
+  training.join();
 }
 
 }  // namespace
