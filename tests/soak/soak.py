@@ -224,9 +224,11 @@ def phase(server, images, args, number, faults):
     while time.monotonic() < end:
         time.sleep(1)
         readings.append(own_memory(server.process))
+    # Before a request for the metrics, whose connection counts too.
+    descriptors = count(server.process, "fd")
     values = metrics(server)
     return {"memory": min(readings), "live": live_objects(values),
-            "descriptors": count(server.process, "fd"),
+            "descriptors": descriptors,
             "threads": count(server.process, "task"),
             "calls": sum(v for n, v in values.items()
                          if n.startswith("promptd_grpc_requests_total")),
