@@ -121,8 +121,8 @@ class Bench:
         """A server's figure."""
         before = processor_seconds(server.process.pid)
         done = subprocess.run(
-            ["nice", "-n", str(GENERATOR_NICE), self.args.build / "bench/load_generator",
-             "--target", server.address, "--concurrency",
+            ["nice", "-n", str(GENERATOR_NICE),
+             self.args.build / "bench/load_generator", "--target", server.address, "--concurrency",
              str(self.args.concurrency), "--seconds", str(self.args.seconds),
              *flags],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
