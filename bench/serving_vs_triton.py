@@ -122,9 +122,9 @@ class Bench:
         before = processor_seconds(server.process.pid)
         done = subprocess.run(
             ["nice", "-n", str(GENERATOR_NICE),
-             self.args.build / "bench/load_generator", "--target", server.address, "--concurrency",
-             str(self.args.concurrency), "--seconds", str(self.args.seconds),
-             *flags],
+             self.args.build / "bench/load_generator", "--target",
+             server.address, "--concurrency", str(self.args.concurrency),
+             "--seconds", str(self.args.seconds), *flags],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if done.returncode != 0:
             sys.exit(f"load_generator: exit code {done.returncode}: "

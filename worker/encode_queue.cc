@@ -17,16 +17,14 @@ constexpr absl::Duration kMixed = absl::Seconds(1);
 
 EncodeQueue::~EncodeQueue() {
   const auto idle = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return posted_ == 0;
+    return towers_.empty();
   };
   absl::MutexLock lock(&mutex_);
   mutex_.Await(absl::Condition(&idle));
 }
 
 bool EncodeQueue::Post(const std::string& name) {
-  if (!loop_->PostServing([this, name] { RunTurn(name); })) return false;
-  ++posted_;
-  return true;
+  return loop_->PostServing([this, name] { RunTurn(name); });
 }
 
 std::vector<CallImage> EncodeQueue::Push(CallImage image) {
@@ -35,7 +33,8 @@ std::vector<CallImage> EncodeQueue::Push(CallImage image) {
   image.ready = now;
   const ImageCall& call = *image.call;
   absl::MutexLock lock(&mutex_);
-  Tower& tower = towers_[name];
+  const auto [entry, added] = towers_.try_emplace(name);
+  Tower& tower = entry->second;
   if (tower.last_tenant != call.request.tenant) {
     if (!tower.last_tenant.empty()) tower.mixed_until = now + kMixed;
     tower.last_tenant = call.request.tenant;
@@ -43,9 +42,7 @@ std::vector<CallImage> EncodeQueue::Push(CallImage image) {
   tower.waiting.Push(call.request.tenant, &call, call.request.priority, now,
                      std::move(image));
   // Whoever comes first posts the turn; its batches take what gathers.
-  if (tower.posted) return {};
-  tower.posted = Post(name);
-  if (tower.posted) return {};
+  if (!added || Post(name)) return {};
   std::vector<CallImage> lost =
       tower.waiting.TakeBatch(now, tower.waiting.size(), 0);
   towers_.erase(name);
@@ -84,11 +81,11 @@ std::optional<EncodeQueue::Batch> EncodeQueue::NextBatch(
   const bool yields = begun >= options_.lanes && loop_->OthersWait();
   if (yields) mutex_.Await(absl::Condition(&idle));
   const size_t waiting = tower.waiting.size();
-  if (waiting == 0 || (yields && Post(name))) {
-    if (waiting == 0) towers_.erase(name);
-    --posted_;
+  if (waiting == 0) {
+    towers_.erase(name);
     return std::nullopt;
   }
+  if (yields && Post(name)) return std::nullopt;
   const absl::Time now = absl::Now();
   Batch batch;
   if (tower.batches > 0 ||

@@ -81,11 +81,10 @@ class EncodeQueue {
     int batches = 0;     // that run
     std::string last_tenant;
     absl::Time mixed_until;  // images of several tenants come
-    bool posted = false;     // a turn waits or runs
   };
 
   // Whether a turn was posted.
-  bool Post(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool Post(const std::string& name);
   // On the device thread: batches until no image waits, or something else does
   // and each lane has had one.
   void RunTurn(const std::string& name);
@@ -104,7 +103,7 @@ class EncodeQueue {
   DeviceLoop* const loop_;
   const Encode encode_;
   absl::Mutex mutex_;
-  int posted_ ABSL_GUARDED_BY(mutex_) = 0;  // turns that have not ended
+  // Those of which a turn waits or runs.
   std::map<std::string, Tower> towers_ ABSL_GUARDED_BY(mutex_);
 };
 

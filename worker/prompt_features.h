@@ -23,19 +23,19 @@ datasets::PreprocessOptions PreprocessOptionsOf(const clip::Encoder& encoder);
 
 // Encodes preprocessed images, each [3, S, S], in one batch of `batch_size`
 // rows; missing rows are zeros. Returns [images.size() * E] without the rows
-// of padding; features are not normalised. Device thread only.
+// of padding; features are not normalised. Only on threads that compute, as all
+// that takes an encoder here (device_loop.h).
 absl::StatusOr<std::vector<float>> EncodeImageBatch(
     const clip::Encoder& encoder,
     const std::vector<absl::Span<const float>>& images, int batch_size);
 
-// Features [N, E] of tokenised texts, SOT ... EOT each; not normalised. Device
-// thread only.
+// Features [N, E] of tokenised texts, SOT ... EOT each; not normalised.
 absl::StatusOr<FloatTensor> EncodeTokens(
     const clip::Encoder& encoder,
     const std::vector<std::vector<int32_t>>& token_rows);
 
-// Text features [C, E] of finished texts, rows of unit length. Device thread
-// only. INVALID_ARGUMENT (TEXT_TOO_LONG, BAD_UTF8).
+// Text features [C, E] of finished texts, rows of unit length.
+// INVALID_ARGUMENT (TEXT_TOO_LONG, BAD_UTF8).
 absl::StatusOr<FloatTensor> EncodeTexts(const clip::Encoder& encoder,
                                         const std::vector<std::string>& texts);
 

@@ -102,6 +102,13 @@ class SchedulingTest : public WorkerFixture {
                           });
     return answer;
   }
+  // So many calls of one image.
+  std::vector<std::unique_ptr<Answer>> SendEach(const std::string& tenant,
+                                                int calls) {
+    std::vector<std::unique_ptr<Answer>> answers;
+    for (int i = 0; i < calls; ++i) answers.push_back(Send(Call(tenant, 1)));
+    return answers;
+  }
   absl::Status StatusOf(ClassifyCall call) {
     const auto answer = Send(std::move(call));
     answer->here.WaitForNotification();
@@ -142,8 +149,7 @@ TEST_F(SchedulingTest, AFloodDoesNotHoldUpAnotherTenant) {
   options.max_batch = 4;
   Start(options);
   HoldDevice();
-  std::vector<std::unique_ptr<Answer>> flood;
-  for (int i = 0; i < 60; ++i) flood.push_back(Send(Call("flood", 1)));
+  const auto flood = SendEach("flood", 60);
   const auto other = Send(Call("other", 1));
   release_.Notify();
   other->here.WaitForNotification();
@@ -255,8 +261,7 @@ TEST_F(SchedulingTest, ABatchOfALaneCountsForTheWholeDevice) {
   options.lanes = 2;
   Start(options);
   HoldDevice();
-  std::vector<std::unique_ptr<Answer>> answers;
-  for (int i = 0; i < 4; ++i) answers.push_back(Send(Call("t", 1)));
+  const auto answers = SendEach("t", 4);
   AwaitDecoded();
   release_.Notify();
   for (const auto& answer : answers) {
