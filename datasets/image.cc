@@ -9,7 +9,7 @@
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "datasets/image_walk.h"
-#include "datasets/jpeg_cmyk.h"
+#include "datasets/jpeg_image.h"
 
 namespace promptd::datasets {
 namespace {
@@ -57,15 +57,12 @@ absl::Status DecodeGrey16(absl::string_view encoded, const ImageHeader& header,
 
 absl::Status DecodeInto(absl::string_view encoded, const ImageHeader& header,
                         uint8_t* rgb) {
-  switch (header.samples) {
-    case ImageSamples::kUsual:
-      return DecodeUsual(encoded, header, rgb);
-    case ImageSamples::kGrey16:
-      return DecodeGrey16(encoded, header, rgb);
-    case ImageSamples::kCmyk:
-      return DecodeCmykJpeg(encoded, header, rgb);
+  if (header.format == ImageFormat::kJpeg) {
+    return DecodeJpeg(encoded, header, rgb);
   }
-  return UndecodableImage(header.format, "unknown samples");
+  return header.samples == ImageSamples::kGrey16
+             ? DecodeGrey16(encoded, header, rgb)
+             : DecodeUsual(encoded, header, rgb);
 }
 
 }  // namespace

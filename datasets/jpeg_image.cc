@@ -1,4 +1,4 @@
-#include "datasets/jpeg_cmyk.h"
+#include "datasets/jpeg_image.h"
 
 #include <jpeglib.h>
 #include <csetjmp>
@@ -43,10 +43,32 @@ void ToRgb(const uint8_t* cmyk, int width, uint8_t* rgb) {
   }
 }
 
+// The rows of an image of three components or one.
+void ReadRgb(jpeg_decompress_struct* info, uint8_t* rgb) {
+  info->out_color_space = JCS_RGB;
+  jpeg_start_decompress(info);
+  while (info->output_scanline < info->output_height) {
+    JSAMPROW row = rgb + static_cast<size_t>(info->output_scanline) *
+                             info->image_width * 3;
+    jpeg_read_scanlines(info, &row, 1);
+  }
+}
+
+// The rows of one of four; each passes through `cmyk`.
+void ReadCmyk(jpeg_decompress_struct* info, uint8_t* cmyk, uint8_t* rgb) {
+  info->out_color_space = JCS_CMYK;
+  jpeg_start_decompress(info);
+  while (info->output_scanline < info->output_height) {
+    jpeg_read_scanlines(info, &cmyk, 1);
+    ToRgb(cmyk, static_cast<int>(info->image_width), rgb);
+    rgb += static_cast<size_t>(info->image_width) * 3;
+  }
+}
+
 // nullptr, or what was wrong. Holds nothing with a destructor: libjpeg's errors
 // jump out of it.
 const char* Decode(absl::string_view encoded, const ImageHeader& header,
-                   uint8_t* row, uint8_t* rgb, Decoder* decoder) {
+                   uint8_t* cmyk, uint8_t* rgb, Decoder* decoder) {
   jpeg_decompress_struct* const info = &decoder->info;
   info->err = jpeg_std_error(&decoder->errors);
   decoder->errors.error_exit = Escape;
@@ -61,18 +83,13 @@ const char* Decode(absl::string_view encoded, const ImageHeader& header,
                encoded.size());
   jpeg_read_header(info, TRUE);
   const bool expected =
-      info->num_components == 4 &&
+      (info->num_components == 4) == (header.samples == ImageSamples::kCmyk) &&
       info->image_width == static_cast<JDIMENSION>(header.width) &&
       info->image_height == static_cast<JDIMENSION>(header.height);
-  if (expected) {
-    info->out_color_space = JCS_CMYK;
-    jpeg_start_decompress(info);
-    while (info->output_scanline < info->output_height) {
-      uint8_t* const out = rgb + static_cast<size_t>(info->output_scanline) *
-                                     info->image_width * 3;
-      jpeg_read_scanlines(info, &row, 1);
-      ToRgb(row, header.width, out);
-    }
+  if (expected && info->num_components == 4) {
+    ReadCmyk(info, cmyk, rgb);
+  } else if (expected) {
+    ReadRgb(info, rgb);
   }
   jpeg_destroy_decompress(info);
   return expected ? nullptr : "not what its header says";
@@ -80,11 +97,14 @@ const char* Decode(absl::string_view encoded, const ImageHeader& header,
 
 }  // namespace
 
-absl::Status DecodeCmykJpeg(absl::string_view encoded,
-                            const ImageHeader& header, uint8_t* rgb) {
-  std::vector<uint8_t> row(static_cast<size_t>(header.width) * 4);
+absl::Status DecodeJpeg(absl::string_view encoded, const ImageHeader& header,
+                        uint8_t* rgb) {
+  std::vector<uint8_t> cmyk;
+  if (header.samples == ImageSamples::kCmyk) {
+    cmyk.resize(static_cast<size_t>(header.width) * 4);
+  }
   Decoder decoder = {};
-  const char* const wrong = Decode(encoded, header, row.data(), rgb, &decoder);
+  const char* const wrong = Decode(encoded, header, cmyk.data(), rgb, &decoder);
   return wrong == nullptr ? absl::OkStatus()
                           : UndecodableImage(ImageFormat::kJpeg, wrong);
 }
