@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -208,16 +209,19 @@ absl::StatusOr<FloatTensor> Safetensors::Floats(const std::string& name) const {
   return tensor;
 }
 
+// Zero times a number is zero, unless it is infinite or none. Eight sums side
+// by side: the compiler makes vector instructions of them.
 bool AllFinite(absl::Span<const float> values) {
-  constexpr uint32_t kExponent = 0x7f800000;
-  // A loop without an exit, so that several numbers go at a time.
-  uint32_t found = 0;
-  for (const float value : values) {
-    uint32_t bits;
-    std::memcpy(&bits, &value, sizeof(bits));
-    found |= (bits & kExponent) == kExponent ? 1 : 0;
+  constexpr size_t kLanes = 8;
+  float sums[kLanes] = {};
+  size_t i = 0;
+  for (; i + kLanes <= values.size(); i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      sums[lane] += values[i + lane] * 0.0f;
+    }
   }
-  return found == 0;
+  for (; i < values.size(); ++i) sums[0] += values[i] * 0.0f;
+  return std::accumulate(sums, sums + kLanes, 0.0f) == 0.0f;
 }
 
 }  // namespace promptd::weights

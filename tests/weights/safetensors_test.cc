@@ -144,6 +144,12 @@ TEST(SafetensorsTest, KnowsFiniteTensors) {
   for (const float value :
        {kInfinity, -kInfinity, std::nanf(""), -std::nanf("1")}) {
     EXPECT_FALSE(finite(value)) << value;
+    // The check takes several numbers at a time, and those at the end alone.
+    for (size_t place = 0; place < 21; ++place) {
+      std::vector<float> values(21, kLargest);
+      values[place] = value;
+      EXPECT_FALSE(AllFinite(values)) << value << " at " << place;
+    }
   }
 }
 
