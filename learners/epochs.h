@@ -18,8 +18,8 @@ namespace promptd::learners {
 // N >= batch_size). Thread-compatible. No torch.
 class Epochs {
  public:
-  // `rows` images; none: there are no steps. `random`, of Random::State(), draws
-  // the permutations.
+  // `rows` images; none: there are no steps. `random`, of Random::State(),
+  // draws the permutations.
   Epochs(const TrainerSpec& spec, int64_t rows, std::string random);
 
   // INVALID_ARGUMENT (BAD_TRAINER_SPEC) when a number of the specification

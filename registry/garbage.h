@@ -35,9 +35,9 @@ struct BlobCount {
 };
 
 struct GarbageReport {
-  BlobCount kept;     // something refers to them
-  BlobCount young;    // nothing does, but they are within the grace
-  BlobCount garbage;  // deleted, or would have been
+  BlobCount kept;        // something refers to them
+  BlobCount young;       // nothing does, but they are within the grace
+  BlobCount garbage;     // deleted, or would have been
   int64_t features = 0;  // image features that were forgotten
 };
 

@@ -26,9 +26,9 @@ struct ProgramOptions : wire::WorkerTuning {
   std::optional<wire::WorkerToken> worker_token;
   std::optional<wire::TlsIdentity> worker_tls;
   bool local_worker = true;
-  int64_t max_blob_bytes = 0;   // 0: no bound
-  int tenant_running_jobs = 0;  // 0: no bound
-  absl::Duration gc_interval;   // 0: never by itself
+  int64_t max_blob_bytes = 0;        // 0: no bound
+  int tenant_running_jobs = 0;       // 0: no bound
+  absl::Duration gc_interval;        // 0: never by itself
   absl::Duration feature_retention;  // infinite: for ever
   bool allow_network_file_system = false;
   std::string log_level;

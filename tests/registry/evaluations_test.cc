@@ -84,8 +84,7 @@ TEST_F(EvaluationsTest, AreListedByVersionAndInPages) {
   EXPECT_EQ(Datasets(0), (std::vector<std::string>{"b", "a", "pets", "pets"}));
   EXPECT_EQ(Datasets(2), (std::vector<std::string>{"b", "pets"}));
 
-  const auto first =
-      prompts().ListEvaluations("default", "pets", 0, {3, ""});
+  const auto first = prompts().ListEvaluations("default", "pets", 0, {3, ""});
   ASSERT_EQ(first->items.size(), 3u);
   const auto second = prompts().ListEvaluations(
       "default", "pets", 0,
