@@ -55,6 +55,8 @@ DEADLINE_MS = 500
 # keeps what is beyond to itself, unseen.
 CHANNELS = 16
 MULTI_TASKS = 50
+VERSION_TURNS = 24
+WARM_TURNS = 4  # not counted: the versions are read meanwhile
 # Processes that share an open loop: one alone would wait for itself.
 GENERATORS = 2
 
@@ -357,12 +359,15 @@ class Study:
         for name, flags in (("hits", ("--distinct", 8)),
                             ("misses", ("--fresh",))):
             figures = {1: [], count: []}
-            for turn in range(6):
+            # Many short turns, as the machine's pace changes every few seconds.
+            for turn in range(VERSION_TURNS):
                 for most in figures if turn % 2 else reversed(figures):
                     run = self.load(*flags, "--concurrency", 16, "--versions",
-                                    f"1-{most}", seconds=5, task=task)
+                                    f"1-{most}", "--warmup-seconds", 0.5,
+                                    seconds=1.5, task=task)
                     figures[most].append(run["images_per_second"])
-            one, many = (statistics.median(f) for f in figures.values())
+            one, many = (statistics.median(f[WARM_TURNS:])
+                         for f in figures.values())
             ratios[name] = many / one
             print(f"versions: {name}: one version {one:.0f} images/s, {count} at "
                   f"random {many:.0f}, ratio {many / one:.2f}", flush=True)
