@@ -43,24 +43,13 @@ void ToRgb(const uint8_t* cmyk, int width, uint8_t* rgb) {
   }
 }
 
-// The rows of an image of three components or one.
-void ReadRgb(jpeg_decompress_struct* info, uint8_t* rgb) {
-  info->out_color_space = JCS_RGB;
+// The rows, those of four components by way of `cmyk`, which is null without.
+void ReadRows(jpeg_decompress_struct* info, uint8_t* cmyk, uint8_t* rgb) {
+  info->out_color_space = cmyk == nullptr ? JCS_RGB : JCS_CMYK;
   jpeg_start_decompress(info);
   while (info->output_scanline < info->output_height) {
-    JSAMPROW row = rgb + static_cast<size_t>(info->output_scanline) *
-                             info->image_width * 3;
-    jpeg_read_scanlines(info, &row, 1);
-  }
-}
-
-// The rows of one of four; each passes through `cmyk`.
-void ReadCmyk(jpeg_decompress_struct* info, uint8_t* cmyk, uint8_t* rgb) {
-  info->out_color_space = JCS_CMYK;
-  jpeg_start_decompress(info);
-  while (info->output_scanline < info->output_height) {
-    jpeg_read_scanlines(info, &cmyk, 1);
-    ToRgb(cmyk, static_cast<int>(info->image_width), rgb);
+    jpeg_read_scanlines(info, cmyk == nullptr ? &rgb : &cmyk, 1);
+    if (cmyk != nullptr) ToRgb(cmyk, static_cast<int>(info->image_width), rgb);
     rgb += static_cast<size_t>(info->image_width) * 3;
   }
 }
@@ -83,14 +72,10 @@ const char* Decode(absl::string_view encoded, const ImageHeader& header,
                encoded.size());
   jpeg_read_header(info, TRUE);
   const bool expected =
-      (info->num_components == 4) == (header.samples == ImageSamples::kCmyk) &&
+      (info->num_components == 4) == (cmyk != nullptr) &&
       info->image_width == static_cast<JDIMENSION>(header.width) &&
       info->image_height == static_cast<JDIMENSION>(header.height);
-  if (expected && info->num_components == 4) {
-    ReadCmyk(info, cmyk, rgb);
-  } else if (expected) {
-    ReadRgb(info, rgb);
-  }
+  if (expected) ReadRows(info, cmyk, rgb);
   jpeg_destroy_decompress(info);
   return expected ? nullptr : "not what its header says";
 }
@@ -104,7 +89,8 @@ absl::Status DecodeJpeg(absl::string_view encoded, const ImageHeader& header,
     cmyk.resize(static_cast<size_t>(header.width) * 4);
   }
   Decoder decoder = {};
-  const char* const wrong = Decode(encoded, header, cmyk.data(), rgb, &decoder);
+  const char* const wrong = Decode(
+      encoded, header, cmyk.empty() ? nullptr : cmyk.data(), rgb, &decoder);
   return wrong == nullptr ? absl::OkStatus()
                           : UndecodableImage(ImageFormat::kJpeg, wrong);
 }
