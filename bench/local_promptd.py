@@ -76,6 +76,21 @@ def start(build, folder, *flags, encoder=ROOT / "models/embedded",
         process.wait()
 
 
+def processor_times():
+    """Of the machine, all cores: ticks since its start, and those that its host
+    gave to others."""
+    ticks = [int(n) for n in
+             Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return sum(ticks), ticks[7]
+
+
+def stolen(since):
+    """The share of the cores that the host took since these times."""
+    ticks, taken = (now - then for now, then in
+                    zip(processor_times(), since))
+    return taken / max(1, ticks)
+
+
 def train_seconds(job):
     """From a job's start to its end."""
     def at(name):

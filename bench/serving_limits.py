@@ -24,7 +24,8 @@ clock that refusals and deadlines are measured by.
 - versions: cached images, and fresh ones, with one version and with many drawn at
   random.
 
-Prints a line a part, and exits with 1 if a bound of docs/benchmarks.md is missed.
+Prints a line a part, and how much of the cores the machine's host took meanwhile;
+exits with 1 if a bound of docs/benchmarks.md is missed.
 """
 
 import argparse
@@ -406,7 +407,10 @@ def main():
             study = Study(args, server)
             study.prepare()
             for part in args.parts.split(","):
+                began = local_promptd.processor_times()
                 getattr(study, part)()
+                print(f"  (the host gave {local_promptd.stolen(began):.1%} of "
+                      "the cores to others meanwhile)", flush=True)
     if study.misses:
         print("missed:", ", ".join(study.misses))
     return 1 if study.misses else 0

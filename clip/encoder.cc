@@ -15,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "clip/host_floats.h"
 #include "clip/modified_resnet.h"
+#include "clip/pass_size.h"
 #include "clip/side_by_side.h"
 #include "clip/tensor_reader.h"
 #include "clip/text_tower.h"
@@ -181,10 +182,11 @@ absl::StatusOr<at::Tensor> Encoder::EncodeBatch(int64_t images,
     const int64_t slice = std::max<int64_t>(
         1, kMaxActivationBytes / image_tower_->activation_bytes());
     const auto encode = [&](int64_t first, int64_t end) {
-      for (; first < end; first += slice) {
-        const int64_t count = std::min(slice, end - first);
+      while (first < end) {
+        const int64_t count = PassSize(std::min(slice, end - first));
         features.narrow(0, first, count)
             .copy_(image_tower_->Encode(pixels(first, count)));
+        first += count;
       }
     };
     const int64_t threads = at::get_num_threads();

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "clip/pass_size.h"
 #include "clip/side_by_side.h"
 
 namespace promptd::worker {
@@ -142,7 +143,9 @@ size_t EncodeQueue::Share(const Tower& tower, int lanes, size_t most) {
       tower.waiting.size() + tower.running + tower.returning;
   const size_t groups =
       static_cast<size_t>(lanes) + (tower.returning > 0 ? 1 : 0);
-  return std::min(most, (under_way + groups - 1) / groups);
+  const size_t share = std::min(
+      {most, tower.waiting.size(), (under_way + groups - 1) / groups});
+  return static_cast<size_t>(clip::PassSize(static_cast<int64_t>(share)));
 }
 
 int64_t EncodeQueue::Ahead(const std::string& tower, const std::string& tenant,

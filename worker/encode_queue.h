@@ -22,8 +22,9 @@ namespace promptd::worker {
 // here, and each batch takes of all that have gathered when it begins, whatever
 // task they belong to, in the order of fair_queue.h; as many as fit into the
 // time that a batch may take, and so many that the next batch is of the same
-// size when those who wait for answers come back. While images of several
-// tenants come, half as many fit: who comes next waits for a shorter batch.
+// size when those who wait for answers come back, rounded down to a size that a
+// tower takes at once (clip/pass_size.h). While images of several tenants come,
+// half as many fit: who comes next waits for a shorter batch.
 //
 // The threads of a processor are lanes: each takes a batch of its own through
 // the tower and the next one when it is done, and waits for no other. Only when
@@ -95,7 +96,7 @@ class EncodeQueue {
   // Images of the largest batch of the whole device now.
   size_t Full(const std::string& name, const Tower& tower, absl::Time now) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Of the next batch, of at most `most`.
+  // Images of the next batch, at least one waits, of at most `most`.
   static size_t Share(const Tower& tower, int lanes, size_t most);
 
   const Options options_;

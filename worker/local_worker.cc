@@ -29,6 +29,8 @@ namespace promptd::worker {
 namespace {
 
 constexpr int kMaxDefaultDecodeThreads = 4;
+// Of an encoder, before the worker is ready.
+constexpr absl::Duration kWarmUp = absl::Milliseconds(250);
 
 absl::Status NotReady() {
   return MakeError(absl::StatusCode::kUnavailable, "NOT_READY",
@@ -179,21 +181,23 @@ class LocalWorkerImpl : public LocalWorker {
     return this->*part;
   }
 
-  // Runs and times batches of growing size on every encoder, until one takes
-  // longer than a batch may.
+  // Runs and times batches of growing size on every encoder, as many as a start
+  // has time for; larger ones are taken to be in proportion until they come.
   absl::Status WarmUp() {
     for (const std::string& digest : encoders_.digests()) {
       ASSIGN_OR_RETURN(const auto encoder, encoders_.Find(digest));
       const int64_t side = encoder->config().vision.image_size;
       const std::vector<float> image(static_cast<size_t>(3 * side * side), 0);
+      const absl::Time end =
+          absl::Now() + std::min(kWarmUp, options_.max_batch_time);
       for (int size = 1; size <= options_.max_batch; size *= 2) {
         const std::vector<absl::Span<const float>> batch(
             static_cast<size_t>(size), image);
         const absl::Time start = absl::Now();
         RETURN_IF_ERROR(EncodeImageBatch(*encoder, batch, size).status());
-        const absl::Duration elapsed = absl::Now() - start;
-        times_.Measured(digest, size, elapsed);
-        if (elapsed > options_.max_batch_time) break;
+        const absl::Time now = absl::Now();
+        times_.Measured(digest, size, now - start);
+        if (now + 2 * (now - start) > end) break;
       }
     }
     return absl::OkStatus();

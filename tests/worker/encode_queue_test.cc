@@ -106,6 +106,14 @@ TEST_F(EncodeQueueTest, ManyThatWaitFillTheLargestBatch) {
   EXPECT_THAT(sizes_, ElementsAre(4, 4, 4, 3));
 }
 
+TEST_F(EncodeQueueTest, BatchesHaveSizesThatATowerTakesAtOnce) {
+  EncodeQueue queue(
+      {.max_batch = 32}, &times_, &loop_,
+      [&](const std::vector<CallImage>& batch, int) { Note(batch, 3); });
+  Run(&queue, 43);
+  EXPECT_THAT(sizes_, ElementsAre(32, 10, 1));
+}
+
 TEST_F(EncodeQueueTest, WhoHasNotAllAnswersDoesNotComeBack) {
   call_->remaining = 1;
   EncodeQueue* to = nullptr;
