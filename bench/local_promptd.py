@@ -50,15 +50,14 @@ class Server:
 
 @contextlib.contextmanager
 def start(build, folder, *flags, encoder=ROOT / "models/embedded",
-          environment=None, prefix=()):
-    """A server with its data in `folder`/data, stopped at the end; `prefix`
-    stands before its command, as in ("nice", "-n", "5")."""
+          environment=None):
+    """A server with its data in `folder`/data, stopped at the end."""
     folder.mkdir(parents=True, exist_ok=True)
     ready = folder / "ready.json"
     ready.unlink(missing_ok=True)
     with open(folder / "promptd.log", "ab") as log:
         process = subprocess.Popen(
-            [*prefix, str(build / "server/promptd"), "--data-dir",
+            [str(build / "server/promptd"), "--data-dir",
              str(folder / "data"), "--listen", "127.0.0.1:0", "--http",
              "127.0.0.1:0",
              "--encoder", str(encoder), "--ready-file", str(ready), *flags],

@@ -5,9 +5,9 @@ usage: serving_limits.py BUILD_DIR [--work FOLDER] [--seconds 60]
            [--parts overload,fairness,training,flips,multi,versions]
            [--rounds 3] [--flips 10000] [--versions 10000] [--threads 1]
 
-Starts a promptd with the embedded encoder, at nice 5, and loads it with
-`bench/load_generator`, one part after the other: at nice 15, so that it takes
-nothing from the server on the same cores; in the overload at nice 0, as it is the
+Starts a promptd with the embedded encoder and loads it with `bench/load_generator`,
+one part after the other: at nice 10, so that it takes nothing from the server on
+the same cores; in the overload at nice -10 (for root; 0 for others), as it is the
 clock that refusals and deadlines are measured by.
 
 - overload: closed loop for the peak, then open loop at twice that, Poisson
@@ -91,11 +91,11 @@ class Study:
             self.misses.append(what)
         return "" if holds else "   MISSED"
 
-    def load(self, *flags, seconds=None, task=TASK, niced=True):
+    def load(self, *flags, seconds=None, task=TASK, nice=10):
         with self.lock:
             self.loads += 1  # other seeds, or fresh images would be known ones
             seed = self.loads
-        command = [*(["nice", "-n", "15"] if niced else []),
+        command = ["nice", "-n", str(nice),
                    str(self.args.build / "bench/load_generator"),
                    "--target", self.server.address, "--name", task,
                    "--seed", str(seed),
@@ -132,7 +132,7 @@ class Study:
                  "--max-outstanding", 4096 // GENERATORS)
         with concurrent.futures.ThreadPoolExecutor(GENERATORS) as pool:
             return together(list(pool.map(
-                lambda _: self.load(*flags, niced=False), range(GENERATORS))))
+                lambda _: self.load(*flags, nice=-10), range(GENERATORS))))
 
     def overload(self):
         """Rounds between peaks, as the machine's pace changes within a minute:
@@ -402,8 +402,7 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         with local_promptd.start(args.build, args.work or Path(folder),
-                                 "--threads", str(args.threads),
-                                 prefix=("nice", "-n", "5")) as server:
+                                 "--threads", str(args.threads)) as server:
             study = Study(args, server)
             study.prepare()
             for part in args.parts.split(","):
