@@ -8,6 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "spdlog/async_logger.h"
+#include "spdlog/details/thread_pool.h"
 #include "spdlog/pattern_formatter.h"
 #include "spdlog/sinks/stdout_sinks.h"
 #include "spdlog/spdlog.h"
@@ -52,13 +54,20 @@ class JsonLineFormatter : public spdlog::formatter {
 
 }  // namespace
 
-void ConfigureLog(const std::string& level) {
-  auto logger = std::make_shared<spdlog::logger>(
-      "promptd", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+Log::Log(const std::string& level)
+    : before_(spdlog::default_logger()),
+      writer_(std::make_shared<spdlog::details::thread_pool>(kMostWaiting, 1)) {
+  auto logger = std::make_shared<spdlog::async_logger>(
+      "promptd", std::make_shared<spdlog::sinks::stderr_sink_mt>(), writer_,
+      spdlog::async_overflow_policy::block);
   logger->set_formatter(std::make_unique<JsonLineFormatter>());
   logger->set_level(spdlog::level::from_str(level));
-  logger->flush_on(spdlog::level::trace);
   spdlog::set_default_logger(std::move(logger));
+}
+
+Log::~Log() {
+  spdlog::set_default_logger(before_);
+  writer_.reset();  // ends its thread behind the lines that wait
 }
 
 void LogEvent(spdlog::level::level_enum level, const std::string& event,

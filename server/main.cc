@@ -99,7 +99,7 @@ int main(int argc, char** argv) {
           promptd::server::ParseProgramOptions(argc, argv, &options)) {
     return *code;
   }
-  promptd::ConfigureLog(options.log_level);
+  const promptd::Log log(options.log_level);
   promptd::RaiseFileLimit();
   promptd::AnswerPromptly();
   promptd::UsePlainMutexes();

@@ -144,7 +144,7 @@ absl::Status Run(const WorkerOptions& options,
 int main(int argc, char** argv) {
   WorkerOptions options;
   if (const auto code = ParseWorkerOptions(argc, argv, &options)) return *code;
-  promptd::ConfigureLog(options.log_level);
+  const promptd::Log log(options.log_level);
   promptd::RaiseFileLimit();
   promptd::AnswerPromptly();
   promptd::UsePlainMutexes();

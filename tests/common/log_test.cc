@@ -1,10 +1,15 @@
 #include "common/log.h"
 
-#include <memory>
+#include <unistd.h>
+
+#include <optional>
 #include <sstream>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "spdlog/spdlog.h"
@@ -15,13 +20,11 @@ namespace {
 // What is logged in between, line by line, parsed.
 class LogTest : public ::testing::Test {
  protected:
-  LogTest() : before_(spdlog::default_logger()) {
-    ConfigureLog("info");
-    ::testing::internal::CaptureStderr();
-  }
-  ~LogTest() override { spdlog::set_default_logger(before_); }
+  LogTest() { ::testing::internal::CaptureStderr(); }
 
-  static std::vector<nlohmann::json> Lines() {
+  // Once the log has ended.
+  std::vector<nlohmann::json> Lines() {
+    log_.reset();
     std::istringstream text(::testing::internal::GetCapturedStderr());
     std::vector<nlohmann::json> lines;
     for (std::string line; std::getline(text, line);) {
@@ -31,7 +34,7 @@ class LogTest : public ::testing::Test {
   }
 
  private:
-  const std::shared_ptr<spdlog::logger> before_;
+  std::optional<Log> log_{std::in_place, "info"};
 };
 
 TEST_F(LogTest, AnEventIsOneObject) {
@@ -61,6 +64,51 @@ TEST_F(LogTest, PlainTextBecomesAMessage) {
   ASSERT_EQ(lines.size(), 1u);
   EXPECT_EQ(lines[0]["message"], "plain \"text\"");
   EXPECT_EQ(lines[0]["level"], "info");
+}
+
+TEST_F(LogTest, AllLinesOfAllThreadsAreWrittenBeforeItEnds) {
+  constexpr int kThreads = 4;
+  constexpr int kLines = 2 * Log::kMostWaiting;  // more than may wait
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < kThreads; ++thread) {
+    threads.emplace_back([thread] {
+      for (int line = 0; line < kLines; ++line) {
+        LogEvent(spdlog::level::info, "e",
+                 {{"thread", thread}, {"line", line}});
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::vector<int> next(kThreads, 0);
+  for (const nlohmann::json& line : Lines()) {
+    EXPECT_EQ(line["line"], next[line["thread"]]++);
+  }
+  EXPECT_THAT(next, ::testing::Each(kLines));
+}
+
+TEST_F(LogTest, WhoLogsDoesNotWaitForWhoReads) {
+  Lines();
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const int before = ::dup(STDERR_FILENO);
+  ::dup2(ends[1], STDERR_FILENO);
+  const std::string text(1000, 'x');
+  constexpr int kLines = 1000;  // a megabyte: a pipe holds 64 KiB
+  std::thread reader;
+  {
+    const Log log("info");
+    for (int line = 0; line < kLines; ++line) spdlog::info(text);
+    reader = std::thread([&] {
+      std::vector<char> buffer(1 << 16);
+      while (::read(ends[0], buffer.data(), buffer.size()) > 0) {
+      }
+    });
+  }
+  ::dup2(before, STDERR_FILENO);
+  ::close(ends[1]);
+  reader.join();
+  ::close(ends[0]);
+  ::close(before);
 }
 
 }  // namespace
