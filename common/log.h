@@ -27,7 +27,7 @@ namespace promptd {
 // from a thread of its own: who logs does not wait for a disk or a pipe, nor
 // for a thread that writes and has lost its core. Lines come in their order;
 // the destructor writes those that wait. When `kMostWaiting` do, who logs
-// waits.
+// waits. A process that is killed or aborts loses those that wait.
 class Log {
  public:
   static constexpr size_t kMostWaiting = 4096;
