@@ -70,14 +70,32 @@ Log::~Log() {
   writer_.reset();  // ends its thread behind the lines that wait
 }
 
+namespace {
+
+// The mark takes the place of the object's opening brace.
+std::string Payload(const std::string& event, const nlohmann::json& fields) {
+  return absl::StrCat(absl::string_view(&kFieldsMark, 1),
+                      "\"event\":", Dump(event), fields.empty() ? "" : ",",
+                      Dump(fields).substr(1));
+}
+
+}  // namespace
+
 void LogEvent(spdlog::level::level_enum level, const std::string& event,
               const nlohmann::json& fields) {
   if (!spdlog::should_log(level)) return;
-  // The mark takes the place of the object's opening brace.
-  const std::string text = absl::StrCat(
-      absl::string_view(&kFieldsMark, 1), "\"event\":", Dump(event),
-      fields.empty() ? "" : ",", Dump(fields).substr(1));
+  const std::string text = Payload(event, fields);
   spdlog::log(level, spdlog::string_view_t(text));
+}
+
+void LogEventNow(spdlog::level::level_enum level, const std::string& event,
+                 const nlohmann::json& fields) {
+  if (!spdlog::should_log(level)) return;
+  const std::shared_ptr<spdlog::logger> logger = spdlog::default_logger();
+  const std::string text = Payload(event, fields);
+  for (const spdlog::sink_ptr& sink : logger->sinks()) {
+    sink->log(spdlog::details::log_msg(logger->name(), level, text));
+  }
 }
 
 }  // namespace promptd

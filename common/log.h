@@ -47,4 +47,9 @@ class Log {
 void LogEvent(spdlog::level::level_enum level, const std::string& event,
               const nlohmann::json& fields);
 
+// The same, written when it returns and before those that wait: for what may be
+// the last that a process says.
+void LogEventNow(spdlog::level::level_enum level, const std::string& event,
+                 const nlohmann::json& fields);
+
 }  // namespace promptd

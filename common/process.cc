@@ -34,8 +34,8 @@ absl::Status ArmFailpointsFromEnvironment() {
         nlohmann::json fields = {{"point", std::string(point)},
                                  {"action", std::string(action)}};
         if (hit > 0) fields["hit"] = hit;
-        LogEvent(spdlog::level::warn, hit > 0 ? "failpoint" : "failpoint_armed",
-                 fields);
+        LogEventNow(spdlog::level::warn,
+                    hit > 0 ? "failpoint" : "failpoint_armed", fields);
       });
   RETURN_IF_ERROR(ArmFailpoints(text));
   LogEvent(spdlog::level::critical, "failpoints_armed",

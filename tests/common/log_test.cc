@@ -1,5 +1,6 @@
 #include "common/log.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <optional>
@@ -84,6 +85,16 @@ TEST_F(LogTest, AllLinesOfAllThreadsAreWrittenBeforeItEnds) {
     EXPECT_EQ(line["line"], next[line["thread"]]++);
   }
   EXPECT_THAT(next, ::testing::Each(kLines));
+}
+
+TEST_F(LogTest, WhatIsLoggedNowIsThereWhenAProcessIsKilled) {
+  EXPECT_EXIT(
+      {
+        LogEventNow(spdlog::level::warn, "last", {{"point", "p"}});
+        ::kill(::getpid(), SIGKILL);
+      },
+      ::testing::KilledBySignal(SIGKILL), "\"event\":\"last\"");
+  Lines();
 }
 
 TEST_F(LogTest, WhoLogsDoesNotWaitForWhoReads) {
