@@ -25,6 +25,13 @@ std::string Dump(const nlohmann::json& value) {
   return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+// The mark takes the place of the object's opening brace.
+std::string Payload(const std::string& event, const nlohmann::json& fields) {
+  return absl::StrCat(absl::string_view(&kFieldsMark, 1),
+                      "\"event\":", Dump(event), fields.empty() ? "" : ",",
+                      Dump(fields).substr(1));
+}
+
 class JsonLineFormatter : public spdlog::formatter {
  public:
   void format(const spdlog::details::log_msg& message,
@@ -69,17 +76,6 @@ Log::~Log() {
   spdlog::set_default_logger(before_);
   writer_.reset();  // ends its thread behind the lines that wait
 }
-
-namespace {
-
-// The mark takes the place of the object's opening brace.
-std::string Payload(const std::string& event, const nlohmann::json& fields) {
-  return absl::StrCat(absl::string_view(&kFieldsMark, 1),
-                      "\"event\":", Dump(event), fields.empty() ? "" : ",",
-                      Dump(fields).substr(1));
-}
-
-}  // namespace
 
 void LogEvent(spdlog::level::level_enum level, const std::string& event,
               const nlohmann::json& fields) {
