@@ -84,9 +84,12 @@ FrozenConv::FrozenConv(const at::Tensor& kernel, const BatchNorm& norm,
   kernel_ = folded.to(options, /*non_blocking=*/false, /*copy=*/false,
                       at::MemoryFormat::ChannelsLast);
   bias_ = bias.to(options);
-  packed_ = kernel_.device().is_cpu() && HasBlockedConv() &&
-            OneDnnTakes(kernel_.scalar_type());
-  if (packed_) kernel_ = Pack(kernel_, geometry_);
+  if (!kernel_.device().is_cpu() || !HasBlockedConv()) return;
+  const std::optional<at::ScalarType> type = OneDnnType(kernel_.scalar_type());
+  if (!type) return;
+  kernel_ = Pack(kernel_.to(*type), geometry_);
+  bias_ = bias_.to(*type);
+  packed_ = true;
 }
 
 at::Tensor FrozenConv::RunPlaces(const at::Tensor& x,
@@ -110,8 +113,10 @@ at::Tensor FrozenConv::Run(const at::Tensor& x, Activation activation) const {
   }
   static const auto conv =
       FindOperator("mkldnn::_convolution_pointwise")->typed<ConvSignature>();
-  return conv.call(x, kernel_, bias_, {padding, padding}, {stride, stride},
-                   {1, 1}, 1, relu ? "relu" : "none", Scalars(), "");
+  return conv
+      .call(x.to(kernel_.scalar_type()), kernel_, bias_, {padding, padding},
+            {stride, stride}, {1, 1}, 1, relu ? "relu" : "none", Scalars(), "")
+      .to(x.scalar_type());
 }
 
 }  // namespace promptd::clip

@@ -66,6 +66,7 @@ Fused FusedOf(Activation activation) {
   return {"none", ""};
 }
 
+// x and y in the layer's type, weights and bias in oneDNN's.
 at::Tensor BlockedLinear(const at::Tensor& x, const at::Tensor& packed,
                          const at::Tensor& bias, Activation activation) {
   static const auto linear =
@@ -73,8 +74,10 @@ at::Tensor BlockedLinear(const at::Tensor& x, const at::Tensor& packed,
   std::optional<at::Tensor> optional_bias;
   if (bias.defined()) optional_bias = bias;
   const Fused fused = FusedOf(activation);
-  return linear.call(x.contiguous(), packed, optional_bias, fused.name,
-                     c10::List<std::optional<at::Scalar>>(), fused.algorithm);
+  return linear
+      .call(x.to(packed.scalar_type()).contiguous(), packed, optional_bias,
+            fused.name, c10::List<std::optional<at::Scalar>>(), fused.algorithm)
+      .to(x.scalar_type());
 }
 
 // In place.
@@ -92,9 +95,12 @@ at::Tensor Activated(at::Tensor x, Activation activation) {
   return x;
 }
 
-bool CanPack(const at::Tensor& weight) {
-  return weight.device().is_cpu() && weight.numel() > 0 && HasBlockedLinear() &&
-         OneDnnTakes(weight.scalar_type());
+// The type of packed weights; none: they are not packed.
+std::optional<at::ScalarType> PackedType(const at::Tensor& weight) {
+  if (!weight.device().is_cpu() || weight.numel() == 0 || !HasBlockedLinear()) {
+    return std::nullopt;
+  }
+  return OneDnnType(weight.scalar_type());
 }
 
 }  // namespace
@@ -113,10 +119,12 @@ FrozenLinear::FrozenLinear(const at::Tensor& weight, const at::Tensor& bias,
     bias_ = bias.to(options, /*non_blocking=*/false, /*copy=*/true);
   }
   const at::Tensor contiguous = weight.to(options).contiguous();
-  if (!CanPack(contiguous)) {
+  const std::optional<at::ScalarType> type = PackedType(contiguous);
+  if (!type) {
     weight_ = contiguous.is_same(weight) ? weight.clone() : contiguous;
     return;
   }
+  if (bias_.defined()) bias_ = bias_.to(*type);
   const bool gradient = use == LinearUse::kInputGradient;
   summation_block_ = gradient && contiguous.scalar_type() == at::kFloat
                          ? kSummationBlock
@@ -124,7 +132,7 @@ FrozenLinear::FrozenLinear(const at::Tensor& weight, const at::Tensor& bias,
   for (int64_t begin = 0; begin < in_; begin += summation_block_) {
     const int64_t size = std::min(summation_block_, in_ - begin);
     forward_packed_.push_back(
-        Pack(contiguous.narrow(1, begin, size).contiguous()));
+        Pack(contiguous.narrow(1, begin, size).to(*type).contiguous()));
   }
   if (gradient) backward_ = std::make_shared<Backward>();
 }

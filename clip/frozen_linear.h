@@ -27,7 +27,8 @@ enum class Activation { kNone, kRelu, kSilu, kGelu };
 // construction, W^T's on the first InputGradient. Where that layout does not
 // apply (a CUDA device, a build without oneDNN) the plain operators run.
 // Functions throw c10::Error on a shape mismatch. Inputs and outputs have the
-// layer's type, float32 or bfloat16, whose products are summed in float32.
+// layer's type, float32 or bfloat16, whose products are summed in float32;
+// bfloat16 weights lie in float32 where oneDNN computes in it (OneDnnType).
 // Immutable and thread-safe; copies share the weights; callers hold a no-grad
 // guard.
 class FrozenLinear {
@@ -60,7 +61,7 @@ class FrozenLinear {
 
   int64_t in_ = 0;
   int64_t out_ = 0;
-  at::Tensor bias_;
+  at::Tensor bias_;    // of the weights' type
   at::Tensor weight_;  // [out, in], kept only where nothing is packed
   // W, blocked; one tensor for each block of inputs that is summed apart.
   std::vector<at::Tensor> forward_packed_;

@@ -9,13 +9,14 @@ std::optional<c10::OperatorHandle> FindOperator(const char* name,
   return c10::Dispatcher::singleton().findSchema({name, overload});
 }
 
-bool OneDnnTakes(at::ScalarType type) {
-  if (type == at::kFloat) return true;
+std::optional<at::ScalarType> OneDnnType(at::ScalarType type) {
   static const bool bfloat16 = [] {
     const auto supported = FindOperator("mkldnn::_is_mkldnn_bf16_supported");
     return supported && supported->typed<bool()>().call();
   }();
-  return type == at::kBFloat16 && bfloat16;
+  if (type == at::kFloat || (type == at::kBFloat16 && bfloat16)) return type;
+  if (type == at::kBFloat16) return at::kFloat;
+  return std::nullopt;
 }
 
 void HoldInHugePages(const at::Tensor& packed) {

@@ -13,9 +13,11 @@ namespace promptd::clip {
 std::optional<c10::OperatorHandle> FindOperator(const char* name,
                                                 const char* overload = "");
 
-// Whether oneDNN computes in this type on this processor: bfloat16 needs
-// AVX-512.
-bool OneDnnTakes(at::ScalarType type);
+// The type in which oneDNN computes a frozen layer of `type` on this processor;
+// none: it does not. bfloat16 wants AVX-512; processors without it compute with
+// the same rounded numbers in float32, whose products of two bfloat16 are
+// exact, and round the sum.
+std::optional<at::ScalarType> OneDnnType(at::ScalarType type);
 
 // Moves weights in oneDNN's own layout into huge pages (common/huge_pages.h),
 // where they are large. A tower reads all of its weights for each batch.

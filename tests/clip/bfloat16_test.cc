@@ -2,6 +2,9 @@
 // that of float32 towers.
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/matmul.h>
 #include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
 
@@ -16,12 +19,15 @@
 #include "clip/text_tower.h"
 #include "tests/clip/golden.h"
 #include "tests/clip/random_text_tower.h"
+#include "tests/clip/relative_error.h"
 
 namespace promptd::clip {
 namespace {
 
 constexpr double kFeatureCosine = 0.999;
 constexpr double kGradientCosine = 0.99;
+// Of a number of eight significant bits.
+constexpr double kOneRounding = 1.0 / 256;
 
 // The smallest cosine of two matrices' rows, into the test's output as well.
 double SmallestCosine(const FloatTensor& a, const FloatTensor& b) {
@@ -121,6 +127,33 @@ TEST(BFloat16LinearTest, RoundsOnceAfterTheSum) {
   EXPECT_EQ(y.scalar_type(), at::kBFloat16);
   EXPECT_EQ(y.min().item<float>(), 258.0f);
   EXPECT_EQ(y.max().item<float>(), 258.0f);
+}
+
+// On every processor: one without bfloat16 arithmetic has its blocked layout in
+// float32, of the same rounded numbers.
+TEST(BFloat16LinearTest, PackedWeightsGiveThePlainOperatorsResultsBothWays) {
+  const auto rounded = [](at::IntArrayRef sizes) {
+    return at::randn(sizes).to(at::kBFloat16);
+  };
+  const auto exact = [](const at::Tensor& x) { return x.to(at::kDouble); };
+  const at::Tensor weight = rounded({24, 300});
+  const at::Tensor bias = rounded({24});
+  const at::Tensor x = rounded({9, 300});
+  const at::Tensor dy = rounded({9, 24});
+  const FrozenLinear layer(weight.to(at::kFloat), bias.to(at::kFloat),
+                           LinearUse::kInputGradient, at::kBFloat16);
+  EXPECT_TRUE(layer.packed());
+  const at::Tensor y = layer.Forward(x);
+  const at::Tensor dx = layer.InputGradient(dy);
+  EXPECT_EQ(y.scalar_type(), at::kBFloat16);
+  EXPECT_EQ(dx.scalar_type(), at::kBFloat16);
+  const at::Tensor linear = at::linear(exact(x), exact(weight), exact(bias));
+  EXPECT_LT(RelativeError(y, linear), kOneRounding);
+  EXPECT_LT(
+      RelativeError(layer.Forward(x, Activation::kGelu), at::gelu(linear)),
+      kOneRounding);
+  EXPECT_LT(RelativeError(dx, at::matmul(exact(dy), exact(weight))),
+            kOneRounding);
 }
 
 }  // namespace
