@@ -317,12 +317,6 @@ def report(kind, found):
     sys.stdout.flush()
 
 
-def precisions_here():
-    flags = Path("/proc/cpuinfo").read_text().split()
-    fast = {"avx512_bf16", "amx_bf16"} & set(flags)
-    return "float32,bfloat16" if fast else "float32"
-
-
 def parse():
     parser = argparse.ArgumentParser()
     parser.add_argument("build", type=Path)
@@ -331,9 +325,7 @@ def parse():
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--concurrency", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precisions", default=precisions_here(),
-                        help="default: bfloat16 too where the processor "
-                        "computes in it")
+    parser.add_argument("--precisions", default="float32,bfloat16")
     parser.add_argument("--measure", default="pixels,jpeg,cache")
     parser.add_argument("--instances", type=int, default=1,
                         help="of Triton's models")

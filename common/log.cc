@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/scheduling.h"
 #include "spdlog/async_logger.h"
 #include "spdlog/details/thread_pool.h"
 #include "spdlog/pattern_formatter.h"
@@ -63,7 +64,8 @@ class JsonLineFormatter : public spdlog::formatter {
 
 Log::Log(const std::string& level)
     : before_(spdlog::default_logger()),
-      writer_(std::make_shared<spdlog::details::thread_pool>(kMostWaiting, 1)) {
+      writer_(std::make_shared<spdlog::details::thread_pool>(
+          kMostWaiting, 1, YieldToAnswering)) {
   auto logger = std::make_shared<spdlog::async_logger>(
       "promptd", std::make_shared<spdlog::sinks::stderr_sink_mt>(), writer_,
       spdlog::async_overflow_policy::block);

@@ -11,9 +11,10 @@ namespace promptd {
 // over (up to a tick, 4 ms). Linux 6.12 and later; others keep their own order.
 void AnswerPromptly();
 
-// For a thread that computes: lets those that answer go first. It, and those
-// that it starts, get a third of the processor time of one that does not yield,
-// when both want it, in slices of the usual length.
+// For a thread that computes, or writes what nobody waits for: lets those that
+// answer go first. It, and those that it starts, get a third of the processor
+// time of one that does not yield, when both want it, in slices of the usual
+// length.
 void YieldToAnswering();
 
 }  // namespace promptd
