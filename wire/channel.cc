@@ -1,5 +1,6 @@
 #include "wire/channel.h"
 
+#include "absl/time/clock.h"
 #include "common/failpoint.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/support/channel_arguments.h"
@@ -26,6 +27,25 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address,
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   return grpc::CreateCustomChannel(address, ChannelCredentialsOf(tls),
                                    arguments);
+}
+
+Channels::~Channels() {
+  while (Prune()) absl::SleepFor(absl::Milliseconds(1));
+}
+
+std::shared_ptr<grpc::Channel> Channels::Connect(
+    const std::string& address, const std::optional<TlsIdentity>& tls) {
+  auto channel = wire::Connect(address, tls);
+  absl::MutexLock lock(&mutex_);
+  channels_.push_back(channel);
+  return channel;
+}
+
+bool Channels::Prune() {
+  absl::MutexLock lock(&mutex_);
+  std::erase_if(channels_,
+                [](const auto& channel) { return channel.use_count() == 1; });
+  return !channels_.empty();
 }
 
 void Prepare(const WorkerToken& token, absl::Time deadline,

@@ -4,7 +4,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
@@ -22,6 +25,28 @@ inline constexpr int kKeepaliveTimeoutMs = 5'000;
 // within a second, when it is lost.
 std::shared_ptr<grpc::Channel> Connect(
     const std::string& address, const std::optional<TlsIdentity>& tls = {});
+
+// Connections whose calls end in gRPC's callbacks. A call holds its connection
+// until its callback has returned, and who frees the last one of a process that
+// serves nothing any more joins gRPC's threads: one of these would join itself
+// (gRPC 1.51 aborts). So this holds them too, and lets go last. Thread-safe.
+class Channels {
+ public:
+  Channels() = default;
+  // Waits for the calls under way: end them first.
+  ~Channels();
+  Channels(const Channels&) = delete;
+  Channels& operator=(const Channels&) = delete;
+
+  std::shared_ptr<grpc::Channel> Connect(
+      const std::string& address, const std::optional<TlsIdentity>& tls = {});
+  // Closes those that nobody holds but this; whether there are others.
+  bool Prune();
+
+ private:
+  absl::Mutex mutex_;
+  std::vector<std::shared_ptr<grpc::Channel>> channels_ ABSL_GUARDED_BY(mutex_);
+};
 
 // Token and deadline of one call; it is not queued for a connection that is
 // not there.

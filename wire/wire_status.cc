@@ -10,7 +10,7 @@ namespace promptd::wire {
 namespace {
 
 constexpr char kUnreachable[] = "PEER_UNREACHABLE";
-constexpr size_t kMaxMessageBytes = 8 << 10;
+constexpr size_t kMaxTextBytes = 8 << 10;
 constexpr size_t kMaxFieldsBytes = 40 << 10;
 
 }  // namespace
@@ -18,16 +18,15 @@ constexpr size_t kMaxFieldsBytes = 40 << 10;
 void ToProto(const absl::Status& status, pb::ItemStatus* out) {
   if (status.ok()) return;
   out->set_code(static_cast<int>(status.code()));
-  out->set_message(TruncateUtf8(status.message(), kMaxMessageBytes));
+  out->set_message(TruncateUtf8(status.message(), kMaxTextBytes));
   out->set_reason(ErrorReason(status));
   size_t used = 0;
   for (const FieldViolation& violation : ErrorFields(status)) {
     used += violation.field.size() + violation.description.size();
     if (used > kMaxFieldsBytes) break;
     pb::ItemStatus::Field* field = out->add_fields();
-    field->set_field(TruncateUtf8(violation.field, kMaxMessageBytes));
-    field->set_description(
-        TruncateUtf8(violation.description, kMaxMessageBytes));
+    field->set_field(TruncateUtf8(violation.field, kMaxTextBytes));
+    field->set_description(TruncateUtf8(violation.description, kMaxTextBytes));
   }
 }
 

@@ -13,7 +13,6 @@
 #include "common/monotonic.h"
 #include "common/sha256.h"
 #include "common/status_macros.h"
-#include "wire/channel.h"
 
 namespace promptd::wire {
 namespace {
@@ -87,7 +86,7 @@ absl::StatusOr<std::string> WorkerRegistry::Attach(
   session.hello = hello;
   session.link = link;
   session.client = std::make_shared<ExecutorClient>(
-      Connect(hello.address, options_.tls), token_,
+      channels_.Connect(hello.address, options_.tls), token_,
       absl::StrCat("worker ", hello.id));
   session.target = std::make_shared<RouteTarget>();
   session.target->id = hello.id;
@@ -292,6 +291,7 @@ void WorkerRegistry::WatchOnce() {
   }
   for (const std::string& name : lost) Detach(name);
   for (const auto& client : silent) client->Abandon();
+  channels_.Prune();
 }
 
 }  // namespace promptd::wire

@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "wire/channel.h"
 #include "wire/executor_client.h"
 #include "wire/route_target.h"
 #include "wire/tls.h"
@@ -147,6 +148,7 @@ class WorkerRegistry {
   const RegistryOptions options_;
   const WorkerToken token_;
   RegistryEvents* const events_;
+  Channels channels_;  // to the workers
   mutable absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<std::string, Session> sessions_ ABSL_GUARDED_BY(mutex_);

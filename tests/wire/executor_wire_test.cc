@@ -1,9 +1,14 @@
 // worker::Executor over a real connection.
 #include <future>
+#include <memory>
+#include <thread>
 
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "common/error.h"
 #include "gtest/gtest.h"
 #include "tests/wire/wire_rig.h"
+#include "wire/channel.h"
 #include "wire/executor_client.h"
 
 namespace promptd::wire {
@@ -15,7 +20,7 @@ class ExecutorWireTest : public ::testing::Test {
  protected:
   ExecutorWireTest()
       : port_(&executor_),
-        client_(Connect(port_.address()), TestToken(), "worker w1") {}
+        client_(channels_.Connect(port_.address()), TestToken(), "worker w1") {}
   ~ExecutorWireTest() override { executor_.ReleaseHeld(); }
 
   worker::ClassifyCall Pixels() const {
@@ -37,6 +42,7 @@ class ExecutorWireTest : public ::testing::Test {
   const std::vector<float> pixels_ = {1, 2, 3};
   testing::FakeExecutor executor_;
   WorkerPort port_;
+  Channels channels_;
   ExecutorClient client_;
 };
 
@@ -148,7 +154,8 @@ class CancellingExecutor : public testing::FakeExecutor {
 TEST_F(ExecutorWireTest, AWorkerThatCancelsItsCallsHasNotAnswered) {
   CancellingExecutor cancelling;
   WorkerPort port(&cancelling);
-  ExecutorClient client(Connect(port.address()), TestToken(), "worker w2");
+  ExecutorClient client(channels_.Connect(port.address()), TestToken(),
+                        "worker w2");
   for (const bool gone : {false, true}) {
     worker::ClassifyCall call = Pixels();
     call.cancelled = [gone] { return gone; };
@@ -167,7 +174,7 @@ TEST_F(ExecutorWireTest, TheClientMayGoBeforeItsAnswers) {
   executor_.HoldCalls();
   auto promise = std::make_shared<std::promise<Outcome>>();
   {
-    ExecutorClient other(Connect(port_.address()), TestToken(), "w");
+    ExecutorClient other(channels_.Connect(port_.address()), TestToken(), "w");
     other.Classify(Pixels(), [promise](Outcome outcome) {
       promise->set_value(std::move(outcome));
     });
@@ -177,7 +184,8 @@ TEST_F(ExecutorWireTest, TheClientMayGoBeforeItsAnswers) {
 }
 
 TEST_F(ExecutorWireTest, WithoutTheTokenNothingIsComputed) {
-  ExecutorClient stranger(Connect(port_.address()), TestToken("x"), "w");
+  ExecutorClient stranger(channels_.Connect(port_.address()), TestToken("x"),
+                          "w");
   std::promise<Outcome> promise;
   stranger.Classify(Pixels(), [&](Outcome outcome) {
     promise.set_value(std::move(outcome));
@@ -185,6 +193,36 @@ TEST_F(ExecutorWireTest, WithoutTheTokenNothingIsComputed) {
   EXPECT_EQ(ErrorReason(promise.get_future().get().status()),
             "WORKER_UNAUTHENTICATED");
   EXPECT_EQ(executor_.calls(), 0);
+}
+
+// With nothing else of gRPC in the process: the callback that still runs must
+// not be the last to hold the connection.
+TEST(ChannelsTest, AConnectionIsHeldUntilTheCallbackHasReturned) {
+  testing::FakeExecutor executor;
+  auto port = std::make_unique<WorkerPort>(&executor);
+  absl::Notification answered;
+  absl::Notification may_return;
+  std::thread later;
+  {
+    Channels channels;
+    {
+      ExecutorClient client(channels.Connect(port->address()), TestToken(),
+                            "w");
+      client.VerifyEncoder({executor.Encoders().at(0).digest}, [&](auto) {
+        answered.Notify();
+        may_return.WaitForNotification();
+      });
+      answered.WaitForNotification();
+    }
+    EXPECT_TRUE(channels.Prune());
+    port.reset();
+    later = std::thread([&] {
+      absl::SleepFor(absl::Milliseconds(20));
+      may_return.Notify();
+    });
+  }
+  EXPECT_TRUE(may_return.HasBeenNotified());
+  later.join();
 }
 
 }  // namespace
