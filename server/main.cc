@@ -74,6 +74,7 @@ absl::Status Run(const ProgramOptions& options,
   server_options.tenant_running_jobs = options.tenant_running_jobs;
   server_options.gc_interval = options.gc_interval;
   server_options.feature_retention = options.feature_retention;
+  server_options.max_database_cache_bytes = options.max_database_cache_bytes;
   server_options.allow_network_file_system = options.allow_network_file_system;
   ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
                    Server::Create(server_options, promptd::Clock::Real()));

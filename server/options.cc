@@ -8,6 +8,7 @@
 #include "common/error.h"
 #include "common/status_macros.h"
 #include "server/limits.h"
+#include "store/sqlite_database.h"
 #include "weights/encoder_places.h"
 #include "wire/program_flags.h"
 
@@ -31,6 +32,7 @@ struct RawOptions {
   wire::TuningFlags tuning;
   int64_t max_blob_bytes = 0;
   int tenant_running_jobs = 0;
+  int64_t database_cache_bytes = store::kDefaultCacheBytes;
   std::string gc_interval = "1h";
   std::string feature_retention = "168h";
   bool allow_network_file_system = false;
@@ -112,6 +114,11 @@ void DeclareStorage(RawOptions* raw, CLI::App* app) {
                   "garbage collection frees what is not needed. 0: no bound")
       ->envname("PROMPTD_MAX_BLOB_BYTES")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 60))
+      ->capture_default_str();
+  app->add_option("--database-cache-bytes", raw->database_cache_bytes,
+                  "Memory that pages of the database may take")
+      ->envname("PROMPTD_DATABASE_CACHE_BYTES")
+      ->check(CLI::Range(int64_t{1} << 20, int64_t{1} << 40))
       ->capture_default_str();
   app->add_option("--gc-interval", raw->gc_interval,
                   "Time between two garbage collections, which delete blobs "
@@ -201,6 +208,7 @@ absl::StatusOr<absl::Duration> ParseOrNever(const std::string& flag,
 
 absl::Status UnderstandStorage(const RawOptions& raw, ProgramOptions* options) {
   options->max_blob_bytes = raw.max_blob_bytes;
+  options->max_database_cache_bytes = raw.database_cache_bytes;
   options->tenant_running_jobs = raw.tenant_running_jobs;
   options->allow_network_file_system = raw.allow_network_file_system;
   ASSIGN_OR_RETURN(options->gc_interval,

@@ -30,6 +30,7 @@ struct ProgramOptions : wire::WorkerTuning {
   int tenant_running_jobs = 0;       // 0: no bound
   absl::Duration gc_interval;        // 0: never by itself
   absl::Duration feature_retention;  // infinite: for ever
+  int64_t max_database_cache_bytes = 0;
   bool allow_network_file_system = false;
   std::string log_level;
 };

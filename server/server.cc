@@ -247,11 +247,13 @@ class ServerImpl : public Server {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(
     const ServerOptions& options, const Clock* clock) {
-  ASSIGN_OR_RETURN(std::unique_ptr<store::Database> db,
-                   store::OpenSqlite({.data_dir = options.data_dir,
-                                      .allow_network_file_system =
-                                          options.allow_network_file_system},
-                                     clock));
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<store::Database> db,
+      store::OpenSqlite(
+          {.data_dir = options.data_dir,
+           .allow_network_file_system = options.allow_network_file_system,
+           .max_cache_bytes = options.max_database_cache_bytes},
+          clock));
   ASSIGN_OR_RETURN(
       std::unique_ptr<store::BlobStore> blobs,
       store::BlobStore::Open(options.data_dir + "/blobs",

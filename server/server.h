@@ -20,6 +20,7 @@
 #include "jobs/job_store.h"
 #include "server/limits.h"
 #include "server/worker_gateway.h"
+#include "store/sqlite_database.h"
 #include "worker/control.h"
 #include "worker/executor.h"
 #include "worker/observer.h"
@@ -43,6 +44,8 @@ struct ServerOptions {
   absl::Duration gc_interval = absl::Hours(1);
   // Cached image features that nobody used for so long go with the garbage.
   absl::Duration feature_retention = absl::Hours(24 * 7);
+  // Memory, of the database's pages.
+  int64_t max_database_cache_bytes = store::kDefaultCacheBytes;
   // Opens a data directory on NFS, SMB or FUSE too.
   bool allow_network_file_system = false;
   // Threads for work that blocks, and calls that may wait for one.

@@ -26,7 +26,6 @@ constexpr char kSettings[] =
     "PRAGMA journal_mode=WAL;"
     "PRAGMA synchronous=FULL;"
     "PRAGMA wal_autocheckpoint=4000;"
-    "PRAGMA cache_size=-65536;"
     "PRAGMA foreign_keys=ON;"
     "PRAGMA mmap_size=0;"
     "PRAGMA trusted_schema=OFF;"
@@ -97,7 +96,7 @@ void SqliteConnection::Finalizer::operator()(sqlite3_stmt* statement) const {
 }
 
 absl::StatusOr<std::unique_ptr<SqliteConnection>> SqliteConnection::Open(
-    const std::string& path) {
+    const std::string& path, int64_t max_cache_bytes) {
   std::unique_ptr<SqliteConnection> connection(new SqliteConnection);
   connection->path_ = path;
   const int code =
@@ -106,7 +105,7 @@ absl::StatusOr<std::unique_ptr<SqliteConnection>> SqliteConnection::Open(
                           SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
                       FailingVfs());
   if (code != SQLITE_OK) return connection->Error(code, "open");
-  RETURN_IF_ERROR(connection->Configure());
+  RETURN_IF_ERROR(connection->Configure(max_cache_bytes));
   return connection;
 }
 
@@ -115,12 +114,14 @@ SqliteConnection::~SqliteConnection() {
   sqlite3_close(db_);
 }
 
-absl::Status SqliteConnection::Configure() {
+absl::Status SqliteConnection::Configure(int64_t max_cache_bytes) {
   sqlite3_busy_timeout(db_, kBusyTimeoutMs);
   sqlite3_db_config(db_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(db_, SQLITE_DBCONFIG_DQS_DML, 0, nullptr);
   sqlite3_db_config(db_, SQLITE_DBCONFIG_DQS_DDL, 0, nullptr);
-  RETURN_IF_ERROR(Script(kSettings));
+  // A negative size is one in KiB.
+  RETURN_IF_ERROR(Script(absl::StrCat(
+      kSettings, "PRAGMA cache_size=", -(max_cache_bytes >> 10), ";")));
   ASSIGN_OR_RETURN(const Result mode, Run("PRAGMA journal_mode", {}));
   if (mode.rows.empty() || mode.rows[0].Text(0) != "wal") {
     return MakeError(absl::StatusCode::kUnavailable, "DATABASE_IO",

@@ -24,10 +24,10 @@ class SqliteConnection {
     int64_t changed = 0;
   };
 
-  // Opens or makes `path` and applies the settings of DESIGN section 8. The
-  // file is locked against other processes while it is open.
+  // Opens or makes `path`, which is locked against other processes while it is
+  // open. Pages of it take at most `max_cache_bytes` of memory, a KiB or more.
   static absl::StatusOr<std::unique_ptr<SqliteConnection>> Open(
-      const std::string& path);
+      const std::string& path, int64_t max_cache_bytes);
   ~SqliteConnection();
   SqliteConnection(const SqliteConnection&) = delete;
   SqliteConnection& operator=(const SqliteConnection&) = delete;
@@ -54,7 +54,7 @@ class SqliteConnection {
   using StatementPtr = std::unique_ptr<sqlite3_stmt, Finalizer>;
 
   SqliteConnection() = default;
-  absl::Status Configure();
+  absl::Status Configure(int64_t max_cache_bytes);
   absl::StatusOr<sqlite3_stmt*> Prepare(absl::string_view sql);
   absl::Status Bind(sqlite3_stmt* statement, const std::vector<Value>& values);
   absl::StatusOr<Result> Step(sqlite3_stmt* statement);

@@ -102,7 +102,8 @@ absl::StatusOr<std::unique_ptr<Database>> OpenSqlite(
   }
   ASSIGN_OR_RETURN(
       std::unique_ptr<SqliteConnection> connection,
-      SqliteConnection::Open(absl::StrCat(options.data_dir, "/promptd.db")));
+      SqliteConnection::Open(absl::StrCat(options.data_dir, "/promptd.db"),
+                             options.max_cache_bytes));
   RETURN_IF_ERROR(Migrate(*connection, EmbeddedMigrations(), clock->Now()));
   return std::make_unique<SqliteDatabase>(std::move(lock),
                                           std::move(connection));

@@ -2,6 +2,7 @@
 // one connection.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -11,10 +12,13 @@
 
 namespace promptd::store {
 
+inline constexpr int64_t kDefaultCacheBytes = int64_t{64} << 20;
+
 struct SqliteOptions {
   std::string data_dir;  // made when missing; the file is promptd.db in it
   // Opens on NFS, SMB or FUSE too, where file locks may not hold.
   bool allow_network_file_system = false;
+  int64_t max_cache_bytes = kDefaultCacheBytes;  // memory, of the file's pages
 };
 
 // Takes the data directory's lock for the life of the result, opens the file

@@ -63,13 +63,17 @@ TEST_F(OptionsTest, StorageIsUnboundedAndLocalUnlessAskedOtherwise) {
   EXPECT_EQ(options_.max_blob_bytes, 0);
   EXPECT_FALSE(options_.allow_network_file_system);
   EXPECT_EQ(options_.tenant_running_jobs, 0);
-  ASSERT_EQ(Parse({"--max-blob-bytes", "1000000", "--allow-network-file-system",
-                   "--tenant-running-jobs", "2"},
-                  &options_),
-            std::nullopt);
+  EXPECT_EQ(options_.max_database_cache_bytes, 64 << 20);
+  ASSERT_EQ(
+      Parse({"--max-blob-bytes", "1000000", "--allow-network-file-system",
+             "--tenant-running-jobs", "2", "--database-cache-bytes", "2097152"},
+            &options_),
+      std::nullopt);
   EXPECT_EQ(options_.max_blob_bytes, 1'000'000);
   EXPECT_TRUE(options_.allow_network_file_system);
   EXPECT_EQ(options_.tenant_running_jobs, 2);
+  EXPECT_EQ(options_.max_database_cache_bytes, 2 << 20);
+  EXPECT_EQ(Parse({"--database-cache-bytes", "1000"}, &options_), 2);
 }
 
 TEST_F(OptionsTest, GarbageIsCollectedEveryHourUnlessAskedOtherwise) {

@@ -287,8 +287,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         with local_promptd.start(
                 args.build, args.work or Path(folder), "--threads", "1",
-                "--embedding-cache-bytes", str(2 << 20), "--log-level",
-                "warning") as server:
+                "--embedding-cache-bytes", str(2 << 20),
+                "--database-cache-bytes", str(1 << 20),
+                "--log-level", "warning") as server:
             misses = soak(server, args)
         code = server.process.returncode
         if code != 0:

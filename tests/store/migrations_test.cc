@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "store/sqlite_database.h"
 #include "tests/testing/temp_dir.h"
 
 namespace promptd::store {
@@ -18,7 +19,8 @@ constexpr absl::Time kNow = absl::UnixEpoch();
 class MigrationsTest : public ::testing::Test {
  protected:
   MigrationsTest() {
-    auto opened = SqliteConnection::Open(dir_.path() + "/a.db");
+    auto opened =
+        SqliteConnection::Open(dir_.path() + "/a.db", kDefaultCacheBytes);
     EXPECT_TRUE(opened.ok()) << opened.status();
     connection_ = *std::move(opened);
   }

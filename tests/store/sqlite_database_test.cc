@@ -51,6 +51,13 @@ TEST_F(SqliteDatabaseTest, SettingsAreTheDurableOnes) {
   EXPECT_EQ(pragma("PRAGMA synchronous"), "2");
   EXPECT_EQ(pragma("PRAGMA foreign_keys"), "1");
   EXPECT_EQ(pragma("PRAGMA locking_mode"), "exclusive");
+  EXPECT_EQ(pragma("PRAGMA cache_size"), "-65536");  // KiB
+  db_.reset();
+  auto opened = OpenSqlite(
+      {.data_dir = dir_.path(), .max_cache_bytes = 3 << 20}, &clock_);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  db_ = *std::move(opened);
+  EXPECT_EQ(pragma("PRAGMA cache_size"), "-3072");
 }
 
 // A copy of the files taken while the database is open is what a crash of the
