@@ -7,7 +7,7 @@ usage: serving_limits.py BUILD_DIR [--work FOLDER] [--seconds 60]
 
 Starts a promptd with the embedded encoder and loads it with `bench/load_generator`,
 one part after the other: at nice 10, so that it takes nothing from the server on
-the same cores; in the overload at nice -10 (for root; 0 for others), as it is the
+the same cores; in the overload at nice -4 (for root; 0 for others), as it is the
 clock that refusals and deadlines are measured by.
 
 - overload: closed loop for the peak, then open loop at twice that, Poisson
@@ -132,7 +132,7 @@ class Study:
                  "--max-outstanding", 4096 // GENERATORS)
         with concurrent.futures.ThreadPoolExecutor(GENERATORS) as pool:
             return together(list(pool.map(
-                lambda _: self.load(*flags, nice=-10), range(GENERATORS))))
+                lambda _: self.load(*flags, nice=-4), range(GENERATORS))))
 
     def overload(self):
         """Rounds between peaks, as the machine's pace changes within a minute:
