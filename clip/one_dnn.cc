@@ -1,5 +1,7 @@
 #include "clip/one_dnn.h"
 
+#include <ATen/cpu/Utils.h>
+
 #include "common/huge_pages.h"
 
 namespace promptd::clip {
@@ -9,13 +11,26 @@ std::optional<c10::OperatorHandle> FindOperator(const char* name,
   return c10::Dispatcher::singleton().findSchema({name, overload});
 }
 
-std::optional<at::ScalarType> OneDnnType(at::ScalarType type) {
-  static const bool bfloat16 = [] {
-    const auto supported = FindOperator("mkldnn::_is_mkldnn_bf16_supported");
-    return supported && supported->typed<bool()>().call();
+bool ProcessorHasBFloat16Instructions() {
+  static const bool has = [] {
+    const auto capabilities = at::cpu::get_cpu_capabilities();
+    for (const char* name : {"avx512_bf16", "amx_bf16", "bf16"}) {
+      const auto found = capabilities.find(name);
+      if (found != capabilities.end() && found->second.isBool() &&
+          found->second.toBool()) {
+        return true;
+      }
+    }
+    return false;
   }();
-  if (type == at::kFloat || (type == at::kBFloat16 && bfloat16)) return type;
-  if (type == at::kBFloat16) return at::kFloat;
+  return has;
+}
+
+std::optional<at::ScalarType> OneDnnType(at::ScalarType type) {
+  if (type == at::kBFloat16 && !ProcessorHasBFloat16Instructions()) {
+    return at::kFloat;
+  }
+  if (type == at::kFloat || type == at::kBFloat16) return type;
   return std::nullopt;
 }
 

@@ -1,27 +1,14 @@
 #include "worker/compute_device.h"
 
-#include <ATen/cpu/Utils.h>
-
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "clip/one_dnn.h"
 #include "common/error.h"
 #include "worker/cuda_device.h"
 
 namespace promptd::worker {
 namespace {
-
-bool ProcessorHasBFloat16() {
-  const auto capabilities = at::cpu::get_cpu_capabilities();
-  for (const char* name : {"avx512_bf16", "amx_bf16", "bf16"}) {
-    const auto found = capabilities.find(name);
-    if (found != capabilities.end() && found->second.isBool() &&
-        found->second.toBool()) {
-      return true;
-    }
-  }
-  return false;
-}
 
 std::string DevicesThereAre() {
   if (!BuiltWithCuda()) {
@@ -42,7 +29,7 @@ absl::StatusOr<ComputeDevice> FindComputeDevice(absl::string_view name) {
   if (name == "cpu" || (name == "auto" && devices == 0)) {
     ComputeDevice device;
     device.name = "cpu";
-    device.fast_bfloat16 = ProcessorHasBFloat16();
+    device.fast_bfloat16 = clip::ProcessorHasBFloat16Instructions();
     return device;
   }
   absl::string_view number = name;

@@ -32,32 +32,37 @@ class SqliteDatabaseTest : public ::testing::Test {
         [&](Transaction& tx) { return tx.Execute(sql, {}).status(); });
   }
 
+  std::string Pragma(const std::string& name) {
+    // A write transaction: asking for journal_mode counts as a write.
+    const auto rows = WriteFor<std::vector<Row>>(
+        db_.get(),
+        [&](Transaction& tx) { return tx.Query("PRAGMA " + name, {}); });
+    if (!rows.ok() || rows->empty()) return "?";
+    return rows->at(0).IsNull(0) || rows->at(0).Text(0).empty()
+               ? std::to_string(rows->at(0).Int(0))
+               : rows->at(0).Text(0);
+  }
+
   testing::TempDir dir_;
   testing::FakeClock clock_;
   std::unique_ptr<Database> db_;
 };
 
 TEST_F(SqliteDatabaseTest, SettingsAreTheDurableOnes) {
-  const auto pragma = [&](const char* sql) {
-    // A write transaction: asking for journal_mode counts as a write.
-    const auto rows = WriteFor<std::vector<Row>>(
-        db_.get(), [&](Transaction& tx) { return tx.Query(sql, {}); });
-    if (!rows.ok() || rows->empty()) return std::string("?");
-    return rows->at(0).IsNull(0) || rows->at(0).Text(0).empty()
-               ? std::to_string(rows->at(0).Int(0))
-               : rows->at(0).Text(0);
-  };
-  EXPECT_EQ(pragma("PRAGMA journal_mode"), "wal");
-  EXPECT_EQ(pragma("PRAGMA synchronous"), "2");
-  EXPECT_EQ(pragma("PRAGMA foreign_keys"), "1");
-  EXPECT_EQ(pragma("PRAGMA locking_mode"), "exclusive");
-  EXPECT_EQ(pragma("PRAGMA cache_size"), "-65536");  // KiB
+  EXPECT_EQ(Pragma("journal_mode"), "wal");
+  EXPECT_EQ(Pragma("synchronous"), "2");
+  EXPECT_EQ(Pragma("foreign_keys"), "1");
+  EXPECT_EQ(Pragma("locking_mode"), "exclusive");
+}
+
+TEST_F(SqliteDatabaseTest, PagesTakeTheMemoryTheyMay) {
+  EXPECT_EQ(Pragma("cache_size"), "-65536");  // KiB
   db_.reset();
   auto opened = OpenSqlite(
       {.data_dir = dir_.path(), .max_cache_bytes = 3 << 20}, &clock_);
   ASSERT_TRUE(opened.ok()) << opened.status();
   db_ = *std::move(opened);
-  EXPECT_EQ(pragma("PRAGMA cache_size"), "-3072");
+  EXPECT_EQ(Pragma("cache_size"), "-3072");
 }
 
 // A copy of the files taken while the database is open is what a crash of the
