@@ -55,8 +55,9 @@ Classifier::Classifier(const ClassifierOptions& options,
       decode_queue_(2 * options.max_batch),
       encode_queue_({options.max_batch, options.max_batch_time, options.lanes},
                     times, loop,
-                    [this](std::vector<CallImage> batch, int lanes) {
-                      Encode(std::move(batch), lanes);
+                    [this](std::vector<CallImage> batch, int lanes,
+                           absl::FunctionRef<void()> computed) {
+                      Encode(std::move(batch), lanes, computed);
                     }) {
   for (int i = 0; i < options_.decode_threads; ++i) {
     decoders_.emplace_back([this] { DecodeLoop(); });
@@ -294,7 +295,8 @@ std::vector<CallImage> Classifier::Wanted(std::vector<CallImage> batch,
   return wanted;
 }
 
-void Classifier::Encode(std::vector<CallImage> batch, int lanes) {
+void Classifier::Encode(std::vector<CallImage> batch, int lanes,
+                        absl::FunctionRef<void()> computed) {
   std::vector<CallImage> images;
   for (CallImage& image : Wanted(std::move(batch), lanes)) {
     if (image.feature == nullptr) {
@@ -303,10 +305,11 @@ void Classifier::Encode(std::vector<CallImage> batch, int lanes) {
       Conclude(std::move(image));
     }
   }
-  if (!images.empty()) EncodeFresh(std::move(images), lanes);
+  if (!images.empty()) EncodeFresh(std::move(images), lanes, computed);
 }
 
-void Classifier::EncodeFresh(std::vector<CallImage> images, int lanes) {
+void Classifier::EncodeFresh(std::vector<CallImage> images, int lanes,
+                             absl::FunctionRef<void()> computed) {
   std::vector<absl::Span<const float>> pixels;
   const int rows = static_cast<int>(images.size());
   for (CallImage& image : images) {
@@ -320,6 +323,7 @@ void Classifier::EncodeFresh(std::vector<CallImage> images, int lanes) {
   const absl::StatusOr<std::vector<float>> features =
       EncodeImageBatch(encoder, pixels, rows);
   const absl::Duration elapsed = absl::Now() - start;
+  computed();
   if (features.ok()) {
     // The other lanes do as much meanwhile.
     times_->Measured(encoder.digest(), lanes * rows, elapsed);

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -87,8 +88,10 @@ class Classifier {
   void Decode(CallImage image);
   void QueueEncode(CallImage image);
   // On a lane or, if there is one, on the whole device.
-  void Encode(std::vector<CallImage> batch, int lanes);
-  void EncodeFresh(std::vector<CallImage> images, int lanes);
+  void Encode(std::vector<CallImage> batch, int lanes,
+              absl::FunctionRef<void()> computed);
+  void EncodeFresh(std::vector<CallImage> images, int lanes,
+                   absl::FunctionRef<void()> computed);
   // The image's feature is known, since `when`.
   void Encoded(CallImage image, absl::Time when);
   void Conclude(CallImage image);

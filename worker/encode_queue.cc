@@ -36,12 +36,15 @@ std::vector<CallImage> EncodeQueue::Push(CallImage image) {
   absl::MutexLock lock(&mutex_);
   const auto [entry, added] = towers_.try_emplace(name);
   Tower& tower = entry->second;
+  if (added && name == last_tower_) tower.returning = last_returning_;
+  if (tower.returning.images > 0) --tower.returning.images;
   if (tower.last_tenant != call.request.tenant) {
     if (!tower.last_tenant.empty()) tower.mixed_until = now + kMixed;
     tower.last_tenant = call.request.tenant;
   }
   tower.waiting.Push(call.request.tenant, &call, call.request.priority, now,
                      std::move(image));
+  if (now - tower.returning.last <= Patience(name)) tower.returning.last = now;
   // Whoever comes first posts the turn; its batches take what gathers.
   if (!added || Post(name)) return {};
   std::vector<CallImage> lost =
@@ -81,12 +84,15 @@ std::optional<EncodeQueue::Batch> EncodeQueue::NextBatch(
   // idle at once would leave it no gap at all.
   const bool yields = begun >= options_.lanes && loop_->OthersWait();
   if (yields) mutex_.Await(absl::Condition(&idle));
-  const size_t waiting = tower.waiting.size();
-  if (waiting == 0) {
+  if (tower.waiting.size() == 0) {
+    last_tower_ = name;
+    last_returning_ = tower.returning;
     towers_.erase(name);
     return std::nullopt;
   }
   if (yields && Post(name)) return std::nullopt;
+  const bool gathered = Gather(name, &tower);
+  const size_t waiting = tower.waiting.size();
   const absl::Time now = absl::Now();
   Batch batch;
   if (tower.batches > 0 ||
@@ -95,11 +101,38 @@ std::optional<EncodeQueue::Batch> EncodeQueue::NextBatch(
   }
   const size_t full = std::max<size_t>(
       1, Full(name, tower, now) / static_cast<size_t>(batch.lanes));
-  batch.images =
-      tower.waiting.TakeBatch(now, Share(tower, batch.lanes, full), full);
+  const size_t groups = static_cast<size_t>(batch.lanes) + (gathered ? 0 : 1);
+  batch.images = tower.waiting.TakeBatch(now, Share(tower, groups, full), full);
   tower.running += batch.images.size();
   ++tower.batches;
   return batch;
+}
+
+bool EncodeQueue::Gather(const std::string& name, Tower* tower) {
+  const Returning& returning = tower->returning;
+  while (returning.images > 0) {
+    const size_t waiting = tower->waiting.size();
+    const int batches = tower->batches;
+    const size_t wanted = std::min(Full(name, *tower, absl::Now()),
+                                   waiting + tower->running + returning.images);
+    const size_t groups =
+        batches == 0 ? 1 : static_cast<size_t>(options_.lanes);
+    if (waiting * groups >= wanted) return true;
+    const auto changed = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return tower->waiting.size() > waiting || tower->batches < batches;
+    };
+    if (!mutex_.AwaitWithDeadline(absl::Condition(&changed),
+                                  returning.last + Patience(name))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+absl::Duration EncodeQueue::Patience(const std::string& name) const {
+  const absl::Duration beside_images = 2 * times_->Of(name, options_.lanes) -
+                                       times_->Of(name, 2 * options_.lanes);
+  return std::max(absl::ZeroDuration(), beside_images) / 2;
 }
 
 void EncodeQueue::RunBatch(const std::string& name, Batch batch) {
@@ -111,12 +144,17 @@ void EncodeQueue::RunBatch(const std::string& name, Batch batch) {
     calls.push_back(image.call);
   }
   const absl::Time start = absl::Now();
-  encode_(std::move(batch.images), batch.lanes);
+  bool told = false;
+  encode_(std::move(batch.images), batch.lanes, [&] {
+    told = true;
+    Computed(name, images);
+  });
+  if (!told) Computed(name, images);
   const absl::Duration each =
       (absl::Now() - start) / (static_cast<int64_t>(images) * batch.lanes);
-  const auto answered =
+  const auto unanswered = static_cast<size_t>(
       std::count_if(calls.begin(), calls.end(),
-                    [](const auto& call) { return call->remaining == 0; });
+                    [](const auto& call) { return call->remaining > 0; }));
   calls.clear();  // whoever waits for this to be idle may then go
   absl::MutexLock lock(&mutex_);
   Tower& tower = towers_[name];
@@ -124,9 +162,19 @@ void EncodeQueue::RunBatch(const std::string& name, Batch batch) {
     tower.waiting.Charge(tenant, each);
     tower.waiting.Release(tenant);
   }
-  tower.returning = static_cast<size_t>(answered);
-  tower.running -= images;
+  tower.returning.images -= std::min(unanswered, tower.returning.images);
   --tower.batches;
+}
+
+void EncodeQueue::Computed(const std::string& name, size_t images) {
+  const absl::Time now = absl::Now();
+  absl::MutexLock lock(&mutex_);
+  Tower& tower = towers_[name];
+  Returning& returning = tower.returning;
+  if (now - returning.last > Patience(name)) returning.images = 0;
+  returning.images += images;
+  returning.last = now;
+  tower.running -= images;
 }
 
 size_t EncodeQueue::Full(const std::string& name, const Tower& tower,
@@ -135,16 +183,14 @@ size_t EncodeQueue::Full(const std::string& name, const Tower& tower,
   return now < tower.mixed_until ? (full + 1) / 2 : full;
 }
 
-size_t EncodeQueue::Share(const Tower& tower, int lanes, size_t most) {
+size_t EncodeQueue::Share(const Tower& tower, size_t groups, size_t most) {
   // Clients with so many calls under way send the next once they are answered.
   // A batch of all that wait would leave one image, the first to come back, for
   // the batch behind it, and so on in turns.
   const size_t under_way =
-      tower.waiting.size() + tower.running + tower.returning;
-  const size_t groups =
-      static_cast<size_t>(lanes) + (tower.returning > 0 ? 1 : 0);
-  const size_t share = std::min(
-      {most, tower.waiting.size(), (under_way + groups - 1) / groups});
+      tower.waiting.size() + tower.running + tower.returning.images;
+  const size_t share =
+      std::min({most, tower.waiting.size(), (under_way + groups - 1) / groups});
   return static_cast<size_t>(clip::PassSize(static_cast<int64_t>(share)));
 }
 

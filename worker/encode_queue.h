@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "worker/batch_times.h"
@@ -18,13 +19,14 @@
 
 namespace promptd::worker {
 
-// An idle device never waits: a turn on it is posted as soon as one image is
-// here, and each batch takes of all that have gathered when it begins, whatever
-// task they belong to, in the order of fair_queue.h; as many as fit into the
-// time that a batch may take, and so many that the next batch is of the same
-// size when those who wait for answers come back, rounded down to a size that a
-// tower takes at once (clip/pass_size.h). While images of several tenants come,
-// half as many fit: who comes next waits for a shorter batch.
+// A turn on the device is posted as soon as one image is here, and each batch
+// takes of all that have gathered when it begins, whatever task they belong to,
+// in the order of fair_queue.h; as many as fit into the time that a batch may
+// take, and so many that the next batch is of the same size when those who wait
+// for answers come back, rounded down to a size that a tower takes at once
+// (clip/pass_size.h). While images of several tenants come, half as many fit:
+// who comes next waits for a shorter batch. A batch begins at once but where it
+// gains by waiting for clients that come back right now (Gather).
 //
 // The threads of a processor are lanes: each takes a batch of its own through
 // the tower and the next one when it is done, and waits for no other. Only when
@@ -38,8 +40,10 @@ class EncodeQueue {
     int lanes = 1;  // 1: every batch has the whole device
   };
   // Images of one tower, at least one, and the lanes that the device has
-  // meanwhile: 1 if the batch has all of it.
-  using Encode = std::function<void(std::vector<CallImage>, int lanes)>;
+  // meanwhile: 1 if the batch has all of it. Calls `computed` once at most,
+  // before it answers.
+  using Encode = std::function<void(std::vector<CallImage>, int lanes,
+                                    absl::FunctionRef<void()> computed)>;
 
   // `encode` runs on the device thread, or on those of clip/side_by_side.h.
   // `times` and `loop` must outlive this.
@@ -74,10 +78,14 @@ class EncodeQueue {
     std::vector<CallImage> images;
     int lanes = 1;
   };
+  // Clients that have all their answers and may come back with the next images.
+  struct Returning {
+    size_t images = 0;                       // of their calls
+    absl::Time last = absl::InfinitePast();  // one was answered, or came back
+  };
   struct Tower {
     FairQueue<CallImage> waiting;
-    // Images of the batch that ended last whose calls have all their answers.
-    size_t returning = 0;
+    Returning returning;
     size_t running = 0;  // images
     int batches = 0;     // that run
     std::string last_tenant;
@@ -92,12 +100,26 @@ class EncodeQueue {
   // Waits for a lane; nothing once the turn, which has begun so many batches,
   // is over and they have ended.
   std::optional<Batch> NextBatch(const std::string& name, int begun);
+  // Waits while clients come back one upon the other, until as many images are
+  // here as a lane's part of all that are under way, or all of them if no lane
+  // is busy, so that the lanes begin together. Whether they are: a batch that
+  // does not wait takes who came first, and what a batch costs beside its
+  // images is paid for few. An image more saves each one that waits a part of
+  // that.
+  bool Gather(const std::string& name, Tower* tower)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // How long after the last one an image that comes back is waited for: half of
+  // what a batch costs beside its images.
+  absl::Duration Patience(const std::string& name) const;
   void RunBatch(const std::string& name, Batch batch);
+  // So many images of a batch are about to be answered.
+  void Computed(const std::string& name, size_t images);
   // Images of the largest batch of the whole device now.
   size_t Full(const std::string& name, const Tower& tower, absl::Time now) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Images of the next batch, at least one waits, of at most `most`.
-  static size_t Share(const Tower& tower, int lanes, size_t most);
+  // Images of the next batch, at least one waits, of at most `most`, where all
+  // that are under way are in so many groups.
+  static size_t Share(const Tower& tower, size_t groups, size_t most);
 
   const Options options_;
   const BatchTimes* const times_;
@@ -106,6 +128,9 @@ class EncodeQueue {
   absl::Mutex mutex_;
   // Those of which a turn waits or runs.
   std::map<std::string, Tower> towers_ ABSL_GUARDED_BY(mutex_);
+  // The tower whose turn ended last, and its clients.
+  std::string last_tower_ ABSL_GUARDED_BY(mutex_);
+  Returning last_returning_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace promptd::worker

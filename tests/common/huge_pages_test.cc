@@ -18,6 +18,7 @@ namespace {
 
 constexpr size_t kMapped = size_t{8} << 20;
 constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kPlaces = 3;
 constexpr int kCollapse = 25;  // MADV_COLLAPSE
 
 class HugePagesTest : public ::testing::Test {
@@ -40,10 +41,19 @@ class HugePagesTest : public ::testing::Test {
     }
     return true;
   }
-  // Bytes of the mapping in huge pages.
-  int64_t Huge() const {
+  // The first places of the mapping where huge pages can be, as many as the
+  // tests look at, in a mapping of their own: the kernel may meanwhile make
+  // huge pages of whatever else is there (khugepaged).
+  char* SetPlacesApart() {
+    const auto at = reinterpret_cast<uintptr_t>(begin_) + kHugePage - 1;
+    auto* const places = reinterpret_cast<char*>(at & ~(kHugePage - 1));
+    EXPECT_EQ(::madvise(places, kPlaces * kHugePage, MADV_DONTDUMP), 0);
+    return places;
+  }
+  // Bytes in huge pages of the mapping that begins there.
+  static size_t Huge(const char* begin) {
     const std::string start =
-        absl::StrFormat("%x-", reinterpret_cast<uintptr_t>(begin_));
+        absl::StrFormat("%x-", reinterpret_cast<uintptr_t>(begin));
     std::ifstream maps("/proc/self/smaps");
     std::string line;
     bool here = false;
@@ -54,31 +64,25 @@ class HugePagesTest : public ::testing::Test {
       if (!here || !absl::StartsWith(line, "AnonHugePages:")) continue;
       const std::vector<std::string> words =
           absl::StrSplit(line, ' ', absl::SkipEmpty());
-      int64_t kilobytes = 0;
+      size_t kilobytes = 0;
       EXPECT_TRUE(absl::SimpleAtoi(words[1], &kilobytes));
       return kilobytes << 10;
     }
     ADD_FAILURE() << "no mapping at " << start;
     return 0;
   }
-  // The first place in the mapping where a huge page can be.
-  char* FirstPlace() const {
-    const auto at = reinterpret_cast<uintptr_t>(begin_) + kHugePage - 1;
-    return reinterpret_cast<char*>(at & ~(kHugePage - 1));
-  }
 
   char* const begin_;
 };
 
 TEST_F(HugePagesTest, BytesStayWhatTheyAre) {
-  char* const place = FirstPlace();
-  const bool can = ::madvise(place, kHugePage, kCollapse) == 0;
-  const int64_t before = Huge();
+  char* const places = SetPlacesApart();
+  const bool can = ::madvise(places, kHugePage, kCollapse) == 0;
   // From the middle of one page to the middle of the next but one.
-  PreferHugePages(place + kHugePage / 2, 2 * kHugePage);
+  PreferHugePages(places + kHugePage / 2, 2 * kHugePage);
   EXPECT_TRUE(Unchanged());
   if (can) {
-    EXPECT_EQ(Huge(), before + 2 * static_cast<int64_t>(kHugePage));
+    EXPECT_EQ(Huge(places), kPlaces * kHugePage);
   }
 }
 

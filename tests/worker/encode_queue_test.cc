@@ -21,6 +21,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::UnorderedElementsAre;
 
+using Computed = absl::FunctionRef<void()>;
+
 // A device whose batches are only counted.
 class EncodeQueueTest : public WorkerFixture {
  protected:
@@ -58,6 +60,11 @@ class EncodeQueueTest : public WorkerFixture {
     release.Notify();
     ended_.WaitForNotification();
   }
+  // A batch takes so long beside its images, which take no time.
+  void Measure(int lanes, absl::Duration beside_images) {
+    times_.Measured(TowerKey(*call_), lanes, beside_images);
+    times_.Measured(TowerKey(*call_), 2 * lanes, beside_images);
+  }
   // Notes a batch; false once there were `most`, of which the last ends Run().
   bool Note(const std::vector<CallImage>& batch, size_t most) {
     if (sizes_.size() == most) return false;
@@ -79,7 +86,7 @@ TEST_F(EncodeQueueTest, ClientsThatComeBackFindBatchesOfOneSize) {
   int away = 7;
   EncodeQueue* to = nullptr;
   EncodeQueue queue({.max_batch = 32}, &times_, &loop_,
-                    [&](const std::vector<CallImage>& batch, int) {
+                    [&](const std::vector<CallImage>& batch, int, Computed) {
                       if (!Note(batch, 8)) return;
                       for (; away > 0; --away) to->Push(Image());
                       away = static_cast<int>(batch.size());
@@ -90,26 +97,29 @@ TEST_F(EncodeQueueTest, ClientsThatComeBackFindBatchesOfOneSize) {
 }
 
 TEST_F(EncodeQueueTest, BesideAnotherTenantBatchesAreHalfAsLarge) {
-  EncodeQueue queue(
-      {.max_batch = 8}, &times_, &loop_,
-      [&](const std::vector<CallImage>& batch, int) { Note(batch, 5); });
+  EncodeQueue queue({.max_batch = 8}, &times_, &loop_,
+                    [&](const std::vector<CallImage>& batch, int, Computed) {
+                      Note(batch, 5);
+                    });
   Run(&queue, 16, CallOf("other"));
   // The other one's image has a batch of its own once it is its turn.
   EXPECT_THAT(sizes_, UnorderedElementsAre(4, 4, 4, 4, 1));
 }
 
 TEST_F(EncodeQueueTest, ManyThatWaitFillTheLargestBatch) {
-  EncodeQueue queue(
-      {.max_batch = 4}, &times_, &loop_,
-      [&](const std::vector<CallImage>& batch, int) { Note(batch, 4); });
+  EncodeQueue queue({.max_batch = 4}, &times_, &loop_,
+                    [&](const std::vector<CallImage>& batch, int, Computed) {
+                      Note(batch, 4);
+                    });
   Run(&queue, 15);
   EXPECT_THAT(sizes_, ElementsAre(4, 4, 4, 3));
 }
 
 TEST_F(EncodeQueueTest, BatchesHaveSizesThatATowerTakesAtOnce) {
-  EncodeQueue queue(
-      {.max_batch = 32}, &times_, &loop_,
-      [&](const std::vector<CallImage>& batch, int) { Note(batch, 3); });
+  EncodeQueue queue({.max_batch = 32}, &times_, &loop_,
+                    [&](const std::vector<CallImage>& batch, int, Computed) {
+                      Note(batch, 3);
+                    });
   Run(&queue, 43);
   EXPECT_THAT(sizes_, ElementsAre(32, 10, 1));
 }
@@ -118,13 +128,64 @@ TEST_F(EncodeQueueTest, WhoHasNotAllAnswersDoesNotComeBack) {
   call_->remaining = 1;
   EncodeQueue* to = nullptr;
   EncodeQueue queue({.max_batch = 32}, &times_, &loop_,
-                    [&](const std::vector<CallImage>& batch, int) {
+                    [&](const std::vector<CallImage>& batch, int, Computed) {
                       if (!Note(batch, 2)) return;
                       for (int i = 0; i < 7; ++i) to->Push(Image());
                     });
   to = &queue;
   Run(&queue, 1);
   EXPECT_THAT(sizes_, ElementsAre(1, 7));
+}
+
+// Clients that are quick: a batch that began with the first would have one.
+TEST_F(EncodeQueueTest, WhoComesBackQuicklyIsWaitedFor) {
+  Measure(1, absl::Seconds(4));
+  std::vector<std::thread> clients;
+  EncodeQueue* to = nullptr;
+  EncodeQueue queue(
+      {.max_batch = 32}, &times_, &loop_,
+      [&](const std::vector<CallImage>& batch, int, Computed computed) {
+        if (!Note(batch, 4)) return;
+        computed();
+        // One is back before the batch is over.
+        to->Push(Image());
+        clients.emplace_back([&, images = batch.size()] {
+          for (size_t i = 1; i < images; ++i) {
+            absl::SleepFor(absl::Milliseconds(5));
+            to->Push(Image());
+          }
+        });
+      });
+  to = &queue;
+  Run(&queue, 8);
+  for (std::thread& client : clients) client.join();
+  EXPECT_THAT(sizes_, ElementsAre(8, 8, 8, 8));
+}
+
+TEST_F(EncodeQueueTest, WhoIsAwayIsWaitedForNoLongerThanItPays) {
+  Measure(1, absl::Milliseconds(100));
+  std::thread client;
+  EncodeQueue* to = nullptr;
+  EncodeQueue queue(
+      {.max_batch = 32}, &times_, &loop_,
+      [&](const std::vector<CallImage>& batch, int, Computed computed) {
+        if (!Note(batch, 3)) return;
+        computed();
+        if (sizes_.size() > 1) return;
+        client = std::thread([&] {
+          to->Push(Image());  // and five do not come back
+          while (to->Busy(TowerKey(*call_))) {
+            absl::SleepFor(absl::Milliseconds(1));
+          }
+          // Long behind: it waits for nobody.
+          absl::SleepFor(absl::Milliseconds(500));
+          to->Push(Image());
+        });
+      });
+  to = &queue;
+  Run(&queue, 6);
+  client.join();
+  EXPECT_THAT(sizes_, ElementsAre(6, 1, 1));
 }
 
 // Threads of the device, two at least, each with a batch of its own.
@@ -138,7 +199,7 @@ TEST_F(LanesTest, ALaneThatIsDoneWaitsForNoOther) {
   std::atomic<int> batches = 0;
   EncodeQueue queue(
       {.max_batch = 4, .lanes = 2}, &times_, &loop_,
-      [&](const std::vector<CallImage>& batch, int lanes) {
+      [&](const std::vector<CallImage>& batch, int lanes, Computed) {
         EXPECT_EQ(lanes, 2);
         EXPECT_EQ(batch.size(), 2u);
         EXPECT_EQ(at::get_num_threads(), 1);
@@ -152,12 +213,43 @@ TEST_F(LanesTest, ALaneThatIsDoneWaitsForNoOther) {
   Run(&queue, 16);
 }
 
+// Lanes that are done at about the same time wait for all clients of both.
+TEST_F(LanesTest, LanesThatWaitBeginTogether) {
+  Measure(2, absl::Seconds(4));
+  absl::Mutex mutex;
+  std::vector<size_t> begun;  // images, by batch
+  std::vector<std::thread> clients;
+  EncodeQueue* to = nullptr;
+  EncodeQueue queue(
+      {.max_batch = 32, .lanes = 2}, &times_, &loop_,
+      [&](const std::vector<CallImage>& batch, int, Computed computed) {
+        absl::SleepFor(absl::Milliseconds(50));
+        absl::MutexLock lock(&mutex);
+        begun.push_back(batch.size());
+        if (begun.size() == 8) ended_.Notify();
+        computed();
+        if (begun.size() <= 6) {
+          clients.emplace_back([&, images = batch.size()] {
+            for (size_t i = 0; i < images; ++i) {
+              absl::SleepFor(absl::Milliseconds(2));
+              to->Push(Image());
+            }
+          });
+        }
+      });
+  to = &queue;
+  Run(&queue, 16);
+  for (std::thread& client : clients) client.join();
+  EXPECT_THAT(begun, ElementsAre(8, 8, 8, 8, 8, 8, 8, 8));
+}
+
 TEST_F(LanesTest, OneImageHasTheWholeDevice) {
-  EncodeQueue queue({.lanes = 2}, &times_, &loop_,
-                    [&](const std::vector<CallImage>& batch, int lanes) {
-                      EXPECT_EQ(lanes, 1);
-                      Note(batch, 1);
-                    });
+  EncodeQueue queue(
+      {.lanes = 2}, &times_, &loop_,
+      [&](const std::vector<CallImage>& batch, int lanes, Computed) {
+        EXPECT_EQ(lanes, 1);
+        Note(batch, 1);
+      });
   Run(&queue, 1);
 }
 
@@ -168,7 +260,7 @@ TEST_F(LanesTest, SomethingElseHasTheDeviceBetweenTheBatches) {
   std::atomic<int> running = 0;
   std::atomic<int> batches = 0;
   EncodeQueue queue({.lanes = 2}, &times_, &loop_,
-                    [&](const std::vector<CallImage>& batch, int) {
+                    [&](const std::vector<CallImage>& batch, int, Computed) {
                       ++running;
                       if (++batches == 10) ended_.Notify();
                       absl::SleepFor(absl::Milliseconds(1));
@@ -197,7 +289,7 @@ TEST_F(LanesTest, WhileTrainingWaitsTheLanesBeginTogether) {
   std::atomic<int> begun = 0;
   std::atomic<int> running = 0;
   EncodeQueue queue({.max_batch = 2, .lanes = 2}, &times_, &loop_,
-                    [&](const std::vector<CallImage>&, int) {
+                    [&](const std::vector<CallImage>&, int, Computed) {
                       ++running;
                       const int number = begun++;
                       if (number == 1) ended_.Notify();
