@@ -36,7 +36,8 @@ struct EmbeddingKey {
 enum class ImageKind { kFile, kPixels };
 
 // SHA-256 over all of it: no tenant can name another one's feature. `tower`
-// names the image tower, `digest` is the SHA-256 of the image's bytes.
+// names the image tower, `digest` is the SHA-256 of a file's bytes, of pixels
+// their hash in this process (worker/keyed_hash.h).
 EmbeddingKey EmbeddingKeyOf(absl::string_view tenant, absl::string_view tower,
                             ImageKind kind, absl::string_view digest);
 

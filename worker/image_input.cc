@@ -7,6 +7,7 @@
 #include "common/sha256.h"
 #include "common/status_macros.h"
 #include "datasets/preprocess.h"
+#include "worker/keyed_hash.h"
 #include "worker/prompt_features.h"
 
 namespace promptd::worker {
@@ -15,14 +16,6 @@ namespace {
 size_t PixelNumbers(const ImageCall& call) {
   const size_t side = call.encoder->config().vision.image_size;
   return 3 * side * side;
-}
-
-// The bytes of an image that is there.
-absl::string_view BytesOf(const ClassifyCall& request, size_t index) {
-  if (request.pixels.empty()) return request.images[index];
-  const absl::Span<const float> pixels = request.pixels[index];
-  return {reinterpret_cast<const char*>(pixels.data()),
-          pixels.size() * sizeof(float)};
 }
 
 }  // namespace
@@ -40,10 +33,15 @@ EmbeddingKey KeyOf(const ImageCall& call, size_t index) {
     return EmbeddingKeyOf(request.tenant, TowerKey(call), ImageKind::kFile,
                           request.image_digests[index - request.images.size()]);
   }
-  return EmbeddingKeyOf(
-      request.tenant, TowerKey(call),
-      request.pixels.empty() ? ImageKind::kFile : ImageKind::kPixels,
-      Sha256Bytes(BytesOf(request, index)));
+  if (request.pixels.empty()) {
+    return EmbeddingKeyOf(request.tenant, TowerKey(call), ImageKind::kFile,
+                          Sha256Bytes(request.images[index]));
+  }
+  // Many times a file's bytes, and no client names them.
+  const absl::Span<const float> pixels = request.pixels[index];
+  return EmbeddingKeyOf(request.tenant, TowerKey(call), ImageKind::kPixels,
+                        KeyedHash({reinterpret_cast<const char*>(pixels.data()),
+                                   pixels.size() * sizeof(float)}));
 }
 
 absl::Status Prepare(CallImage* image) {
