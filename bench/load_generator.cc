@@ -143,6 +143,46 @@ absl::Status SendOnce(const Options& options,
   return absl::OkStatus();
 }
 
+// Lets the images lie in memory that the server reads.
+absl::Status ShareMemory(const Options& options,
+                         const std::shared_ptr<grpc::Channel>& channel,
+                         RequestMaker* requests) {
+  const int under_way = options.pace.rate > 0 ? options.pace.max_outstanding
+                                              : options.pace.concurrency;
+  // A slot is written again long after its request was answered.
+  const absl::Status shared = requests->ShareMemory(2 * under_way);
+  if (!shared.ok()) return shared;
+  inference::SystemSharedMemoryRegisterRequest request;
+  request.set_name(requests->shared()->key());
+  request.set_key(requests->shared()->key());
+  request.set_byte_size(requests->shared()->bytes());
+  inference::SystemSharedMemoryRegisterResponse response;
+  grpc::ClientContext context;
+  if (!requests->tenant().empty()) {
+    context.AddMetadata("x-promptd-tenant", requests->tenant());
+  }
+  const grpc::Status status =
+      inference::GRPCInferenceService::NewStub(channel)
+          ->SystemSharedMemoryRegister(&context, request, &response);
+  if (status.ok()) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("shared memory: ", status.error_message()));
+}
+
+void UnshareMemory(const std::shared_ptr<grpc::Channel>& channel,
+                   const RequestMaker& requests) {
+  if (requests.shared() == nullptr) return;
+  inference::SystemSharedMemoryUnregisterRequest request;
+  request.set_name(requests.shared()->key());
+  inference::SystemSharedMemoryUnregisterResponse response;
+  grpc::ClientContext context;
+  if (!requests.tenant().empty()) {
+    context.AddMetadata("x-promptd-tenant", requests.tenant());
+  }
+  inference::GRPCInferenceService::NewStub(channel)
+      ->SystemSharedMemoryUnregister(&context, request, &response);
+}
+
 LoadResult Run(const Options& options, const Channels& channels,
                RequestMaker* requests) {
   if (IsStream(options.request.api)) {
@@ -171,7 +211,13 @@ int Main(int argc, char** argv) {
     const absl::Status sent = SendOnce(options, channels->front());
     if (!sent.ok()) return fail(sent);
   }
+  if (options.request.shared_memory) {
+    const absl::Status shared =
+        ShareMemory(options, channels->front(), &*requests);
+    if (!shared.ok()) return fail(shared);
+  }
   const LoadResult result = Run(options, *channels, &*requests);
+  UnshareMemory(channels->front(), *requests);
   std::cerr << ReadableReport(options, result) << "\n";
   std::cout << JsonReport(options, result) << std::endl;
   return result.ok > 0 ? 0 : 1;

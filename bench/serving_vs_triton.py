@@ -3,10 +3,11 @@ server: one encoder, one machine, one run.
 
 usage: serving_vs_triton.py BUILD_DIR [--model ViT-B-32] [--rounds 5]
            [--seconds 10] [--concurrency 16] [--threads 2]
-           [--precisions float32,bfloat16] [--measure pixels,jpeg,cache]
+           [--precisions float32,bfloat16] [--measure pixels,shared,jpeg,cache]
            [--instances 1] [--delay-us 0] [--wait-policy PASSIVE]
 
-pixels: float32 tensors in, embeddings out (ModelInfer, both sides). jpeg:
+pixels: float32 tensors in, embeddings out (ModelInfer, both sides). shared: the
+same tensors in shared memory, which requests of either side name. jpeg:
 JPEGs of 500 x 375 in, no two the same bytes; promptd also by its own API, which
 classifies. cache: 16 JPEGs again and again, promptd's embedding cache and
 Triton's response cache on, all in them before the time begins; promptd also
@@ -51,6 +52,7 @@ import triton_peer  # noqa: E402
 PHOTOS = 64
 CACHED_PHOTOS = 16
 MANY = " of 8"  # images a request
+PIXELS = ["pixels", "shared"]  # what is measured of tensors
 CACHE_BYTES = 256 << 20
 TASK = "pair"
 SIDE = 224  # of the model's images
@@ -232,10 +234,10 @@ def requests(kind, side, photos):
     many = ["--images-per-request", str(CACHED_PHOTOS // 2)] \
         if side.endswith(MANY) else []
     side = side.removesuffix(MANY)
-    model = {("pixels", "promptd"): "_pixel_encoder",
-             ("pixels", "triton"): "pixels"}.get(
-                 (kind, side), "_image_encoder" if side == "promptd"
-                 else "image")
+    if kind in PIXELS:
+        model = "_pixel_encoder" if side == "promptd" else "pixels"
+    else:
+        model = "_image_encoder" if side == "promptd" else "image"
     flags = ["--api", "infer", "--name", model]
     if side == "triton stream":
         flags[1] = "infer-stream"
@@ -244,8 +246,9 @@ def requests(kind, side, photos):
     if side == "stream":
         flags = ["--api", "stream", "--by-digest", "--name", TASK,
                  "--versions", "1"]
-    if kind == "pixels":
-        return [*flags, "--pixels"]
+    if kind in PIXELS:
+        return [*flags, "--pixels",
+                *(["--shared-memory"] if kind == "shared" else [])]
     if kind == "cache":
         return [*flags, *many, "--distinct", str(CACHED_PHOTOS), str(photos)]
     return [*flags, "--fresh", str(photos)]
@@ -256,7 +259,7 @@ def measure(bench, running, kind):
     turns = []
     for side, precision in running:
         turns.append((side, precision))
-        if side == "promptd" and kind != "pixels":
+        if side == "promptd" and kind not in PIXELS:
             turns.append(("classify", precision))
         if kind == "cache":
             stream = "stream" if side == "promptd" else "triton stream"
@@ -326,7 +329,7 @@ def parse():
     parser.add_argument("--concurrency", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precisions", default="float32,bfloat16")
-    parser.add_argument("--measure", default="pixels,jpeg,cache")
+    parser.add_argument("--measure", default="pixels,shared,jpeg,cache")
     parser.add_argument("--instances", type=int, default=1,
                         help="of Triton's models")
     parser.add_argument("--delay-us", type=int, default=0,

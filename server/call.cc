@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "common/error.h"
 #include "common/id.h"
@@ -61,6 +62,13 @@ spdlog::level::level_enum LevelOf(absl::StatusCode code) {
 }
 
 }  // namespace
+
+bool IsWithinMachine(absl::string_view peer) {
+  return absl::StartsWith(peer, "unix:") ||
+         absl::StartsWith(peer, "ipv4:127.") ||
+         absl::StartsWith(peer, "ipv6:[::1]:") ||
+         absl::StartsWith(peer, "ipv6:%5B::1%5D:");
+}
 
 Call::Call(std::string service, std::string method, const RpcSeries& series,
            grpc::CallbackServerContext* context, const DeadlineRule& rule)

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "server/principal.h"
 
@@ -28,6 +29,10 @@ struct DeadlineRule {
   absl::Duration most = absl::InfiniteDuration();
 };
 
+// Whether a peer, as gRPC names it, reaches the server by a loopback address or
+// a Unix socket.
+bool IsWithinMachine(absl::string_view peer);
+
 // Thread-safe. The context may go away once End() was called.
 class Call {
  public:
@@ -43,6 +48,8 @@ class Call {
   const std::string& request_id() const { return request_id_; }
   const Principal& principal() const { return principal_; }
   absl::Time deadline() const { return deadline_; }
+  // Whether its connection is one within this machine.
+  bool from_this_machine() const { return IsWithinMachine(peer_); }
   // Why the call must not run: the principal could not be resolved.
   const absl::Status& admission() const { return admission_; }
 

@@ -126,6 +126,34 @@ absl::Status FillImages(const Inference& inference,
   return absl::OkStatus();
 }
 
+// Outputs that go into shared memory leave the reply, but for an empty entry:
+// clients count on one for each output.
+absl::Status WriteShared(const InferWork& work,
+                         inference::ModelInferResponse* reply) {
+  for (int i = 0; i < reply->outputs_size(); ++i) {
+    const WantedOutput& wanted = work.outputs[static_cast<size_t>(i)];
+    if (wanted.region == nullptr) continue;
+    std::string* const raw = reply->mutable_raw_output_contents(i);
+    if (raw->size() > wanted.place.bytes) {
+      return InvalidFields(
+          "INVALID_INFER_REQUEST",
+          {{absl::StrCat("outputs[", i, "] (", wanted.name, ")"),
+            absl::StrCat("has ", raw->size(), " bytes, its place in region \"",
+                         wanted.place.region, "\" ", wanted.place.bytes)}});
+    }
+    RETURN_IF_ERROR(wanted.region->Write(wanted.place.offset, *raw));
+    InferParameters& parameters =
+        *reply->mutable_outputs(i)->mutable_parameters();
+    parameters["shared_memory_region"].set_string_param(wanted.place.region);
+    parameters["shared_memory_offset"].set_int64_param(
+        static_cast<int64_t>(wanted.place.offset));
+    parameters["shared_memory_byte_size"].set_int64_param(
+        static_cast<int64_t>(raw->size()));
+    raw->clear();
+  }
+  return absl::OkStatus();
+}
+
 absl::Status NameVersion(const absl::Status& status, const InferModel& model) {
   if (model.kind != ModelKind::kTask) return status;
   // Without the alias.
@@ -168,11 +196,11 @@ absl::StatusOr<worker::ClassifyCall> ImagesCall(const Backend& backend,
 
 class Run : public std::enable_shared_from_this<Run> {
  public:
-  Run(const Backend& backend, InferStatisticsTable* statistics,
-      std::shared_ptr<Call> call, const inference::ModelInferRequest& request,
+  Run(const Backend& backend, InferState* state, std::shared_ptr<Call> call,
+      const inference::ModelInferRequest& request,
       inference::ModelInferResponse* reply, Rpc::Done done)
       : backend_(backend),
-        statistics_(statistics),
+        state_(state),
         call_(std::move(call)),
         request_(request),
         reply_(reply),
@@ -191,7 +219,10 @@ class Run : public std::enable_shared_from_this<Run> {
         inference_.model,
         FindModel(backend_, call_->principal().tenant, request_.model_name(),
                   request_.model_version()));
-    ASSIGN_OR_RETURN(inference_.work, ReadRequest(inference_.model, request_));
+    ASSIGN_OR_RETURN(inference_.work,
+                     ReadRequest(inference_.model, request_,
+                                 {&state_->regions, call_->principal().tenant,
+                                  backend_.limits.max_message_bytes}));
     reply_->set_model_name(inference_.model.name);
     reply_->set_model_version(inference_.model.version);
     reply_->set_id(request_.id());
@@ -219,7 +250,9 @@ class Run : public std::enable_shared_from_this<Run> {
               Guarded(*self->call_, [&]() -> absl::Status {
                 RETURN_IF_ERROR(
                     NameVersion(outcome.status(), self->inference_.model));
-                return FillImages(self->inference_, *outcome, self->reply_);
+                RETURN_IF_ERROR(
+                    FillImages(self->inference_, *outcome, self->reply_));
+                return WriteShared(self->inference_.work, self->reply_);
               });
           self->End(status,
                     outcome.ok() ? outcome->timings : worker::StageTimings());
@@ -236,15 +269,15 @@ class Run : public std::enable_shared_from_this<Run> {
         std::move(work),
         [self = shared_from_this()](
             const absl::StatusOr<std::vector<worker::TextOutcome>>& outcome) {
-          self->End(Guarded(*self->call_,
-                            [&]() -> absl::Status {
-                              RETURN_IF_ERROR(outcome.status());
-                              RETURN_IF_ERROR(FirstError(*outcome));
-                              AddEmbeddings(self->inference_, *outcome,
-                                            self->reply_);
-                              return absl::OkStatus();
-                            }),
-                    {});
+          self->End(
+              Guarded(*self->call_,
+                      [&]() -> absl::Status {
+                        RETURN_IF_ERROR(outcome.status());
+                        RETURN_IF_ERROR(FirstError(*outcome));
+                        AddEmbeddings(self->inference_, *outcome, self->reply_);
+                        return WriteShared(self->inference_.work, self->reply_);
+                      }),
+              {});
         });
   }
 
@@ -252,16 +285,17 @@ class Run : public std::enable_shared_from_this<Run> {
     const absl::Time now = absl::Now();
     const InferModel& model = inference_.model;
     if (status.ok()) {
-      statistics_->Succeeded(model.name, model.version, inference_.work.rows,
-                             now - start_, timings, now);
+      state_->statistics.Succeeded(model.name, model.version,
+                                   inference_.work.rows, now - start_, timings,
+                                   now);
     } else if (!model.name.empty()) {
-      statistics_->Failed(model.name, model.version, now - start_);
+      state_->statistics.Failed(model.name, model.version, now - start_);
     }
     done_(status);
   }
 
   const Backend& backend_;
-  InferStatisticsTable* const statistics_;
+  InferState* const state_;
   const std::shared_ptr<Call> call_;
   const inference::ModelInferRequest& request_;
   inference::ModelInferResponse* const reply_;
@@ -274,7 +308,9 @@ class Run : public std::enable_shared_from_this<Run> {
 
 Where WhereToInfer(const Backend& backend, const Call& call,
                    const inference::ModelInferRequest& request) {
-  if (request.inputs_size() != 1 || request.inputs(0).shape_size() == 0) {
+  // How much there is to copy out of shared memory, the message does not say.
+  if (request.inputs_size() != 1 || request.inputs(0).shape_size() == 0 ||
+      !request.inputs(0).parameters().empty()) {
     return Where::kPool;
   }
   const int64_t rows = request.inputs(0).shape(0);
@@ -286,12 +322,11 @@ Where WhereToInfer(const Backend& backend, const Call& call,
                     *classes);
 }
 
-void Infer(const Backend& backend, InferStatisticsTable* statistics,
+void Infer(const Backend& backend, InferState* state,
            const std::shared_ptr<Call>& call,
            const inference::ModelInferRequest& request,
            inference::ModelInferResponse* reply, const Rpc::Done& done) {
-  std::make_shared<Run>(backend, statistics, call, request, reply, done)
-      ->Start();
+  std::make_shared<Run>(backend, state, call, request, reply, done)->Start();
 }
 
 }  // namespace promptd::server

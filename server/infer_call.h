@@ -8,6 +8,7 @@
 #include "server/call.h"
 #include "server/infer_statistics.h"
 #include "server/rpc.h"
+#include "server/shared_memory.h"
 
 namespace promptd::server {
 
@@ -16,11 +17,18 @@ namespace promptd::server {
 Where WhereToInfer(const Backend& backend, const Call& call,
                    const inference::ModelInferRequest& request);
 
+// What the requests of a process have in common.
+struct InferState {
+  InferStatisticsTable statistics;
+  SharedRegions regions;
+};
+
 // Calls `done` exactly once; the pointers and references outlive that. The
 // protocol has no errors of single images: one that cannot be read fails the
 // request with its reason and its row. Errors: FindModel, ReadRequest, the
-// executor's. Every answer is counted in `statistics`.
-void Infer(const Backend& backend, InferStatisticsTable* statistics,
+// executor's. Every answer is counted in
+// `state`.
+void Infer(const Backend& backend, InferState* state,
            const std::shared_ptr<Call>& call,
            const inference::ModelInferRequest& request,
            inference::ModelInferResponse* reply, const Rpc::Done& done);

@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/error.h"
-#include "server/infer_tensors.h"
+#include "common/status_macros.h"
 
 namespace promptd::server {
 namespace {
@@ -15,26 +15,15 @@ namespace {
 // Labels, and numbers of a pixel tensor besides its rows.
 constexpr int64_t kMostElements = int64_t{1} << 28;
 
-std::optional<int64_t> WholeNumber(const inference::InferParameter& value) {
-  switch (value.parameter_choice_case()) {
-    case inference::InferParameter::kInt64Param:
-      return value.int64_param();
-    case inference::InferParameter::kUint64Param:
-      return static_cast<int64_t>(std::min<uint64_t>(
-          value.uint64_param(), std::numeric_limits<int64_t>::max()));
-    default:
-      return std::nullopt;
-  }
-}
-
 std::vector<std::string> Strings(const std::vector<absl::string_view>& views) {
   return {views.begin(), views.end()};
 }
 
 class Reader {
  public:
-  Reader(const InferModel& model, const inference::ModelInferRequest& request)
-      : model_(model), request_(request) {}
+  Reader(const InferModel& model, const inference::ModelInferRequest& request,
+         const SharedAccess& shared)
+      : model_(model), request_(request), shared_(shared) {}
 
   absl::StatusOr<InferWork> Read() {
     ReadParameters();
@@ -43,6 +32,7 @@ class Reader {
     if (!violations_.empty()) {
       return InvalidFields("INVALID_INFER_REQUEST", violations_);
     }
+    RETURN_IF_ERROR(refused_);
     return std::move(work_);
   }
 
@@ -96,7 +86,47 @@ class Reader {
       }
     }
     if (!violations_.empty()) return;
+    for (auto& [name, input] : inputs) CopyShared(&input);
+    if (!violations_.empty() || !refused_.ok()) return;
     for (const auto& [name, input] : inputs) ReadInput(name, input);
+  }
+
+  // The region that has the place; null and a violation if there is none.
+  SharedRegions::Region RegionOf(const SharedPlace& place,
+                                 const std::string& field) {
+    absl::StatusOr<SharedRegions::Region> region =
+        shared_.regions->Find(shared_.tenant, place.region);
+    if (!region.ok()) {
+      Violate(field, std::string(region.status().message()));
+      return nullptr;
+    }
+    if ((*region)->Has(place.offset, place.bytes)) return *std::move(region);
+    Violate(field, absl::StrCat("lies at ", place.offset, " with ", place.bytes,
+                                " bytes, but region \"", place.region,
+                                "\" has ", (*region)->bytes()));
+    return nullptr;
+  }
+
+  void CopyShared(InferInput* input) {
+    if (!input->shared) return;
+    const SharedPlace& place = *input->shared;
+    const SharedRegions::Region region = RegionOf(place, input->field);
+    if (region == nullptr) return;
+    const auto most = static_cast<uint64_t>(shared_.max_bytes);
+    if (place.bytes > most - copied_) {
+      return Violate(input->field,
+                     absl::StrCat("inputs in shared memory may have ", most,
+                                  " bytes in all"));
+    }
+    copied_ += place.bytes;
+    absl::StatusOr<OwnedBytes> bytes =
+        shared_.regions->Copy(*region, place.offset, place.bytes);
+    if (!bytes.ok()) {
+      refused_.Update(Annotate(bytes.status(), input->field));
+      return;
+    }
+    work_.copies.push_back(*std::move(bytes));
+    input->raw = work_.copies.back().view();
   }
 
   void ReadInput(const std::string& name, const InferInput& input) {
@@ -165,15 +195,15 @@ class Reader {
       const auto& asked = request_.outputs(i);
       const std::string field =
           absl::StrCat("outputs[", i, "] (", asked.name(), ")");
-      WantedOutput wanted{asked.name(), 0};
+      WantedOutput wanted{asked.name()};
       if (!IsIn(model_.outputs, asked.name())) {
         Violate(field, absl::StrCat("is none of this model's outputs: ",
                                     Names(model_.outputs)));
       }
-      if (asked.parameters().contains("shared_memory_region")) {
-        Violate(field,
-                "must come in the reply: this server does not write to "
-                "shared memory");
+      if (const auto place = PlaceOf(asked.parameters(), field, &violations_);
+          place && violations_.empty()) {
+        wanted.place = *place;
+        wanted.region = RegionOf(*place, field);
       }
       const auto top = asked.parameters().find("classification");
       if (top != asked.parameters().end()) {
@@ -190,7 +220,7 @@ class Reader {
     }
     if (!work_.outputs.empty()) return;
     for (const TensorSpec& spec : model_.outputs) {
-      work_.outputs.push_back({spec.name, 0});
+      work_.outputs.push_back({spec.name});
     }
   }
 
@@ -207,6 +237,9 @@ class Reader {
 
   const InferModel& model_;
   const inference::ModelInferRequest& request_;
+  const SharedAccess& shared_;
+  uint64_t copied_ = 0;
+  absl::Status refused_;  // why shared memory could not be read
   InferWork work_;
   std::vector<FieldViolation> violations_;
 };
@@ -214,8 +247,9 @@ class Reader {
 }  // namespace
 
 absl::StatusOr<InferWork> ReadRequest(
-    const InferModel& model, const inference::ModelInferRequest& request) {
-  return Reader(model, request).Read();
+    const InferModel& model, const inference::ModelInferRequest& request,
+    const SharedAccess& shared) {
+  return Reader(model, request, shared).Read();
 }
 
 }  // namespace promptd::server

@@ -3,21 +3,19 @@
 #include <utility>
 
 #include "server/grpc_status.h"
-#include "server/infer_call.h"
 
 namespace promptd::server {
 
 InferStream::InferStream(std::shared_ptr<Call> call, const Rpc* rpc,
-                         const Backend* backend,
-                         InferStatisticsTable* statistics, OpenStreams* streams,
-                         bool end_on_error)
+                         const Backend* backend, InferState* state,
+                         OpenStreams* streams, bool end_on_error)
     : ItemStream(std::move(call), rpc, streams),
       backend_(backend),
-      statistics_(statistics),
+      state_(state),
       end_on_error_(end_on_error) {}
 
 void InferStream::Handle(const ItemPtr& item, const Rpc::Done& answer) {
-  Infer(*backend_, statistics_, call(), item->request,
+  Infer(*backend_, state_, call(), item->request,
         item->response.mutable_infer_response(), answer);
 }
 

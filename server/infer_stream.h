@@ -5,7 +5,7 @@
 
 #include "inference/inference.pb.h"
 #include "server/backend.h"
-#include "server/infer_statistics.h"
+#include "server/infer_call.h"
 #include "server/item_stream.h"
 
 namespace promptd::server {
@@ -16,8 +16,8 @@ class InferStream : public ItemStream<inference::ModelInferRequest,
   // Owns itself. `end_on_error`: the first error is the stream's. The pointers
   // are borrowed.
   InferStream(std::shared_ptr<Call> call, const Rpc* rpc,
-              const Backend* backend, InferStatisticsTable* statistics,
-              OpenStreams* streams, bool end_on_error);
+              const Backend* backend, InferState* state, OpenStreams* streams,
+              bool end_on_error);
 
  private:
   void Handle(const ItemPtr& item, const Rpc::Done& answer) override;
@@ -25,7 +25,7 @@ class InferStream : public ItemStream<inference::ModelInferRequest,
   absl::Status Fail(const absl::Status& status, Item* item) override;
 
   const Backend* const backend_;
-  InferStatisticsTable* const statistics_;
+  InferState* const state_;
   const bool end_on_error_;
 };
 

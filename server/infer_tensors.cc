@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <set>
 #include <utility>
 
@@ -86,9 +87,9 @@ std::vector<absl::string_view> Unpack(absl::string_view raw, int64_t elements,
   return out;
 }
 
-// The numbers of raw contents where they lie: the memory of a string is
-// aligned for them.
-absl::Span<const float> NumbersIn(const std::string& raw) {
+// The numbers of raw contents where they lie: their memory, a string or a copy
+// of shared memory, is aligned for them.
+absl::Span<const float> NumbersIn(absl::string_view raw) {
   PROMPTD_CHECK(reinterpret_cast<uintptr_t>(raw.data()) % alignof(float) == 0);
   return {reinterpret_cast<const float*>(raw.data()),
           raw.size() / sizeof(float)};
@@ -96,11 +97,47 @@ absl::Span<const float> NumbersIn(const std::string& raw) {
 
 }  // namespace
 
+std::optional<int64_t> WholeNumber(const inference::InferParameter& value) {
+  switch (value.parameter_choice_case()) {
+    case inference::InferParameter::kInt64Param:
+      return value.int64_param();
+    case inference::InferParameter::kUint64Param:
+      return static_cast<int64_t>(std::min<uint64_t>(
+          value.uint64_param(), std::numeric_limits<int64_t>::max()));
+    default:
+      return std::nullopt;
+  }
+}
+
+std::optional<SharedPlace> PlaceOf(const InferParameters& parameters,
+                                   const std::string& field,
+                                   std::vector<FieldViolation>* violations) {
+  const auto region = parameters.find("shared_memory_region");
+  if (region == parameters.end()) return std::nullopt;
+  const auto number = [&](const char* name, int64_t missing) -> int64_t {
+    const auto found = parameters.find(name);
+    if (found == parameters.end()) return missing;
+    return WholeNumber(found->second).value_or(-1);
+  };
+  const int64_t bytes = number("shared_memory_byte_size", -1);
+  const int64_t offset = number("shared_memory_offset", 0);
+  if (bytes < 0 || offset < 0) {
+    violations->push_back(
+        {field,
+         "lies in shared memory: shared_memory_byte_size, and "
+         "shared_memory_offset if it is there, must be numbers of bytes"});
+  }
+  return SharedPlace{region->second.string_param(),
+                     static_cast<uint64_t>(offset),
+                     static_cast<uint64_t>(bytes)};
+}
+
 std::vector<InferInput> FindInputs(const inference::ModelInferRequest& request,
                                    std::vector<FieldViolation>* violations) {
-  const bool raw = request.raw_input_contents_size() > 0;
+  const int raw_entries = request.raw_input_contents_size();
   std::vector<InferInput> inputs;
   std::set<std::string> names;
+  int sent = 0;  // inputs that have an entry of raw contents, if any has
   for (int i = 0; i < request.inputs_size(); ++i) {
     const Tensor& tensor = request.inputs(i);
     InferInput input;
@@ -109,27 +146,26 @@ std::vector<InferInput> FindInputs(const inference::ModelInferRequest& request,
     if (!names.insert(tensor.name()).second) {
       violations->push_back({input.field, "is there twice"});
     }
-    if (tensor.parameters().contains("shared_memory_region")) {
+    input.shared = PlaceOf(tensor.parameters(), input.field, violations);
+    if (input.shared && tensor.has_contents()) {
       violations->push_back(
           {input.field,
-           "lies in shared memory, which this server does not "
-           "read: send its contents"});
-    }
-    if (raw && tensor.has_contents()) {
+           "has typed contents and lies in shared memory: use one of the two"});
+    } else if (raw_entries > 0 && tensor.has_contents()) {
       violations->push_back(
           {input.field,
            "has typed contents beside raw_input_contents: use one of the two"});
     }
-    if (raw && i < request.raw_input_contents_size()) {
-      input.raw = &request.raw_input_contents(i);
+    if (!input.shared) {
+      if (sent < raw_entries) input.raw = request.raw_input_contents(sent);
+      ++sent;
     }
     inputs.push_back(std::move(input));
   }
-  if (raw && request.raw_input_contents_size() != request.inputs_size()) {
+  if (raw_entries > 0 && raw_entries != sent) {
     violations->push_back(
         {"raw_input_contents",
-         absl::StrCat("has ", request.raw_input_contents_size(),
-                      " entries for ", request.inputs_size(), " inputs")});
+         absl::StrCat("has ", raw_entries, " entries for ", sent, " inputs")});
     return {};
   }
   return inputs;
@@ -152,7 +188,7 @@ std::vector<absl::string_view> BytesOf(
   int64_t elements = 0;
   if (!CheckShape(input, "BYTES", most, &elements, violations)) return {};
   std::vector<absl::string_view> out;
-  if (input.raw != nullptr) {
+  if (input.raw.has_value()) {
     std::string problem;
     out = Unpack(*input.raw, elements, &problem);
     if (!problem.empty()) {
@@ -175,7 +211,7 @@ absl::Span<const float> FloatsOf(const InferInput& input, int64_t most,
   int64_t elements = 0;
   if (!CheckShape(input, "FP32", most, &elements, violations)) return {};
   absl::Span<const float> out;
-  if (input.raw != nullptr) {
+  if (input.raw.has_value()) {
     if (input.raw->size() != static_cast<size_t>(elements) * sizeof(float)) {
       violations->push_back(
           {input.field,

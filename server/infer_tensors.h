@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,16 +17,38 @@
 
 namespace promptd::server {
 
+using InferParameters =
+    google::protobuf::Map<std::string, inference::InferParameter>;
+
+// Where a tensor's bytes are, or go, in shared memory.
+struct SharedPlace {
+  std::string region;  // its registered name
+  uint64_t offset = 0;
+  uint64_t bytes = 0;
+};
+
 // One input of a request. The pointers are into the request.
 struct InferInput {
   const inference::ModelInferRequest::InferInputTensor* tensor = nullptr;
-  const std::string* raw = nullptr;  // null: typed contents
-  std::string field;                 // "inputs[0] (IMAGE)", for messages
+  // As they lie in the message, or were copied from `shared`; nothing: typed
+  // contents.
+  std::optional<absl::string_view> raw;
+  std::optional<SharedPlace> shared;
+  std::string field;  // "inputs[0] (IMAGE)", for messages
 };
 
-// The inputs in the request's order. Adds a violation for a name that is there
-// twice, for shared memory, for raw contents that are not one for each input,
-// and for raw and typed contents side by side.
+// A parameter's whole number, of either sign.
+std::optional<int64_t> WholeNumber(const inference::InferParameter& value);
+
+// The place that a tensor's parameters name; nothing: none. A violation for one
+// without a size.
+std::optional<SharedPlace> PlaceOf(const InferParameters& parameters,
+                                   const std::string& field,
+                                   std::vector<FieldViolation>* violations);
+
+// The inputs in the request's order, those in shared memory without contents
+// yet. Adds a violation for a name that is there twice, for raw contents that
+// are not one for each other input, and for contents of two kinds.
 std::vector<InferInput> FindInputs(const inference::ModelInferRequest& request,
                                    std::vector<FieldViolation>* violations);
 

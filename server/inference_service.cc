@@ -1,12 +1,13 @@
 #include "server/inference_service.h"
 
+#include <map>
 #include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/error.h"
 #include "common/status_macros.h"
 #include "registry/registry.h"
-#include "server/infer_call.h"
 #include "server/infer_model.h"
 #include "worker/executor.h"
 
@@ -22,6 +23,9 @@ constexpr int kPageSize = 1000;
 InferenceServiceImpl::InferenceServiceImpl(const Backend* backend)
     : backend_(*backend),
       rpc_("inference.GRPCInferenceService", backend->metrics, backend->pool),
+      state_{.regions = SharedRegions(
+                 static_cast<size_t>(backend->limits.max_shared_regions),
+                 backend->limits.max_shared_copies)},
       streams_("inference",
                static_cast<size_t>(backend->limits.max_infer_streams)) {}
 
@@ -72,7 +76,7 @@ grpc::ServerUnaryReactor* InferenceServiceImpl::ServerMetadata(
     reply->set_version(backend_.version);
     for (const char* extension :
          {"classification", "model_configuration", "model_repository",
-          "schedule_policy", "statistics"}) {
+          "schedule_policy", "statistics", "system_shared_memory"}) {
       reply->add_extensions(extension);
     }
     return absl::OkStatus();
@@ -104,7 +108,7 @@ grpc::ServerUnaryReactor* InferenceServiceImpl::ModelInfer(
       context, "ModelInfer", rule,
       [this, request, reply](const std::shared_ptr<Call>& call,
                              const Rpc::Done& done) {
-        Infer(backend_, &statistics_, call, *request, reply, done);
+        Infer(backend_, &state_, call, *request, reply, done);
       },
       [this, request](const Call& call) {
         return WhereToInfer(backend_, call, *request);
@@ -117,9 +121,8 @@ InferenceServiceImpl::ModelStreamInfer(grpc::CallbackServerContext* context) {
   const auto& metadata = context->client_metadata();
   const auto asked = metadata.find("triton_grpc_error");
   const bool end_on_error = asked != metadata.end() && asked->second == "true";
-  auto* stream =
-      new InferStream(rpc_.Begin(context, "ModelStreamInfer"), &rpc_, &backend_,
-                      &statistics_, &streams_, end_on_error);
+  auto* stream = new InferStream(rpc_.Begin(context, "ModelStreamInfer"), &rpc_,
+                                 &backend_, &state_, &streams_, end_on_error);
   stream->Start();
   return stream;
 }
@@ -151,7 +154,7 @@ grpc::ServerUnaryReactor* InferenceServiceImpl::ModelStatistics(
                                     request->name(), request->version())
                               .status());
         }
-        statistics_.Append(request->name(), request->version(), reply);
+        state_.statistics.Append(request->name(), request->version(), reply);
         return absl::OkStatus();
       });
 }
@@ -163,6 +166,72 @@ grpc::ServerUnaryReactor* InferenceServiceImpl::RepositoryIndex(
   return rpc_.Unary(
       context, "RepositoryIndex",
       [this, reply](const Call& call) { return ListModels(call, reply); });
+}
+
+grpc::ServerUnaryReactor* InferenceServiceImpl::SystemSharedMemoryRegister(
+    grpc::CallbackServerContext* context,
+    const inference::SystemSharedMemoryRegisterRequest* request,
+    inference::SystemSharedMemoryRegisterResponse* /*reply*/) {
+  return rpc_.Unary(
+      context, "SystemSharedMemoryRegister",
+      [this, request](const Call& call) -> absl::Status {
+        if (!call.from_this_machine()) {
+          return MakeError(absl::StatusCode::kPermissionDenied,
+                           "NOT_ON_THIS_MACHINE",
+                           "shared memory is for clients on promptd's machine "
+                           "that connect by its loopback address: send the "
+                           "tensors' contents");
+        }
+        return state_.regions.Register(call.principal().tenant, request->name(),
+                                       request->key(), request->offset(),
+                                       request->byte_size());
+      });
+}
+
+grpc::ServerUnaryReactor* InferenceServiceImpl::SystemSharedMemoryUnregister(
+    grpc::CallbackServerContext* context,
+    const inference::SystemSharedMemoryUnregisterRequest* request,
+    inference::SystemSharedMemoryUnregisterResponse* /*reply*/) {
+  return rpc_.Unary(context, "SystemSharedMemoryUnregister",
+                    [this, request](const Call& call) {
+                      state_.regions.Unregister(call.principal().tenant,
+                                                request->name());
+                      return absl::OkStatus();
+                    });
+}
+
+grpc::ServerUnaryReactor* InferenceServiceImpl::SystemSharedMemoryStatus(
+    grpc::CallbackServerContext* context,
+    const inference::SystemSharedMemoryStatusRequest* request,
+    inference::SystemSharedMemoryStatusResponse* reply) {
+  return rpc_.Unary(
+      context, "SystemSharedMemoryStatus",
+      [this, request, reply](const Call& call) -> absl::Status {
+        std::map<std::string, SharedRegions::Region> regions;
+        if (request->name().empty()) {
+          regions = state_.regions.OfTenant(call.principal().tenant);
+        } else {
+          ASSIGN_OR_RETURN(
+              regions[request->name()],
+              state_.regions.Find(call.principal().tenant, request->name()));
+        }
+        for (const auto& [name, region] : regions) {
+          auto& status = (*reply->mutable_regions())[name];
+          status.set_name(name);
+          status.set_key(region->key());
+          status.set_offset(region->offset());
+          status.set_byte_size(region->bytes());
+        }
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* InferenceServiceImpl::CudaSharedMemoryUnregister(
+    grpc::CallbackServerContext* context,
+    const inference::CudaSharedMemoryUnregisterRequest* /*request*/,
+    inference::CudaSharedMemoryUnregisterResponse* /*reply*/) {
+  return rpc_.Unary(context, "CudaSharedMemoryUnregister",
+                    [](const Call&) { return absl::OkStatus(); });
 }
 
 // Every model is ready: what it needs is loaded when it is first asked.

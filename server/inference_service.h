@@ -6,7 +6,7 @@
 #include "absl/status/status.h"
 #include "inference/inference.grpc.pb.h"
 #include "server/backend.h"
-#include "server/infer_statistics.h"
+#include "server/infer_call.h"
 #include "server/infer_stream.h"
 #include "server/rpc.h"
 
@@ -60,6 +60,22 @@ class InferenceServiceImpl
       grpc::CallbackServerContext* context,
       const inference::RepositoryIndexRequest* request,
       inference::RepositoryIndexResponse* reply) override;
+  grpc::ServerUnaryReactor* SystemSharedMemoryRegister(
+      grpc::CallbackServerContext* context,
+      const inference::SystemSharedMemoryRegisterRequest* request,
+      inference::SystemSharedMemoryRegisterResponse* reply) override;
+  grpc::ServerUnaryReactor* SystemSharedMemoryUnregister(
+      grpc::CallbackServerContext* context,
+      const inference::SystemSharedMemoryUnregisterRequest* request,
+      inference::SystemSharedMemoryUnregisterResponse* reply) override;
+  grpc::ServerUnaryReactor* SystemSharedMemoryStatus(
+      grpc::CallbackServerContext* context,
+      const inference::SystemSharedMemoryStatusRequest* request,
+      inference::SystemSharedMemoryStatusResponse* reply) override;
+  grpc::ServerUnaryReactor* CudaSharedMemoryUnregister(
+      grpc::CallbackServerContext* context,
+      const inference::CudaSharedMemoryUnregisterRequest* request,
+      inference::CudaSharedMemoryUnregisterResponse* reply) override;
 
  private:
   absl::Status ListModels(const Call& call,
@@ -67,7 +83,7 @@ class InferenceServiceImpl
 
   const Backend& backend_;
   Rpc rpc_;
-  InferStatisticsTable statistics_;
+  InferState state_;
   OpenStreams streams_;
 };
 

@@ -19,6 +19,7 @@ struct Limits {
   int64_t max_scores_per_call = 1 << 18;  // of all its tasks and images
   int max_nearest_words = 100;            // of each; all fit into one message
   int64_t max_message_bytes = 16 << 20;
+  int64_t max_shared_copies = 256 << 20;  // of inputs in shared memory
   int max_classes = 4096;
   int64_t max_dataset_images = 1'000'000;
   int max_context_tokens = 64;
@@ -39,6 +40,7 @@ struct Limits {
   int max_watchers = 512;             // WatchTrainingJob streams at once
   int max_infer_streams = 256;        // ModelStreamInfer streams at once
   int max_classify_streams = 256;     // ClassifyStream streams at once
+  int max_shared_regions = 256;       // registered, of all tenants
   int max_stream_items = 32;          // of each, from request to answer
   int max_rejected = 1000;            // listed by one UploadImages
   // Manifests being received, all streams together.

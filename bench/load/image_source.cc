@@ -17,6 +17,7 @@ namespace {
 
 constexpr absl::string_view kStartOfImage = "\xFF\xD8";
 constexpr size_t kFreshNumbers = 4;
+constexpr size_t kMostFreshBytes = 64;  // of a comment or numbers
 constexpr int kDefaultDistinctPixels = 32;
 
 bool IsJpegName(const std::filesystem::path& path) {
@@ -112,6 +113,12 @@ ImageBytes ImageSource::Next() {
     image.head = options_.pixels ? FreshPixels() : FreshComment();
   }
   return image;
+}
+
+size_t ImageSource::most_bytes() const {
+  size_t most = 0;
+  for (const grpc::Slice& tail : tails_) most = std::max(most, tail.size());
+  return most + kMostFreshBytes;
 }
 
 std::string ImageSource::FreshComment() {

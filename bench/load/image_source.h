@@ -36,6 +36,8 @@ class ImageSource {
   ImageBytes Next();
 
   bool by_digest() const { return options_.by_digest; }
+  // Of the largest image.
+  size_t most_bytes() const;
   // Different images, unless each is fresh.
   int count() const { return static_cast<int>(tails_.size()); }
 

@@ -57,6 +57,9 @@ void DeclareRequest(CLI::App* app, RawOptions* raw, Options* options) {
   app->add_option("--images-per-request", request->images_per_request)
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
+  app->add_flag("--shared-memory", request->shared_memory,
+                "Let the images lie in shared memory, which a server on this "
+                "machine reads; requests name the place (infer)");
   app->add_option("--channels", options->channels, "Connections")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
@@ -137,6 +140,9 @@ std::string Understand(const RawOptions& raw, Options* options) {
   }
   if (classify && !options->request.input.empty()) {
     return "--input: only --api infer and infer-stream have tensors";
+  }
+  if (classify && options->request.shared_memory) {
+    return "--shared-memory: only --api infer and infer-stream have it";
   }
   if (!classify && options->images.by_digest) {
     return "--by-digest: a model takes no digests";

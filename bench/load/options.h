@@ -37,6 +37,7 @@ struct RequestOptions {
   std::optional<VersionRange> versions;
   int top_k = 0;
   int images_per_request = 1;
+  bool shared_memory = false;  // images lie there, requests name the place
 };
 
 // Which images are sent.

@@ -4,6 +4,7 @@
 #include <grpcpp/impl/codegen/proto_utils.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,8 @@
 
 namespace promptd::load {
 namespace {
+
+constexpr size_t kLengthBytes = 4;  // of a BYTES element
 
 void AppendVarint(uint64_t value, std::string* out) {
   uint8_t bytes[10];
@@ -30,8 +33,9 @@ void AppendFieldStart(int field, size_t size, std::string* out) {
 
 // What stands before each element of a BYTES tensor.
 std::string LittleEndian32(size_t value) {
-  std::string bytes(4, '\0');
-  for (int i = 0; i < 4; ++i) bytes[i] = static_cast<char>(value >> (8 * i));
+  std::string bytes(kLengthBytes, '\0');
+  for (size_t i = 0; i < kLengthBytes; ++i)
+    bytes[i] = static_cast<char>(value >> (8 * i));
   return bytes;
 }
 
@@ -75,29 +79,45 @@ RequestMaker::RequestMaker(const RequestOptions& options, ModelInput input,
       images_(std::move(images)),
       random_(seed) {}
 
-std::string RequestMaker::Envelope(const std::string& id) {
-  int64_t version = 0;
-  if (options_.versions.has_value()) {
-    version = std::uniform_int_distribution<int64_t>(
-        options_.versions->first, options_.versions->last)(random_);
-  }
-  if (!IsInfer(options_.api)) {
-    v1::ClassifyRequest request;
-    request.set_task(options_.name);
-    if (version > 0) request.set_version(version);
-    if (!options_.alias.empty()) request.set_alias(options_.alias);
-    request.set_top_k(options_.top_k);
-    return request.SerializeAsString();
-  }
+int64_t RequestMaker::NextVersion() {
+  if (!options_.versions.has_value()) return 0;
+  return std::uniform_int_distribution<int64_t>(
+      options_.versions->first, options_.versions->last)(random_);
+}
+
+std::string RequestMaker::ClassifyEnvelope() {
+  v1::ClassifyRequest request;
+  request.set_task(options_.name);
+  const int64_t version = NextVersion();
+  if (version > 0) request.set_version(version);
+  if (!options_.alias.empty()) request.set_alias(options_.alias);
+  request.set_top_k(options_.top_k);
+  return request.SerializeAsString();
+}
+
+inference::ModelInferRequest RequestMaker::InferEnvelope(
+    const std::string& id) {
   inference::ModelInferRequest request;
   request.set_model_name(options_.name);
   request.set_id(id);
+  const int64_t version = NextVersion();
   if (version > 0) request.set_model_version(absl::StrCat(version));
   auto* tensor = request.add_inputs();
   tensor->set_name(input_.name);
   tensor->set_datatype(input_.datatype);
   for (const int64_t side : input_.shape) tensor->add_shape(side);
-  return request.SerializeAsString();
+  return request;
+}
+
+absl::Status RequestMaker::ShareMemory(int requests) {
+  const auto images = static_cast<size_t>(options_.images_per_request);
+  // A slot has the same images each time.
+  const int rounds = (requests + images_.count() - 1) / images_.count();
+  auto shared = SharedSlots::Create(
+      rounds * images_.count(), images * (images_.most_bytes() + kLengthBytes));
+  if (!shared.ok()) return shared.status();
+  shared_ = *std::move(shared);
+  return absl::OkStatus();
 }
 
 grpc::ByteBuffer RequestMaker::Next() {
@@ -121,7 +141,7 @@ grpc::ByteBuffer RequestMaker::NextClassify(const Head& head) {
   const int field = images_.by_digest()
                         ? v1::ClassifyRequest::kImageDigestsFieldNumber
                         : v1::ClassifyRequest::kImagesFieldNumber;
-  const std::string envelope = Envelope("");
+  const std::string envelope = ClassifyEnvelope();
   size_t size = envelope.size();
   std::vector<std::pair<std::string, ImageBytes>> images;
   for (int i = 0; i < options_.images_per_request; ++i) {
@@ -145,15 +165,47 @@ grpc::ByteBuffer RequestMaker::NextClassify(const Head& head) {
   return grpc::ByteBuffer(slices.data(), slices.size());
 }
 
+grpc::ByteBuffer RequestMaker::SharedInfer(const std::string& id) {
+  const SharedSlots::Slot slot = shared_->Next();
+  size_t size = 0;
+  const auto append = [&](const void* bytes, size_t count) {
+    std::memcpy(slot.data + size, bytes, count);
+    size += count;
+  };
+  for (int i = 0; i < options_.images_per_request; ++i) {
+    const ImageBytes image = images_.Next();
+    if (input_.datatype == "BYTES") {
+      append(LittleEndian32(image.size()).data(), kLengthBytes);
+    }
+    append(image.head.data(), image.head.size());
+    // As in messages, what images have in common is not copied.
+    if (slot.filled) {
+      size += image.tail.size();
+    } else {
+      append(image.tail.begin(), image.tail.size());
+    }
+  }
+  inference::ModelInferRequest request = InferEnvelope(id);
+  auto& parameters = *request.mutable_inputs(0)->mutable_parameters();
+  parameters["shared_memory_region"].set_string_param(shared_->key());
+  parameters["shared_memory_offset"].set_int64_param(
+      static_cast<int64_t>(slot.offset));
+  parameters["shared_memory_byte_size"].set_int64_param(
+      static_cast<int64_t>(size));
+  grpc::Slice text(request.SerializeAsString());
+  return grpc::ByteBuffer(&text, 1);
+}
+
 grpc::ByteBuffer RequestMaker::NextInfer(const std::string& id) {
+  if (shared_ != nullptr) return SharedInfer(id);
   const bool counted = input_.datatype == "BYTES";
   std::vector<ImageBytes> images;
   size_t total = 0;
   for (int i = 0; i < options_.images_per_request; ++i) {
     images.push_back(images_.Next());
-    total += images.back().size() + (counted ? 4 : 0);
+    total += images.back().size() + (counted ? kLengthBytes : 0);
   }
-  std::string text = Envelope(id);
+  std::string text = InferEnvelope(id).SerializeAsString();
   AppendFieldStart(inference::ModelInferRequest::kRawInputContentsFieldNumber,
                    total, &text);
   std::vector<grpc::Slice> slices;

@@ -5,6 +5,7 @@
 #include <grpcpp/support/status.h>
 
 #include <cstdint>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -12,6 +13,8 @@
 #include "absl/status/statusor.h"
 #include "bench/load/image_source.h"
 #include "bench/load/options.h"
+#include "bench/load/shared_slots.h"
+#include "inference/inference.pb.h"
 
 namespace promptd::load {
 
@@ -41,6 +44,11 @@ class RequestMaker {
   const std::string& tenant() const { return options_.tenant; }
   int images_per_request() const { return options_.images_per_request; }
 
+  // From now on images lie in `shared`, which the server knows by its key. For
+  // so many requests at once; UNAVAILABLE without room.
+  absl::Status ShareMemory(int requests);
+  const SharedSlots* shared() const { return shared_.get(); }
+
   // Not for streams.
   grpc::ByteBuffer Next();
   // Of a stream.
@@ -59,14 +67,20 @@ class RequestMaker {
   // A ClassifyRequest behind `head`, which says its size.
   template <typename Head>
   grpc::ByteBuffer NextClassify(const Head& head);
+  // 0: none is named.
+  int64_t NextVersion();
   // All fields but the images.
-  std::string Envelope(const std::string& id);
+  std::string ClassifyEnvelope();
+  inference::ModelInferRequest InferEnvelope(const std::string& id);
+  // A request whose images lie in the next slot.
+  grpc::ByteBuffer SharedInfer(const std::string& id);
 
   const RequestOptions options_;
   const ModelInput input_;
   const std::string method_;
   ImageSource images_;
   std::mt19937_64 random_;
+  std::unique_ptr<SharedSlots> shared_;
 };
 
 }  // namespace promptd::load

@@ -72,6 +72,7 @@ TEST(OptionsTest, RefusesWhatDoesNotFitTogether) {
            {"a.jpg", "--api", "rest"},
            {"a.jpg", "--api", "infer", "--by-digest"},   // of a model
            {"a.jpg", "--fresh", "--by-digest"},          // never sent
+           {"a.jpg", "--shared-memory"},                 // not of classify
            {"a.jpg", "--api", "stream", "--rate", "5"},  // an open loop
            {"a.jpg", "--api", "stream", "--deadline-ms", "5"},
            {"--api", "stream", "--pixels"},

@@ -1,10 +1,14 @@
 #include "bench/load/request_maker.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <set>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "common/sha256.h"
 #include "inference/inference.pb.h"
 #include "promptd/v1/classify.pb.h"
@@ -79,6 +83,46 @@ TEST(RequestMakerTest, NamesImagesByTheirDigest) {
   EXPECT_EQ(absl::BytesToHexString(request.image_digests(1)),
             Sha256Hex("\xFF\xD8-second"));
   EXPECT_EQ(request.image_digests(2), request.image_digests(0));
+}
+
+// What the server finds at a request's place, like the raw contents of the same
+// request without shared memory.
+TEST(RequestMakerTest, ImagesInSharedMemoryAreThoseOfMessages) {
+  for (const bool fresh : {false, true}) {
+    RequestOptions options;
+    options.api = Api::kInfer;
+    options.name = "_image_encoder";
+    options.images_per_request = 3;
+    const ModelInput input{"IMAGE", "BYTES", {3, 1}};
+    RequestMaker plain = Maker(options, input, fresh);
+    RequestMaker maker = Maker(options, input, fresh);
+    ASSERT_TRUE(maker.ShareMemory(3).ok());
+    const std::string key = maker.shared()->key();
+    const int object = ::shm_open(key.c_str(), O_RDONLY, 0);
+    ASSERT_GE(object, 0);
+    std::set<int64_t> offsets;
+    for (int i = 0; i < 10; ++i) {
+      const auto request = Parsed<inference::ModelInferRequest>(maker.Next());
+      EXPECT_EQ(request.raw_input_contents_size(), 0);
+      const auto& parameters = request.inputs(0).parameters();
+      EXPECT_EQ(parameters.at("shared_memory_region").string_param(), key);
+      const int64_t offset =
+          parameters.at("shared_memory_offset").int64_param();
+      offsets.insert(offset);
+      std::string bytes(parameters.at("shared_memory_byte_size").int64_param(),
+                        '\0');
+      EXPECT_EQ(::pread(object, bytes.data(), bytes.size(), offset),
+                static_cast<ssize_t>(bytes.size()));
+      EXPECT_EQ(bytes, Parsed<inference::ModelInferRequest>(plain.Next())
+                           .raw_input_contents(0));
+    }
+    EXPECT_EQ(offsets.size(), 4u);  // of three, but two images take turns
+    ::close(object);
+  }
+  // Its maker is gone.
+  EXPECT_LT(::shm_open(absl::StrCat("/promptd-load-", ::getpid()).c_str(),
+                       O_RDONLY, 0),
+            0);
 }
 
 TEST(RequestMakerTest, ReadsTheAnswerToAnItem) {

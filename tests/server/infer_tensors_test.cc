@@ -161,10 +161,47 @@ TEST(InferTensorsTest, InputsAreFoundOrRefused) {
   (*request.mutable_inputs(0)->mutable_parameters())["shared_memory_region"]
       .set_string_param("r");
   request.add_raw_input_contents("1234");
+  request.add_raw_input_contents("5678");
   Violations violations;
   EXPECT_TRUE(FindInputs(request, &violations).empty());
-  // Twice, shared memory, both kinds of contents, one entry for two.
+  // Twice, shared memory of no size, both kinds of contents, two entries for
+  // one.
   EXPECT_EQ(violations.size(), 4u);
+}
+
+TEST(InferTensorsTest, RawContentsAreOfTheInputsThatAreNotInSharedMemory) {
+  auto request = One("FP32", {1});
+  request.add_inputs()->set_name("Y");
+  request.add_inputs()->set_name("Z");
+  auto& parameters = *request.mutable_inputs(1)->mutable_parameters();
+  parameters["shared_memory_region"].set_string_param("r");
+  parameters["shared_memory_byte_size"].set_int64_param(8);
+  parameters["shared_memory_offset"].set_uint64_param(16);
+  request.add_raw_input_contents("of X");
+  request.add_raw_input_contents("of Z");
+  Violations violations;
+  auto inputs = FindInputs(request, &violations);
+  ASSERT_EQ(inputs.size(), 3u);
+  EXPECT_TRUE(violations.empty());
+  EXPECT_EQ(inputs[0].raw, "of X");
+  EXPECT_FALSE(inputs[1].raw.has_value());
+  ASSERT_TRUE(inputs[1].shared.has_value());
+  EXPECT_EQ(inputs[1].shared->region, "r");
+  EXPECT_EQ(inputs[1].shared->offset, 16u);
+  EXPECT_EQ(inputs[1].shared->bytes, 8u);
+  EXPECT_EQ(inputs[2].raw, "of Z");
+
+  request.mutable_inputs(1)->mutable_contents()->add_fp32_contents(1);
+  FindInputs(request, &violations);
+  ASSERT_EQ(violations.size(), 1u);
+  EXPECT_TRUE(absl::StrContains(violations[0].description, "one of the two"));
+  for (const int64_t size :
+       {int64_t{-1}, std::numeric_limits<int64_t>::min()}) {
+    parameters["shared_memory_byte_size"].set_int64_param(size);
+    violations.clear();
+    PlaceOf(parameters, "field", &violations);
+    EXPECT_EQ(violations.size(), 1u);
+  }
 }
 
 TEST(InferTensorsTest, OutputsReadBackAsInputs) {

@@ -1,9 +1,11 @@
 """Triton's own client, unchanged, on promptd: the Open Inference Protocol."""
+import os
 import queue
 
 import grpc
 import numpy
 import tritonclient.grpc as triton
+import tritonclient.utils.shared_memory as shm
 from tritonclient.utils import InferenceServerException
 
 import images
@@ -227,6 +229,50 @@ class TritonClientCase(workbench.ServerCase):
         for name in ("queue", "compute_infer"):
             self.assertGreaterEqual(getattr(after.inference_stats, name).ns,
                                     getattr(before.inference_stats, name).ns)
+
+    def test_tensors_in_shared_memory(self):
+        """perf_analyzer --shared-memory=system, in its order."""
+        size = self.client.get_model_metadata(
+            "_pixel_encoder").inputs[0].shape[2]
+        pixels = numpy.random.default_rng(5).normal(
+            size=(2, 3, size, size)).astype("float32")
+        sent = triton.InferInput("PIXELS", list(pixels.shape), "FP32")
+        sent.set_data_from_numpy(pixels)
+        expected = self.client.infer("_pixel_encoder",
+                                     [sent]).as_numpy("EMBEDDING")
+        self.assertIn("system_shared_memory",
+                      self.client.get_server_metadata().extensions)
+        self.client.unregister_system_shared_memory()
+        self.client.unregister_cuda_shared_memory()
+        key = f"/promptd-e2e-{os.getpid()}"
+        inputs = shm.create_shared_memory_region("in", key + "-in",
+                                                 pixels.nbytes)
+        self.addCleanup(shm.destroy_shared_memory_region, inputs)
+        outputs = shm.create_shared_memory_region("out", key + "-out",
+                                                  expected.nbytes)
+        self.addCleanup(shm.destroy_shared_memory_region, outputs)
+        shm.set_shared_memory_region(inputs, [pixels])
+        self.client.register_system_shared_memory("in", key + "-in",
+                                                  pixels.nbytes)
+        self.client.register_system_shared_memory("out", key + "-out",
+                                                  expected.nbytes)
+        regions = self.client.get_system_shared_memory_status().regions
+        self.assertEqual(set(regions), {"in", "out"})
+        tensor = triton.InferInput("PIXELS", list(pixels.shape), "FP32")
+        tensor.set_shared_memory("in", pixels.nbytes)
+        wanted = triton.InferRequestedOutput("EMBEDDING")
+        wanted.set_shared_memory("out", expected.nbytes)
+        result = self.client.infer("_pixel_encoder", [tensor],
+                                   outputs=[wanted])
+        output = result.get_output("EMBEDDING")
+        numpy.testing.assert_array_equal(
+            shm.get_contents_as_numpy(outputs, numpy.float32,
+                                      list(output.shape)), expected)
+        self.client.unregister_system_shared_memory()
+        with self.assertRaises(InferenceServerException) as caught:
+            self.client.infer("_pixel_encoder", [tensor])
+        self.assertIn("INVALID_ARGUMENT", caught.exception.status())
+        self.assertIn('"in"', caught.exception.message())
 
     def test_refusals_are_statuses(self):
         bad = triton.InferInput("IMAGE", [1, 1], "BYTES")
