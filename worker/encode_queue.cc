@@ -36,15 +36,14 @@ std::vector<CallImage> EncodeQueue::Push(CallImage image) {
   absl::MutexLock lock(&mutex_);
   const auto [entry, added] = towers_.try_emplace(name);
   Tower& tower = entry->second;
-  if (added && name == last_tower_) tower.returning = last_returning_;
-  if (tower.returning.images > 0) --tower.returning.images;
+  if (added && name == last_tower_) tower.clients = last_clients_;
+  tower.clients.Came(now, Patience(name));
   if (tower.last_tenant != call.request.tenant) {
     if (!tower.last_tenant.empty()) tower.mixed_until = now + kMixed;
     tower.last_tenant = call.request.tenant;
   }
   tower.waiting.Push(call.request.tenant, &call, call.request.priority, now,
                      std::move(image));
-  if (now - tower.returning.last <= Patience(name)) tower.returning.last = now;
   // Whoever comes first posts the turn; its batches take what gathers.
   if (!added || Post(name)) return {};
   std::vector<CallImage> lost =
@@ -86,7 +85,7 @@ std::optional<EncodeQueue::Batch> EncodeQueue::NextBatch(
   if (yields) mutex_.Await(absl::Condition(&idle));
   if (tower.waiting.size() == 0) {
     last_tower_ = name;
-    last_returning_ = tower.returning;
+    last_clients_ = tower.clients;
     towers_.erase(name);
     return std::nullopt;
   }
@@ -109,12 +108,12 @@ std::optional<EncodeQueue::Batch> EncodeQueue::NextBatch(
 }
 
 bool EncodeQueue::Gather(const std::string& name, Tower* tower) {
-  const Returning& returning = tower->returning;
-  while (returning.images > 0) {
+  const ReturningClients& clients = tower->clients;
+  while (clients.Expected()) {
     const size_t waiting = tower->waiting.size();
     const int batches = tower->batches;
     const size_t wanted = std::min(Full(name, *tower, absl::Now()),
-                                   waiting + tower->running + returning.images);
+                                   waiting + tower->running + clients.away());
     const size_t groups =
         batches == 0 ? 1 : static_cast<size_t>(options_.lanes);
     if (waiting * groups >= wanted) return true;
@@ -122,11 +121,11 @@ bool EncodeQueue::Gather(const std::string& name, Tower* tower) {
       return tower->waiting.size() > waiting || tower->batches < batches;
     };
     if (!mutex_.AwaitWithDeadline(absl::Condition(&changed),
-                                  returning.last + Patience(name))) {
+                                  clients.last() + Patience(name))) {
       return false;
     }
   }
-  return true;
+  return clients.away() == 0;
 }
 
 absl::Duration EncodeQueue::Patience(const std::string& name) const {
@@ -162,7 +161,7 @@ void EncodeQueue::RunBatch(const std::string& name, Batch batch) {
     tower.waiting.Charge(tenant, each);
     tower.waiting.Release(tenant);
   }
-  tower.returning.images -= std::min(unanswered, tower.returning.images);
+  tower.clients.Unanswered(unanswered);
   --tower.batches;
 }
 
@@ -170,10 +169,7 @@ void EncodeQueue::Computed(const std::string& name, size_t images) {
   const absl::Time now = absl::Now();
   absl::MutexLock lock(&mutex_);
   Tower& tower = towers_[name];
-  Returning& returning = tower.returning;
-  if (now - returning.last > Patience(name)) returning.images = 0;
-  returning.images += images;
-  returning.last = now;
+  tower.clients.Answered(images, now, Patience(name));
   tower.running -= images;
 }
 
@@ -188,7 +184,7 @@ size_t EncodeQueue::Share(const Tower& tower, size_t groups, size_t most) {
   // A batch of all that wait would leave one image, the first to come back, for
   // the batch behind it, and so on in turns.
   const size_t under_way =
-      tower.waiting.size() + tower.running + tower.returning.images;
+      tower.waiting.size() + tower.running + tower.clients.away();
   const size_t share =
       std::min({most, tower.waiting.size(), (under_way + groups - 1) / groups});
   return static_cast<size_t>(clip::PassSize(static_cast<int64_t>(share)));

@@ -16,6 +16,7 @@
 #include "worker/device_loop.h"
 #include "worker/fair_queue.h"
 #include "worker/image_call.h"
+#include "worker/returning_clients.h"
 
 namespace promptd::worker {
 
@@ -26,7 +27,7 @@ namespace promptd::worker {
 // for answers come back, rounded down to a size that a tower takes at once
 // (clip/pass_size.h). While images of several tenants come, half as many fit:
 // who comes next waits for a shorter batch. A batch begins at once but where it
-// gains by waiting for clients that come back right now (Gather).
+// gains by waiting for clients that come back at once (Gather).
 //
 // The threads of a processor are lanes: each takes a batch of its own through
 // the tower and the next one when it is done, and waits for no other. Only when
@@ -78,14 +79,9 @@ class EncodeQueue {
     std::vector<CallImage> images;
     int lanes = 1;
   };
-  // Clients that have all their answers and may come back with the next images.
-  struct Returning {
-    size_t images = 0;                       // of their calls
-    absl::Time last = absl::InfinitePast();  // one was answered, or came back
-  };
   struct Tower {
     FairQueue<CallImage> waiting;
-    Returning returning;
+    ReturningClients clients;
     size_t running = 0;  // images
     int batches = 0;     // that run
     std::string last_tenant;
@@ -100,12 +96,11 @@ class EncodeQueue {
   // Waits for a lane; nothing once the turn, which has begun so many batches,
   // is over and they have ended.
   std::optional<Batch> NextBatch(const std::string& name, int begun);
-  // Waits while clients come back one upon the other, until as many images are
-  // here as a lane's part of all that are under way, or all of them if no lane
-  // is busy, so that the lanes begin together. Whether they are: a batch that
-  // does not wait takes who came first, and what a batch costs beside its
-  // images is paid for few. An image more saves each one that waits a part of
-  // that.
+  // Where clients come back at once (returning_clients.h), waits for them until
+  // as many images are here as a lane's part of all that are under way, or all
+  // of them if no lane is busy, so that the lanes begin together. Whether they
+  // are here: a batch that does not wait takes who came first, and what a batch
+  // costs beside its images is paid for few.
   bool Gather(const std::string& name, Tower* tower)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // How long after the last one an image that comes back is waited for: half of
@@ -130,7 +125,7 @@ class EncodeQueue {
   std::map<std::string, Tower> towers_ ABSL_GUARDED_BY(mutex_);
   // The tower whose turn ended last, and its clients.
   std::string last_tower_ ABSL_GUARDED_BY(mutex_);
-  Returning last_returning_ ABSL_GUARDED_BY(mutex_);
+  ReturningClients last_clients_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace promptd::worker

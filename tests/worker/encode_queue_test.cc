@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <thread>
@@ -138,54 +139,31 @@ TEST_F(EncodeQueueTest, WhoHasNotAllAnswersDoesNotComeBack) {
 }
 
 // Clients that are quick: a batch that began with the first would have one.
-TEST_F(EncodeQueueTest, WhoComesBackQuicklyIsWaitedFor) {
+TEST_F(EncodeQueueTest, WhoComesBackAtOnceIsWaitedFor) {
+  constexpr size_t kBatches = 60;
   Measure(1, absl::Seconds(4));
   std::vector<std::thread> clients;
   EncodeQueue* to = nullptr;
   EncodeQueue queue(
       {.max_batch = 32}, &times_, &loop_,
       [&](const std::vector<CallImage>& batch, int, Computed computed) {
-        if (!Note(batch, 4)) return;
+        absl::SleepFor(absl::Milliseconds(30));
+        if (!Note(batch, kBatches)) return;
         computed();
         // One is back before the batch is over.
         to->Push(Image());
         clients.emplace_back([&, images = batch.size()] {
           for (size_t i = 1; i < images; ++i) {
-            absl::SleepFor(absl::Milliseconds(5));
+            absl::SleepFor(absl::Milliseconds(1));
             to->Push(Image());
           }
         });
       });
   to = &queue;
-  Run(&queue, 8);
+  Run(&queue, 16);
   for (std::thread& client : clients) client.join();
-  EXPECT_THAT(sizes_, ElementsAre(8, 8, 8, 8));
-}
-
-TEST_F(EncodeQueueTest, WhoIsAwayIsWaitedForNoLongerThanItPays) {
-  Measure(1, absl::Milliseconds(100));
-  std::thread client;
-  EncodeQueue* to = nullptr;
-  EncodeQueue queue(
-      {.max_batch = 32}, &times_, &loop_,
-      [&](const std::vector<CallImage>& batch, int, Computed computed) {
-        if (!Note(batch, 3)) return;
-        computed();
-        if (sizes_.size() > 1) return;
-        client = std::thread([&] {
-          to->Push(Image());  // and five do not come back
-          while (to->Busy(TowerKey(*call_))) {
-            absl::SleepFor(absl::Milliseconds(1));
-          }
-          // Long behind: it waits for nobody.
-          absl::SleepFor(absl::Milliseconds(500));
-          to->Push(Image());
-        });
-      });
-  to = &queue;
-  Run(&queue, 6);
-  client.join();
-  EXPECT_THAT(sizes_, ElementsAre(6, 1, 1));
+  // It takes some rounds to know that they do.
+  EXPECT_GE(std::count(sizes_.begin(), sizes_.end(), 16u), 20);
 }
 
 // Threads of the device, two at least, each with a batch of its own.
@@ -213,34 +191,45 @@ TEST_F(LanesTest, ALaneThatIsDoneWaitsForNoOther) {
   Run(&queue, 16);
 }
 
-// Lanes that are done at about the same time wait for all clients of both.
+// Lanes that are done at the same time wait for all clients of both.
 TEST_F(LanesTest, LanesThatWaitBeginTogether) {
-  Measure(2, absl::Seconds(4));
+  constexpr size_t kBatches = 120;
+  constexpr absl::Duration kLength = absl::Milliseconds(30);
+  Measure(2, absl::Milliseconds(400));
   absl::Mutex mutex;
-  std::vector<size_t> begun;  // images, by batch
+  std::vector<std::pair<absl::Time, size_t>> begun;  // images, by batch
   std::vector<std::thread> clients;
   EncodeQueue* to = nullptr;
   EncodeQueue queue(
       {.max_batch = 32, .lanes = 2}, &times_, &loop_,
       [&](const std::vector<CallImage>& batch, int, Computed computed) {
-        absl::SleepFor(absl::Milliseconds(50));
+        const absl::Time start = absl::Now();
+        absl::SleepFor(kLength - (start - absl::UnixEpoch()) % kLength);
         absl::MutexLock lock(&mutex);
-        begun.push_back(batch.size());
-        if (begun.size() == 8) ended_.Notify();
+        begun.emplace_back(start, batch.size());
+        if (begun.size() == kBatches) ended_.Notify();
         computed();
-        if (begun.size() <= 6) {
-          clients.emplace_back([&, images = batch.size()] {
-            for (size_t i = 0; i < images; ++i) {
-              absl::SleepFor(absl::Milliseconds(2));
-              to->Push(Image());
-            }
-          });
-        }
+        if (begun.size() > kBatches - 2) return;
+        clients.emplace_back([&, images = batch.size()] {
+          for (size_t i = 0; i < images; ++i) {
+            absl::SleepFor(absl::Milliseconds(1));
+            to->Push(Image());
+          }
+        });
       });
   to = &queue;
   Run(&queue, 16);
   for (std::thread& client : clients) client.join();
-  EXPECT_THAT(begun, ElementsAre(8, 8, 8, 8, 8, 8, 8, 8));
+  std::sort(begun.begin(), begun.end());
+  // It takes a while to know that they do; otherwise it is hardly ever so.
+  int together = 0;
+  for (size_t i = 1; i < begun.size(); ++i) {
+    if (begun[i - 1].second == 8 && begun[i].second == 8 &&
+        begun[i].first - begun[i - 1].first < absl::Milliseconds(5)) {
+      ++together;
+    }
+  }
+  EXPECT_GE(together, 20);
 }
 
 TEST_F(LanesTest, OneImageHasTheWholeDevice) {
