@@ -125,9 +125,7 @@ absl::Status SendOnce(const Options& options,
   const auto stub = v1::ClassifyService::NewStub(channel);
   for (int i = 0; i < count; ++i) {
     grpc::ClientContext context;
-    if (!requests.tenant().empty()) {
-      context.AddMetadata("x-promptd-tenant", requests.tenant());
-    }
+    requests.NameTenant(&context);
     grpc::ByteBuffer bytes = requests.Next();
     v1::ClassifyRequest request;
     v1::ClassifyResponse response;
@@ -158,9 +156,7 @@ absl::Status ShareMemory(const Options& options,
   request.set_byte_size(requests->shared()->bytes());
   inference::SystemSharedMemoryRegisterResponse response;
   grpc::ClientContext context;
-  if (!requests->tenant().empty()) {
-    context.AddMetadata("x-promptd-tenant", requests->tenant());
-  }
+  requests->NameTenant(&context);
   const grpc::Status status =
       inference::GRPCInferenceService::NewStub(channel)
           ->SystemSharedMemoryRegister(&context, request, &response);
@@ -176,9 +172,7 @@ void UnshareMemory(const std::shared_ptr<grpc::Channel>& channel,
   request.set_name(requests.shared()->key());
   inference::SystemSharedMemoryUnregisterResponse response;
   grpc::ClientContext context;
-  if (!requests.tenant().empty()) {
-    context.AddMetadata("x-promptd-tenant", requests.tenant());
-  }
+  requests.NameTenant(&context);
   inference::GRPCInferenceService::NewStub(channel)
       ->SystemSharedMemoryUnregister(&context, request, &response);
 }

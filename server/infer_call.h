@@ -26,8 +26,7 @@ struct InferState {
 // Calls `done` exactly once; the pointers and references outlive that. The
 // protocol has no errors of single images: one that cannot be read fails the
 // request with its reason and its row. Errors: FindModel, ReadRequest, the
-// executor's. Every answer is counted in
-// `state`.
+// executor's. Every answer is counted in `state`.
 void Infer(const Backend& backend, InferState* state,
            const std::shared_ptr<Call>& call,
            const inference::ModelInferRequest& request,

@@ -79,6 +79,11 @@ RequestMaker::RequestMaker(const RequestOptions& options, ModelInput input,
       images_(std::move(images)),
       random_(seed) {}
 
+void RequestMaker::NameTenant(grpc::ClientContext* context) const {
+  if (options_.tenant.empty()) return;
+  context->AddMetadata("x-promptd-tenant", options_.tenant);
+}
+
 int64_t RequestMaker::NextVersion() {
   if (!options_.versions.has_value()) return 0;
   return std::uniform_int_distribution<int64_t>(

@@ -1,6 +1,7 @@
 // Serialised requests of any API, with images that are not copied.
 #pragma once
 
+#include <grpcpp/client_context.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/status.h>
 
@@ -41,11 +42,12 @@ class RequestMaker {
 
   // The path of the call, as gRPC wants it.
   const std::string& method() const { return method_; }
-  const std::string& tenant() const { return options_.tenant; }
+  // Says whose the call is, if anybody is named.
+  void NameTenant(grpc::ClientContext* context) const;
   int images_per_request() const { return options_.images_per_request; }
 
-  // From now on images lie in `shared`, which the server knows by its key. For
-  // so many requests at once; UNAVAILABLE without room.
+  // From now on images lie in shared(), which the server is to know by its key,
+  // in slots for at least so many requests. UNAVAILABLE without room.
   absl::Status ShareMemory(int requests);
   const SharedSlots* shared() const { return shared_.get(); }
 

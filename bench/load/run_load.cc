@@ -71,9 +71,7 @@ class Loop {
   void Send(absl::Time due) {
     auto call = std::make_unique<Call>();
     call->due = due;
-    if (!requests_->tenant().empty()) {
-      call->context.AddMetadata("x-promptd-tenant", requests_->tenant());
-    }
+    requests_->NameTenant(&call->context);
     if (pace_.deadline > absl::ZeroDuration()) {
       call->context.set_deadline(absl::ToChronoTime(due + pace_.deadline));
     }

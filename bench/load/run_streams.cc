@@ -36,9 +36,7 @@ class Stream {
   Stream(const std::shared_ptr<grpc::Channel>& channel, int places,
          RequestMaker* requests, Tally* tally, grpc::CompletionQueue* queue)
       : requests_(requests), tally_(tally), places_(places) {
-    if (!requests_->tenant().empty()) {
-      context_.AddMetadata("x-promptd-tenant", requests_->tenant());
-    }
+    requests_->NameTenant(&context_);
     call_ = grpc::GenericStub(channel).PrepareCall(&context_,
                                                    requests_->method(), queue);
     call_->StartCall(&started_);

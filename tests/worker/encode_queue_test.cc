@@ -61,6 +61,15 @@ class EncodeQueueTest : public WorkerFixture {
     release.Notify();
     ended_.WaitForNotification();
   }
+  // Clients that come with an image each, a millisecond after the other.
+  std::thread Clients(EncodeQueue* queue, size_t images) {
+    return std::thread([this, queue, images] {
+      for (size_t i = 0; i < images; ++i) {
+        absl::SleepFor(absl::Milliseconds(1));
+        queue->Push(Image());
+      }
+    });
+  }
   // A batch takes so long beside its images, which take no time.
   void Measure(int lanes, absl::Duration beside_images) {
     times_.Measured(TowerKey(*call_), lanes, beside_images);
@@ -152,12 +161,7 @@ TEST_F(EncodeQueueTest, WhoComesBackAtOnceIsWaitedFor) {
         computed();
         // One is back before the batch is over.
         to->Push(Image());
-        clients.emplace_back([&, images = batch.size()] {
-          for (size_t i = 1; i < images; ++i) {
-            absl::SleepFor(absl::Milliseconds(1));
-            to->Push(Image());
-          }
-        });
+        clients.push_back(Clients(to, batch.size() - 1));
       });
   to = &queue;
   Run(&queue, 16);
@@ -215,12 +219,7 @@ TEST_F(LanesTest, LanesThatWaitBeginTogether) {
         if (begun.size() == kBatches) ended_.Notify();
         computed();
         if (begun.size() > kBatches - 2) return;
-        clients.emplace_back([&, images = batch.size()] {
-          for (size_t i = 0; i < images; ++i) {
-            absl::SleepFor(absl::Milliseconds(1));
-            to->Push(Image());
-          }
-        });
+        clients.push_back(Clients(to, batch.size()));
       });
   to = &queue;
   Run(&queue, 16);
