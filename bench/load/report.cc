@@ -20,9 +20,10 @@ nlohmann::ordered_json Percentiles(const Histogram& histogram) {
           {"max", Milliseconds(histogram.max())}};
 }
 
-double ImagesPerSecond(const Options& options, const LoadResult& result) {
+double ImagesPerSecond(const LoadResult& result) {
+  if (result.images == 0) return 0;
   return static_cast<double>(result.images) /
-         absl::ToDoubleSeconds(options.pace.length);
+         absl::ToDoubleSeconds(result.images_time);
 }
 
 }  // namespace
@@ -43,7 +44,7 @@ std::string JsonReport(const Options& options, const LoadResult& result) {
   json["by_code"] = result.by_code;
   json["image_errors"] = result.image_errors;
   json["images_in_all"] = result.images_in_all;
-  json["images_per_second"] = ImagesPerSecond(options, result);
+  json["images_per_second"] = ImagesPerSecond(result);
   json["latency_ms"] = Percentiles(result.latency);
   json["late"] = result.late;
   json["rejected"] = result.rejection.count();
@@ -60,7 +61,7 @@ std::string ReadableReport(const Options& options, const LoadResult& result) {
   std::string line = absl::StrFormat(
       "%.1f images/s; %d requests, %d ok; latency p50 %.1f ms, p90 %.1f, p99 "
       "%.1f, max %.1f",
-      ImagesPerSecond(options, result), result.requests, result.ok,
+      ImagesPerSecond(result), result.requests, result.ok,
       Milliseconds(latency.Percentile(0.5)),
       Milliseconds(latency.Percentile(0.9)),
       Milliseconds(latency.Percentile(0.99)), Milliseconds(latency.max()));

@@ -1,5 +1,6 @@
 #include "bench/load/tally.h"
 
+#include <algorithm>
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
@@ -53,10 +54,22 @@ void Tally::NotSent(absl::Time due) {
   ++result_.not_sent;
 }
 
+void Tally::CountImages(int images, absl::Time now) {
+  result_.images_in_all += images;
+  if (images == 0 || now < measured_ || all_counted_) return;
+  all_counted_ = now >= end_;
+  if (first_answer_ == absl::InfiniteFuture()) {
+    first_answer_ = now;
+    result_.images_time = std::max(end_ - now, absl::ZeroDuration());
+    return;
+  }
+  result_.images += images;
+  if (all_counted_) result_.images_time = now - first_answer_;
+}
+
 void Tally::Ended(absl::Time due, absl::Time sent, const grpc::Status& status,
                   int images, absl::Time now) {
-  result_.images_in_all += images;
-  if (Measured(now)) result_.images += images;
+  CountImages(images, now);
   if (!status.ok() && result_.first_error.empty()) {
     result_.first_error = absl::StrCat(CodeName(status.error_code()), ": ",
                                        status.error_message());

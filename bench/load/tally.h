@@ -23,8 +23,12 @@ struct LoadResult {
   int64_t not_sent = 0;  // too many were under way
   std::map<std::string, int64_t> by_code;
   int64_t image_errors = 0;  // in replies that are OK
-  // Images answered within the measured time, whenever they were sent.
+  // Images answered behind the first answer of the measured time, up to and
+  // with the first one behind its end, and the time between these two: as
+  // answers come a batch at a time, whole batches, as the encoder in the loop
+  // counts its own. Without an answer behind the end, until the end.
   int64_t images = 0;
+  absl::Duration images_time;
   int64_t images_in_all = 0;  // those of the warm-up and of the end too
   int64_t late = 0;           // OK, but after the deadline
   // From when a request was due until its answer: of replies that are OK, and
@@ -56,6 +60,7 @@ class Tally {
   const LoadResult& result() const { return result_; }
 
  private:
+  void CountImages(int images, absl::Time now);
   bool Measured(absl::Time time) const {
     return time >= measured_ && time < end_;
   }
@@ -65,6 +70,8 @@ class Tally {
   const absl::Time start_;
   const absl::Time measured_;
   const absl::Time end_;
+  absl::Time first_answer_ = absl::InfiniteFuture();  // of the measured time
+  bool all_counted_ = false;
   LoadResult result_;
 };
 

@@ -68,8 +68,8 @@ TEST_F(RunLoadTest, AClosedLoopCountsAnswersAndTheirImages) {
   EXPECT_GT(result.ok, 4);
   EXPECT_EQ(result.requests, result.ok);
   EXPECT_EQ(result.latency.count(), result.ok);
-  // The last ones under way are answered after the measured time.
-  EXPECT_LE(result.images, 2 * result.ok);
+  // Behind the first answer, until the first behind the measured time.
+  EXPECT_LT(result.images, 2 * result.ok);
   EXPECT_GE(result.images, 2 * (result.ok - 4));
   EXPECT_EQ(result.image_errors, 0);
   EXPECT_EQ(result.first_error, "");
@@ -180,6 +180,7 @@ TEST_F(RunLoadTest, TheReportIsJsonAndALine) {
   result.requests = 12;
   result.ok = 10;
   result.images = 20;
+  result.images_time = absl::Milliseconds(200);
   result.not_sent = 1;
   result.late = 2;
   result.by_code = {{"OK", 10}, {"UNAVAILABLE", 1}};
