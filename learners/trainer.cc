@@ -205,28 +205,21 @@ absl::Status Trainer::State::RunSetupUnit() {
 
 absl::Status Trainer::State::RunUnit() {
   if (next_setup < method->setup_units()) return RunSetupUnit();
-  const int64_t units = method->units();
-  // One chunk: the whole step is bounded. Many: one chunk at a time.
-  const int64_t budget = units == 1 ? 2 : 1;
-  for (int64_t i = 0; i < budget; ++i) {
-    if (next_backward >= 0) {
-      method->BackwardUnit(next_backward--, loss.d_text);
-      if (next_backward < 0) RETURN_IF_ERROR(ApplyGradient());
-      continue;
-    }
-    if (next_forward == 0) {
-      epochs->Begin();
-      method->Begin(parameter);
-    }
-    method->ForwardUnit(next_forward++);
-    if (next_forward == units) {
-      next_forward = 0;
-      if (ValidationDue()) Validate();
-      if (trained()) return absl::OkStatus();
-      ComputeLoss();
-      next_backward = units - 1;
-    }
+  if (next_backward >= 0) {
+    method->BackwardUnit(next_backward--, loss.d_text);
+    return next_backward < 0 ? ApplyGradient() : absl::OkStatus();
   }
+  if (next_forward == 0) {
+    epochs->Begin();
+    method->Begin(parameter);
+  }
+  method->ForwardUnit(next_forward++);
+  if (next_forward < method->units()) return absl::OkStatus();
+  next_forward = 0;
+  if (ValidationDue()) Validate();
+  if (trained()) return absl::OkStatus();
+  ComputeLoss();
+  next_backward = method->units() - 1;
   return absl::OkStatus();
 }
 

@@ -56,7 +56,8 @@ class Trainer final : public Learner {
   const LearnerProgress& progress() const override;
   std::optional<int> NeedsView() const override;
   absl::Status SetFeatures(int view, const FloatTensor& features) override;
-  // A whole optimizer step, or one chunk of classes of it when there are many.
+  // Half an optimizer step, the way forward or back; where there are many
+  // classes, one chunk of them on that way.
   absl::Status RunUnit() override;
   absl::StatusOr<std::string> SaveCheckpoint() const override;
   absl::Status Restore(const std::string& checkpoint) override;

@@ -5,10 +5,19 @@
 #include <c10/core/GradMode.h>
 
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/error.h"
 #include "common/scheduling.h"
+#include "common/status_macros.h"
 
 namespace promptd::worker {
+namespace {
+
+// No unit of a turn begins later: a job looks about itself between its turns.
+constexpr absl::Duration kTurn = absl::Milliseconds(50);
+
+}  // namespace
 
 DeviceLoop::DeviceLoop() : thread_([this] { Loop(); }) {}
 
@@ -32,6 +41,19 @@ absl::Status DeviceLoop::RunServing(absl::FunctionRef<absl::Status()> unit) {
 
 absl::Status DeviceLoop::RunTraining(absl::FunctionRef<absl::Status()> unit) {
   return RunIn(&training_, unit);
+}
+
+absl::Status DeviceLoop::RunTrainingTurn(
+    absl::FunctionRef<absl::StatusOr<bool>()> unit) {
+  return RunTraining([&]() -> absl::Status {
+    const absl::Time end = absl::Now() + kTurn;
+    bool more = true;
+    while (more) {
+      ASSIGN_OR_RETURN(more, unit());
+      more = more && !OthersWait() && absl::Now() < end;
+    }
+    return absl::OkStatus();
+  });
 }
 
 absl::Status DeviceLoop::RunIn(std::deque<std::function<void()>>* queue,

@@ -252,7 +252,12 @@ absl::Status TrainingRun::Train() {
     RETURN_IF_ERROR(LoadView());
     RETURN_IF_ERROR(LoadPixels());
     RETURN_IF_ERROR(
-        environment_.loop->RunTraining([&] { return learner_->RunUnit(); }));
+        environment_.loop->RunTrainingTurn([this]() -> absl::StatusOr<bool> {
+          RETURN_IF_ERROR(learner_->RunUnit());
+          return learner_->progress().step == counted_steps_ &&
+                 !learner_->done() && !learner_->NeedsView() &&
+                 !learner_->NeedsPixels();
+        }));
     const learners::LearnerProgress& now = learner_->progress();
     environment_.on_steps(now.step - counted_steps_);
     counted_steps_ = now.step;

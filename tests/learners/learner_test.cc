@@ -88,9 +88,7 @@ TEST_P(LearnerTest, EndsWithAHeadThatScoresTheClasses) {
 
 TEST_P(LearnerTest, SavesAndRestores) {
   const auto learner = Make();
-  if (!learner->done()) {
-    ASSERT_TRUE(learner->RunUnit().ok());
-  }
+  RunStep(learner.get());
   const auto checkpoint = learner->SaveCheckpoint();
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
   const auto resumed = Make();

@@ -85,11 +85,22 @@ TEST_F(TrainerTest, InterruptionsAnywhereLeaveTheBytesAlone) {
   spec_.epochs = 3;
   const auto whole = Make();
   RunToEnd(whole.get());
-  for (const int interval : {1, 2, 3, 5}) {
+  // Two units a step; an interval of one would begin it for ever.
+  for (const int interval : {2, 3, 4, 5}) {
     EXPECT_EQ(RunInterrupted(interval), whole->Context()->values)
         << "interrupted every " << interval << " units";
     EXPECT_EQ(last_progress_.loss, whole->progress().loss);
     EXPECT_EQ(last_progress_.accuracy, whole->progress().accuracy);
+  }
+}
+
+TEST_F(TrainerTest, AStepIsAUnitForwardAndOneBack) {
+  const auto trainer = Make();
+  for (int64_t step = 0; step < 3; ++step) {
+    ASSERT_TRUE(trainer->RunUnit().ok());
+    EXPECT_EQ(trainer->progress().step, step);
+    ASSERT_TRUE(trainer->RunUnit().ok());
+    EXPECT_EQ(trainer->progress().step, step + 1);
   }
 }
 
@@ -115,7 +126,7 @@ TEST_F(TrainerTest, TrainsOnADeviceThatIsNotTheProcessor) {
   RunToEnd(here.get());
   const auto encoder = TinyEncoderOnFakeDevice();
   auto there = *Trainer::Create(encoder, spec_, data_);
-  ASSERT_TRUE(there->RunUnit().ok());
+  RunStep(there.get());
   const std::string checkpoint = *there->SaveCheckpoint();
   there = *Trainer::Create(encoder, spec_, data_);
   ASSERT_TRUE(there->Restore(checkpoint).ok());
@@ -150,7 +161,7 @@ TEST_F(TrainerTest, AnIncompleteBatchIsDroppedUnlessItIsTheOnlyOne) {
 
 TEST_F(TrainerTest, RefusesACheckpointOfAnotherJob) {
   const auto trainer = Make();
-  ASSERT_TRUE(trainer->RunUnit().ok());
+  RunStep(trainer.get());
   const std::string checkpoint = *trainer->SaveCheckpoint();
   const std::vector<std::function<void()>> changes = {
       [&] { spec_.seed += 1; }, [&] { spec_.learning_rate *= 2; },
@@ -172,7 +183,7 @@ TEST_F(TrainerTest, RefusesACheckpointOfAnotherJob) {
 
 TEST_F(TrainerTest, RefusesDamagedCheckpointsAndStaysAsItWas) {
   const auto trainer = Make();
-  ASSERT_TRUE(trainer->RunUnit().ok());
+  RunStep(trainer.get());
   const std::string good = *trainer->SaveCheckpoint();
   for (const std::string& bad : {std::string(), good.substr(0, good.size() / 2),
                                  good + "x", std::string(200, 'a')}) {

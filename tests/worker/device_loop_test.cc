@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "common/error.h"
 #include "gtest/gtest.h"
 
@@ -54,6 +55,50 @@ TEST(DeviceLoopTest, ServingOvertakesTrainingThatWaits) {
   release.Notify();
   trainer.join();
   EXPECT_EQ(order, (std::vector<std::string>{"serving", "training"}));
+}
+
+TEST(DeviceLoopTest, ATurnOfTrainingGoesOnUntilItIsDone) {
+  DeviceLoop loop;
+  int units = 0;
+  EXPECT_TRUE(loop.RunTrainingTurn(
+                      [&]() -> absl::StatusOr<bool> { return ++units < 3; })
+                  .ok());
+  EXPECT_EQ(units, 3);
+  EXPECT_EQ(loop.RunTrainingTurn([&]() -> absl::StatusOr<bool> {
+                  ++units;
+                  return absl::DataLossError("x");
+                })
+                .code(),
+            absl::StatusCode::kDataLoss);
+  EXPECT_EQ(units, 4);
+}
+
+TEST(DeviceLoopTest, ATurnOfTrainingEndsWhenSomethingWaits) {
+  DeviceLoop loop;
+  std::vector<std::string> order;
+  const auto unit = [&]() -> absl::StatusOr<bool> {
+    order.push_back("training");
+    if (order.size() == 2) {
+      EXPECT_TRUE(loop.PostServing([&] { order.push_back("serving"); }));
+    }
+    return order.size() < 5;
+  };
+  EXPECT_TRUE(loop.RunTrainingTurn(unit).ok());
+  EXPECT_TRUE(loop.RunTrainingTurn(unit).ok());
+  EXPECT_EQ(order, (std::vector<std::string>{"training", "training", "serving",
+                                             "training", "training"}));
+}
+
+TEST(DeviceLoopTest, ATurnOfTrainingEndsWithItsTime) {
+  DeviceLoop loop;
+  int units = 0;
+  EXPECT_TRUE(loop.RunTrainingTurn([&]() -> absl::StatusOr<bool> {
+                    ++units;
+                    absl::SleepFor(absl::Milliseconds(60));
+                    return true;
+                  })
+                  .ok());
+  EXPECT_EQ(units, 1);
 }
 
 TEST(DeviceLoopTest, ReturnsTheUnitsError) {
