@@ -81,14 +81,18 @@ class CheckpointCase(workbench.ServerCase):
         self.by_hand(running, listed)
 
     def go_on_from(self, job_id, checkpoint):
-        """A retry begins where the cancelled job was saved; its first report may
-        come in the middle of its first step."""
+        """A retry begins where the cancelled job was saved, and gets further. A
+        report may come in the middle of its first step."""
         again = self.bench.call("TrainingService", "RetryTrainingJob",
                                 id=job_id)
         for event in self.bench.events(again.id):
-            if event.progress.phase == "train":
-                self.assertGreaterEqual(event.progress.step, checkpoint.step)
+            if event.progress.phase != "train":
+                continue
+            self.assertGreaterEqual(event.progress.step, checkpoint.step)
+            if event.progress.step > checkpoint.step:
                 break
+        else:
+            self.fail("no report of a step behind the checkpoint's")
         self.cancel(again.id)
 
     def by_hand(self, job_id, listed):
